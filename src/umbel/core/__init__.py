@@ -1,0 +1,43 @@
+"""The contracts that everything else is built on. Imports torch and nothing of ours."""
+
+from umbel.core.batch import Batch, Inputs
+from umbel.core.checks import check_finite, check_inputs, check_labels
+from umbel.core.descent import Descent, shares, total
+from umbel.core.errors import UmbelError, unknown
+from umbel.core.gradients import flatten, sum_gradients, write
+from umbel.core.learner import Learner
+from umbel.core.losses import Losses
+from umbel.core.model import ByTask, MultiTaskModel, PointModule, PointSequential, at_point
+from umbel.core.point import OperatingPoint, Sweep
+from umbel.core.runtime import Runtime, SingleProcess
+from umbel.core.task import ElementLoss, Task, labelled
+
+__all__ = [
+    "Batch",
+    "ByTask",
+    "Descent",
+    "ElementLoss",
+    "Inputs",
+    "Learner",
+    "Losses",
+    "MultiTaskModel",
+    "OperatingPoint",
+    "PointModule",
+    "PointSequential",
+    "Runtime",
+    "SingleProcess",
+    "Sweep",
+    "Task",
+    "UmbelError",
+    "at_point",
+    "check_finite",
+    "check_inputs",
+    "check_labels",
+    "flatten",
+    "labelled",
+    "shares",
+    "sum_gradients",
+    "total",
+    "unknown",
+    "write",
+]

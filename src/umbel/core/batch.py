@@ -1,0 +1,82 @@
+"""A batch: inputs, and for every task a target in which a sentinel marks what is not labelled."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from umbel.core.errors import UmbelError, unknown
+
+Inputs = Tensor | Mapping[str, Tensor]
+"""One tensor [B, ...], or several by name, each with the samples along its first axis."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples with the targets of every task.
+
+    A missing label is written into the target itself: **NaN in floating-point targets, a negative number in
+    integer ones**. It may stand for a whole sample, one output or one pixel. Whatever carries it adds
+    nothing to that task's loss or metric, in every descent. Unlabelled samples, partly labelled sets and
+    several sets with one task each are therefore ordinary batches.
+
+    Attributes:
+        inputs: A tensor [B, ...] or a mapping of such tensors.
+        targets: Task name -> target [B, ...]. A task may derive its target from the batch instead
+            (see `Task.target`), and then needs no entry.
+        domain: Which set or domain each sample comes from, int64 [B]; zeros when there is only one.
+    """
+
+    inputs: Inputs
+    targets: Mapping[str, Tensor] = field(default_factory=lambda: MappingProxyType({}))
+    domain: Tensor | None = None
+
+    def __len__(self) -> int:
+        first = self.inputs if isinstance(self.inputs, Tensor) else next(iter(self.inputs.values()))
+        return len(first)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
+        """The batch with `function` applied to every tensor in it."""
+        inputs = (
+            function(self.inputs)
+            if isinstance(self.inputs, Tensor)
+            else {name: function(tensor) for name, tensor in self.inputs.items()}
+        )
+        targets = {name: function(tensor) for name, tensor in self.targets.items()}
+        return Batch(inputs, targets, None if self.domain is None else function(self.domain))
+
+    def __getitem__(self, index: slice | Tensor) -> "Batch":
+        """The samples that `index` (a slice, or int64 or bool [n]) picks."""
+        return self.map(lambda tensor: tensor[index])
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The batch on another device."""
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def chunks(self, count: int) -> Iterator["Batch"]:
+        """`count` consecutive pieces of (nearly) equal size; never an empty one.
+
+        Raises:
+            UmbelError: The batch has fewer samples than `count`.
+        """
+        if count == 1:
+            yield self
+            return
+        if len(self) < count:
+            raise UmbelError(f"cannot split a batch of {len(self)} samples into {count} pieces; lower `accumulate`")
+        bounds = [round(i * len(self) / count) for i in range(count + 1)]
+        for start, stop in itertools.pairwise(bounds):
+            yield self[start:stop]
+
+    def target(self, name: str) -> Tensor:
+        """The target of one task.
+
+        Raises:
+            UmbelError: The batch has no target of that name.
+        """
+        if name not in self.targets:
+            raise unknown("target", name, self.targets)
+        return self.targets[name]

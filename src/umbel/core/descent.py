@@ -1,0 +1,68 @@
+"""A descent: which loss teaches which parameters, and how disagreement is settled."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from umbel.core.batch import Batch
+from umbel.core.learner import Learner
+from umbel.core.losses import Losses
+from umbel.core.point import OperatingPoint
+from umbel.core.runtime import Runtime
+
+
+class Descent(nn.Module, ABC):
+    """`descent(learner, batch, point, runtime)` writes `.grad` and returns the losses for the log.
+
+    Contract: on return the `.grad` of every trainable parameter of the learner (and of the descent itself, if it
+    learns something) is the update direction of the *whole* batch, over all processes and pieces, the same on every
+    process. A parameter whose `.grad` is None is left alone by the optimizer. The loop clears gradients before.
+    State that must survive a resume is kept in buffers or parameters.
+    """
+
+    @abstractmethod
+    def forward(self, learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime) -> Losses:
+        """Write the gradients of one step; return the mean losses of the whole batch, detached."""
+
+    def prepare(self, learner: Learner) -> None:
+        """Called once before training: check that this learner can be taught, make state of the right size."""
+
+    def after_step(self, learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime) -> None:
+        """Called after each step of the optimizer, with the batch that was learnt from."""
+
+    def after_epoch(self) -> None:
+        """Called after each pass over the training set."""
+
+
+def shares(learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime) -> Iterator[Losses]:
+    """The losses of each piece of the batch, scaled so that they add up to the losses of the whole batch.
+
+    With n the labelled elements of this piece and N those of all pieces on all processes,
+
+        share_t = mean_t * n_t / N_t,   sum over pieces and processes of share_t = loss_t of the whole batch,
+
+    so gradients of shares are *summed*, over pieces and over processes. A task without any label has share 0.
+    """
+    pieces = list(batch.chunks(runtime.accumulate))
+    if len(pieces) == 1 and runtime.world_size == 1:
+        with runtime.autocast():
+            losses = learner.losses(pieces[0], point)
+        yield losses
+        return
+    named = [learner.counts(piece) for piece in pieces]
+    counts = torch.tensor([[*(float(c) for c in n.values()), len(p)] for n, p in zip(named, pieces, strict=True)])
+    totals = runtime.sum(counts.sum(0).double().to(runtime.device)).cpu()
+    fractions = (counts / totals.clamp(min=1)).float()
+    column = {name: i for i, name in enumerate(named[0])}
+    for piece, fraction in zip(pieces, fractions, strict=True):
+        with runtime.autocast():
+            losses = learner.losses(piece, point)
+        factors = torch.stack([fraction[column.get(name, -1)] for name in losses])
+        yield losses.scaled(factors.to(runtime.device))
+
+
+def total(values: Tensor, names: list[str], runtime: Runtime) -> Losses:
+    """The losses of the whole batch from this process's summed shares [T]."""
+    return Losses.of(names, runtime.sum(values.detach().clone()))

@@ -1,0 +1,83 @@
+"""A learner: what a method must say about itself, and nothing about the loop."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from umbel.core.batch import Batch
+from umbel.core.errors import UmbelError
+from umbel.core.losses import Losses
+from umbel.core.model import MultiTaskModel
+from umbel.core.point import OperatingPoint, Sweep
+from umbel.core.task import Task
+
+
+class Learner(nn.Module):
+    """A model, its tasks, and how a batch becomes losses. Plain multi-task learning as it stands.
+
+    A method overrides what it changes: `draw_point` (train over a range of operating points), `losses`
+    (auxiliary terms), `after_step` (a teacher that follows), `shared_parameters` (what tasks compete for).
+    State that must survive a resume is kept in buffers or parameters, as in any `nn.Module`.
+
+    Args:
+        model: Usually a `MultiTaskModel`; any module that maps (inputs, point) to predictions by task name.
+        tasks: The tasks, each with a head of its name.
+    """
+
+    def __init__(self, model: nn.Module, tasks: Sequence[Task]) -> None:
+        super().__init__()
+        names = [task.name for task in tasks]
+        if not names:
+            raise UmbelError("a learner needs at least one task")
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise UmbelError(f"two tasks are called {min(repeated)!r}; task names are unique")
+        if isinstance(model, MultiTaskModel) and (headless := set(names) - set(model.task_names)):
+            raise UmbelError(f"task {min(headless)!r} has no head in the model")
+        self.model = model
+        self.tasks = tuple(tasks)
+
+    def draw_point(self, generator: torch.Generator, progress: float) -> OperatingPoint:
+        """The operating point of one training step.
+
+        Args:
+            generator: The only source of randomness; the same on every process.
+            progress: How much of the training is done, 0 to 1 (for schedules).
+        """
+        return OperatingPoint()
+
+    def sweep(self) -> Sweep:
+        """The operating points at which the learner is evaluated."""
+        return Sweep()
+
+    def predict(self, batch: Batch, point: OperatingPoint) -> dict[str, Tensor]:
+        """Raw predictions by task name."""
+        return self.model(batch.inputs, point)
+
+    def losses(self, batch: Batch, point: OperatingPoint) -> Losses:
+        """The losses of a batch; each a mean over the elements that `counts` gives."""
+        return self.task_losses(self.predict(batch, point), batch)
+
+    def task_losses(self, predictions: Mapping[str, Tensor], batch: Batch) -> Losses:
+        """The tasks' own losses for given predictions."""
+        return Losses({task.name: task.mean_loss(predictions[task.name], batch) for task in self.tasks})
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        """Over how many elements each task's mean loss goes: scalars.
+
+        Losses that are not named here are means over samples. These numbers let several processes and
+        accumulated pieces of a batch add up to exactly the loss of the whole batch, however labels are spread.
+        """
+        return {task.name: task.count(batch) for task in self.tasks}
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """The trainable parameters that the tasks compete for: by default the encoder's."""
+        return [p for p in self.model.encoder.parameters() if p.requires_grad]
+
+    def own_parameters(self) -> list[nn.Parameter]:
+        """All other trainable parameters (heads, links, ...)."""
+        shared = {id(p) for p in self.shared_parameters()}
+        return [p for p in self.parameters() if p.requires_grad and id(p) not in shared]
+
+    def after_step(self) -> None:
+        """Called after each step of the optimizer, on every process."""

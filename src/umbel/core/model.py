@@ -1,0 +1,101 @@
+"""One shared encoder, a link for each task, a head for each task."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor, nn
+
+from umbel.core.batch import Inputs
+from umbel.core.errors import UmbelError, unknown
+from umbel.core.point import OperatingPoint
+
+
+class PointModule(nn.Module, ABC):
+    """A module whose forward pass depends on the operating point (a channel, a slimmable layer, ...)."""
+
+    @abstractmethod
+    def forward(self, x, point: OperatingPoint):
+        """The output for `x` at `point`."""
+
+
+def at_point(module: nn.Module, x, point: OperatingPoint):
+    """`module(x, point)` for a `PointModule`, `module(x)` for any other."""
+    return module(x, point) if isinstance(module, PointModule) else module(x)
+
+
+class PointSequential(PointModule):
+    """Modules one after the other; those that depend on the point are given it."""
+
+    def __init__(self, *modules: nn.Module) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(modules)
+
+    def forward(self, x, point: OperatingPoint):
+        for stage in self.stages:
+            x = at_point(stage, x, point)
+        return x
+
+
+class ByTask(nn.ModuleDict):
+    """Modules by task name. Task names may be anything (a column called "pm2.5", "values"), module names may not."""
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        super().__init__({self._key(name): module for name, module in modules.items()})
+
+    @staticmethod
+    def _key(name: str) -> str:
+        return "task_" + name.replace("%", "%25").replace(".", "%2e")
+
+    def __contains__(self, name: str) -> bool:
+        return super().__contains__(self._key(name))
+
+    def __getitem__(self, name: str) -> nn.Module:
+        return super().__getitem__(self._key(name))
+
+
+class MultiTaskModel(nn.Module):
+    """encoder -> link -> head, for every task.
+
+        inputs ──► encoder ──┬──► link a ──► head a ──► prediction a
+                             └──► link b ──► head b ──► prediction b
+
+    Args:
+        encoder: The shared part: inputs -> features. An ordinary module or a `PointModule`.
+        heads: Task name -> module: features -> prediction.
+        links: Task name -> what lies between encoder and head (a noisy channel, a privacy mechanism, ...).
+            Tasks that are not named have none. Two tasks may share one module.
+
+    Raises:
+        UmbelError: A link names a task without a head.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        heads: Mapping[str, nn.Module],
+        links: Mapping[str, nn.Module] | None = None,
+    ) -> None:
+        super().__init__()
+        if not heads:
+            raise UmbelError("a multi-task model needs at least one head")
+        for name in links or {}:
+            if name not in heads:
+                raise unknown("task of a link", name, heads)
+        self.task_names = tuple(heads)
+        self.encoder = encoder
+        self.links = ByTask(links or {})
+        self.heads = ByTask(heads)
+
+    def forward(self, inputs: Inputs, point: OperatingPoint, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Raw predictions of all tasks, or of the named ones."""
+        return self.decode(at_point(self.encoder, inputs, point), point, tasks)
+
+    def decode(self, features, point: OperatingPoint, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Raw predictions from the encoder's features: the links and heads alone."""
+        predictions = {}
+        for name in self.task_names if tasks is None else tasks:
+            if name not in self.heads:
+                raise unknown("task", name, self.task_names)
+            received = at_point(self.links[name], features, point) if name in self.links else features
+            predictions[name] = at_point(self.heads[name], received, point)
+        return predictions

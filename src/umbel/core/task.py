@@ -1,0 +1,130 @@
+"""What a task is: a loss for each element, metrics, and which way is better."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from umbel.core.batch import Batch
+from umbel.core.errors import UmbelError
+
+ElementLoss = Callable[[Tensor, Tensor], Tensor]
+"""(raw prediction, target) -> unreduced losses, with the shape of the task's mask (often [B])."""
+
+
+def labelled(target: Tensor) -> Tensor:
+    """Which elements carry a label: not NaN (floating point), not negative (integer), all (bool).
+
+    Args:
+        target: Any shape.
+
+    Returns:
+        Bool, the same shape.
+    """
+    if target.dtype == torch.bool:
+        return torch.ones_like(target)
+    return ~torch.isnan(target) if target.is_floating_point() else target >= 0
+
+
+def _filled(target: Tensor) -> Tensor:
+    """The target with 0 for what is missing, so that masked elements stay finite in both directions."""
+    if target.dtype == torch.bool:
+        return target
+    return torch.nan_to_num(target, nan=0.0) if target.is_floating_point() else target.clamp(min=0)
+
+
+def _same(prediction: Tensor) -> Tensor:
+    return prediction
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing to predict. `umbel.tasks` builds the usual kinds; any other is made by giving the parts.
+
+    Attributes:
+        name: Unique within a model.
+        outputs: Size of the prediction: classes, values or channels.
+        loss: (raw prediction, target) -> losses that are **not** reduced, of the mask's shape. The target has
+            0 where a label is missing; those elements are dropped afterwards.
+        metrics: Name -> factory of a torchmetrics metric. The first is the main one.
+        higher_is_better: Direction of the main metric.
+        output: What the head produces: "vector" [B, outputs], "map" [B, outputs, H, W] at the input's
+            resolution, or a name that the user's own heads understand.
+        labelled: target -> bool mask of the labelled elements. Its shape is that of the losses.
+        target: batch -> target, for targets derived from the batch (a reconstruction's is its input);
+            None takes `batch.targets[name]`.
+        decode: Raw prediction -> natural units (probabilities, years, metres); what metrics and pictures see.
+        labels: Names of the classes or outputs, for tables and pictures.
+        unit: Unit of the main metric, as in "years"; empty when it has none.
+        kind: "classification", "regression", ...: for reports only; no code decides by it.
+    """
+
+    name: str
+    outputs: int
+    loss: ElementLoss
+    metrics: Mapping[str, Callable[[], Any]]
+    higher_is_better: bool
+    output: str = "vector"
+    labelled: Callable[[Tensor], Tensor] = labelled
+    target: Callable[[Batch], Tensor] | None = None
+    decode: Callable[[Tensor], Tensor] = _same
+    labels: tuple[str, ...] = field(default=())
+    unit: str = ""
+    kind: str = "custom"
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise UmbelError("a task needs a name")
+        if self.outputs < 1:
+            raise UmbelError(f"task {self.name!r}: outputs is {self.outputs}; it must be at least 1")
+        if not self.metrics:
+            raise UmbelError(f"task {self.name!r}: no metric; give at least one")
+
+    @property
+    def main_metric(self) -> str:
+        """Name of the metric that the task is judged by."""
+        return next(iter(self.metrics))
+
+    def target_of(self, batch: Batch) -> Tensor:
+        """The task's target in a batch."""
+        return self.target(batch) if self.target else batch.target(self.name)
+
+    def count(self, batch: Batch) -> Tensor:
+        """How many labelled elements the batch has for this task: a scalar."""
+        return self.labelled(self.target_of(batch)).sum()
+
+    def mean_loss(self, prediction: Tensor, batch: Batch) -> Tensor:
+        """Mean loss over the labelled elements: a scalar; 0 (with zero gradient) when there are none.
+
+        Raises:
+            UmbelError: The task's loss does not have the shape of its mask.
+        """
+        target = self.target_of(batch)
+        mask = self.labelled(target)
+        losses = self.loss(prediction, _filled(target))
+        if losses.shape != mask.shape:
+            raise UmbelError(
+                f"task {self.name!r}: its loss has shape {tuple(losses.shape)}, its labels {tuple(mask.shape)}; "
+                'return one loss for each label (reduction="none")'
+            )
+        return torch.where(mask, losses, 0).sum() / mask.sum().clamp(min=1)
+
+    def update(self, metric: Any, prediction: Tensor, batch: Batch) -> None:
+        """Feed the labelled elements of a batch to a torchmetrics metric, in natural units.
+
+        Elementwise targets (a mask of the prediction's shape) arrive flat, [n]; otherwise the prediction's
+        channels come last, [n, outputs], beside targets [n].
+        """
+        target = self.target_of(batch)
+        mask = self.labelled(target)
+        prediction = self.decode(prediction)
+        if mask.shape == prediction.shape:
+            chosen, wanted = prediction[mask], target[mask]
+        else:
+            channels_last = target.shape == prediction.shape
+            chosen = prediction.movedim(1, -1)[mask] if mask.ndim > 1 else prediction[mask]
+            wanted = target.movedim(1, -1)[mask] if channels_last and mask.ndim > 1 else target[mask]
+        if wanted.numel():
+            metric.update(chosen, wanted)

@@ -1,0 +1,6 @@
+"""Metrics that torchmetrics lacks, and what is computed from several tasks' metrics."""
+
+from umbel.metrics.angular_error import MeanAngularError
+from umbel.metrics.improvement import confidence_interval, mean_relative_improvement, relative_improvement
+
+__all__ = ["MeanAngularError", "confidence_interval", "mean_relative_improvement", "relative_improvement"]

@@ -1,0 +1,52 @@
+"""How much better or worse than a reference: for one task, and on average (delta-m)."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+
+from umbel.core import UmbelError
+
+# Two-sided 95 % points of Student's t for 1 to 30 degrees of freedom.
+_T95 = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
+
+
+def relative_improvement(value: float, reference: float, higher_is_better: bool) -> float:
+    """100 · (value - reference) / |reference| percent, with the sign turned so that positive is better.
+
+    Raises:
+        UmbelError: The reference is 0.
+    """
+    if reference == 0:
+        raise UmbelError("relative improvement over a reference of 0 is not defined; use another metric")
+    return (100 if higher_is_better else -100) * (value - reference) / abs(reference)
+
+
+def mean_relative_improvement(
+    values: Mapping[str, float], references: Mapping[str, float], higher_is_better: Mapping[str, bool]
+) -> float:
+    """delta-m: the mean over tasks of `relative_improvement`, in percent; **positive is better**.
+
+    Source: Maninis et al., "Attentive single-tasking of multiple tasks", CVPR 2019, eq. 4 (their sign for
+    lower-is-better metrics; papers that write delta-m as a *drop* use the opposite sign).
+
+    Args:
+        values: Task -> metric of the multi-task model.
+        references: Task -> the same metric of the single-task reference.
+        higher_is_better: Task -> direction.
+    """
+    return statistics.fmean(relative_improvement(v, references[t], higher_is_better[t]) for t, v in values.items())
+
+
+def confidence_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and half-width of its 95 % confidence interval (Student's t over repetitions).
+
+    One value has no interval: the half-width is NaN.
+    """
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return mean, math.nan
+    quantile = _T95[len(values) - 2] if len(values) <= len(_T95) + 1 else 1.96
+    return mean, quantile * statistics.stdev(values) / math.sqrt(len(values))
