@@ -31,6 +31,7 @@ class PointSequential(PointModule):
         self.stages = nn.ModuleList(modules)
 
     def forward(self, x, point: OperatingPoint):
+        """The output of the last stage."""
         for stage in self.stages:
             x = at_point(stage, x, point)
         return x
