@@ -1,0 +1,177 @@
+"""Where batches come from: sets held in memory as tensors, indexed a batch at a time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from umbel.core import Batch, Task, UmbelError, unknown
+
+
+class Source(Protocol):
+    """A split of a data set. What a batch holds depends on (seed, epoch, step) only, so training can resume anywhere."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
+
+    def steps(self, batch_size: int) -> int:
+        """Training batches in one epoch. An incomplete last batch is dropped; a set smaller than one batch is one."""
+        ...
+
+    def train_batches(
+        self, batch_size: int, seed: int, epoch: int, start: int = 0, rank: int = 0, world_size: int = 1
+    ) -> Iterator[Batch]:
+        """One epoch in a random order, augmented, from step `start`.
+
+        Args:
+            batch_size: Of all processes together; each gets its consecutive share of every batch.
+            seed: Seed of the run.
+            epoch: From 0; another order in each.
+            start: First step to give (to resume within an epoch).
+            rank: This process.
+            world_size: Number of processes; divides the batch size.
+        """
+        ...
+
+    def batches(self, batch_size: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
+        """Every sample once, in order and unaugmented; whole batches are dealt out to the processes in turn."""
+        ...
+
+
+class Augmentation(Protocol):
+    """A random change of a batch, computed on tensors.
+
+    Attributes:
+        draws: How many uniform random numbers a sample needs.
+    """
+
+    draws: int
+
+    def __call__(self, batch: Batch, uniform: Tensor) -> Batch:
+        """The changed batch.
+
+        Args:
+            batch: n samples; pictures are float [n, C, H, W] in 0 to 1.
+            uniform: [n, draws], each in [0, 1).
+        """
+        ...
+
+
+def seeded(*parts: int) -> torch.Generator:
+    """A generator whose stream depends on all the given whole numbers."""
+    state = 0x9E3779B97F4A7C15
+    for part in parts:
+        state = ((state ^ (part + 0x7F4A7C15)) * 0xBF58476D1CE4E5B9) % 2**64
+        state ^= state >> 31
+    return torch.Generator().manual_seed(state % 2**63)
+
+
+def as_float(tensor: Tensor) -> Tensor:
+    """Bytes 0 to 255 as float 0 to 1; anything else as it is."""
+    return tensor.float().div_(255) if tensor.dtype == torch.uint8 else tensor
+
+
+def _ready(batch: Batch) -> Batch:
+    """Byte pictures as floats; targets as they are."""
+    inputs = batch.inputs
+    inputs = as_float(inputs) if isinstance(inputs, Tensor) else {n: as_float(t) for n, t in inputs.items()}
+    return replace(batch, inputs=inputs)
+
+
+class TensorSource:
+    """A whole split in memory: no per-sample Python, no worker processes.
+
+    Args:
+        batch: All samples. Pictures may be uint8 (a quarter of the memory); they become float 0 to 1 when batched.
+        augment: Applied to training batches only.
+    """
+
+    def __init__(self, batch: Batch, augment: Augmentation | None = None) -> None:
+        if not len(batch):
+            raise UmbelError("a data set without samples cannot be used")
+        self.samples = batch
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def steps(self, batch_size: int) -> int:
+        """Training batches in one epoch."""
+        return max(1, len(self) // batch_size)
+
+    def train_batches(
+        self, batch_size: int, seed: int, epoch: int, start: int = 0, rank: int = 0, world_size: int = 1
+    ) -> Iterator[Batch]:
+        """One epoch in a random order; see `Source`."""
+        order = torch.randperm(len(self), generator=seeded(seed, epoch))
+        size = min(batch_size, len(self) // world_size * world_size)
+        share = slice(rank * size // world_size, (rank + 1) * size // world_size)
+        for step in range(start, self.steps(batch_size)):
+            batch = _ready(self.samples[order[step * size : (step + 1) * size][share]])
+            if self.augment is not None:
+                uniform = torch.rand(size, self.augment.draws, generator=seeded(seed, epoch, step, 1))
+                batch = self.augment(batch, uniform[share])
+            yield batch
+
+    def batches(self, batch_size: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
+        """Every sample once, in order; see `Source`."""
+        for start in range(rank * batch_size, len(self), world_size * batch_size):
+            yield _ready(self.samples[start : start + batch_size])
+
+    def select(self, index: Tensor) -> "TensorSource":
+        """The samples that `index` (int64 or bool) picks."""
+        return TensorSource(self.samples[index], self.augment)
+
+
+@dataclass(frozen=True)
+class MultiTaskData:
+    """A data set with its tasks and its three splits.
+
+    Attributes:
+        name: As on the command line.
+        title: One line for reports.
+        tasks: In the order of the tables.
+        train: What is learnt from.
+        validation: Chooses checkpoints and settings.
+        test: Looked at once, at the end.
+        input_shape: Of one sample: (C, H, W) for pictures, (F,) for tables, (T, F) for series.
+        note: Source, licence, citation and caveats, for the report.
+    """
+
+    name: str
+    title: str
+    tasks: tuple[Task, ...]
+    train: Source
+    validation: Source
+    test: Source
+    input_shape: tuple[int, ...]
+    note: str = ""
+
+    def task(self, name: str) -> Task:
+        """The task called `name`."""
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        raise unknown("task", name, [task.name for task in self.tasks])
+
+    def only(self, names: Sequence[str]) -> "MultiTaskData":
+        """The same set with some of its tasks; samples that have no label for any of them are left out.
+
+        Samples are left out of sets held in memory; a streamed set keeps them, and they teach nothing.
+        """
+        tasks = tuple(self.task(name) for name in names)
+        splits = {split: _labelled_part(getattr(self, split), tasks) for split in ("train", "validation", "test")}
+        return replace(self, tasks=tasks, **splits)
+
+
+def _labelled_part(source: Source, tasks: tuple[Task, ...]) -> Source:
+    if not isinstance(source, TensorSource):
+        return source
+    samples = source.samples
+    used = torch.zeros(len(samples), dtype=torch.bool)
+    for task in tasks:
+        used |= task.labelled(task.target_of(samples)).reshape(len(samples), -1).any(1)
+    return source if bool(used.all()) else source.select(used)
