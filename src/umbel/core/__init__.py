@@ -3,7 +3,6 @@
 from umbel.core.batch import Batch, Inputs
 from umbel.core.checks import check_finite, check_inputs, check_labels
 from umbel.core.descent import Descent, shares, total
-from umbel.core.errors import UmbelError, unknown
 from umbel.core.gradients import flatten, sum_gradients, write
 from umbel.core.learner import Learner
 from umbel.core.losses import Losses
@@ -11,6 +10,7 @@ from umbel.core.model import ByTask, MultiTaskModel, PointModule, PointSequentia
 from umbel.core.point import OperatingPoint, Sweep
 from umbel.core.runtime import Runtime, SingleProcess
 from umbel.core.task import ElementLoss, Task, labelled
+from umbel.errors import UmbelError, unknown
 
 __all__ = [
     "Batch",

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from umbel.core.errors import UmbelError, unknown
+from umbel.errors import UmbelError, unknown
 
 Inputs = Tensor | Mapping[str, Tensor]
 """One tensor [B, ...], or several by name, each with the samples along its first axis."""

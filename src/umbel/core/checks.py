@@ -3,9 +3,9 @@
 import torch
 
 from umbel.core.batch import Batch
-from umbel.core.errors import UmbelError
 from umbel.core.losses import Losses
 from umbel.core.task import Task
+from umbel.errors import UmbelError
 
 
 def check_finite(losses: Losses) -> None:

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from umbel.core.batch import Batch
-from umbel.core.errors import UmbelError
 from umbel.core.losses import Losses
 from umbel.core.model import MultiTaskModel
 from umbel.core.point import OperatingPoint, Sweep
 from umbel.core.task import Task
+from umbel.errors import UmbelError
 
 
 class Learner(nn.Module):

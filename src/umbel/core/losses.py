@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from umbel.core.errors import UmbelError
+from umbel.errors import UmbelError
 
 
 class Losses(Mapping[str, Tensor]):

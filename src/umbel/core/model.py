@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from torch import Tensor, nn
 
 from umbel.core.batch import Inputs
-from umbel.core.errors import UmbelError, unknown
 from umbel.core.point import OperatingPoint
+from umbel.errors import UmbelError, unknown
 
 
 class PointModule(nn.Module, ABC):

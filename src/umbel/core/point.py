@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from umbel.core.errors import UmbelError, unknown
+from umbel.errors import UmbelError, unknown
 
 Value = bool | int | float | str | tuple | Mapping[str, Any]
 

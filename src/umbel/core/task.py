@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from umbel.core.batch import Batch
-from umbel.core.errors import UmbelError
+from umbel.errors import UmbelError
 
 ElementLoss = Callable[[Tensor, Tensor], Tensor]
 """(raw prediction, target) -> unreduced losses, with the shape of the task's mask (often [B])."""

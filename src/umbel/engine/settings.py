@@ -1,0 +1,78 @@
+"""Settings of one training run: typed, frozen, and free of torch so that the command's help stays quick."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+from umbel.errors import UmbelError
+
+Precision = Literal["auto", "float32", "bf16"]
+Schedule = Literal["cosine", "one-cycle", "constant"]
+Optimizer = Literal["adamw", "sgd"]
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How one network is trained."""
+
+    epochs: int = 20
+    """Passes over the training set."""
+    steps: int | None = None
+    """Optimizer steps; takes the place of epochs."""
+    batch_size: int = 128
+    """Samples in a step, of all processes together."""
+    accumulate: int = 1
+    """Pieces that each batch is computed in, to save memory; the update stays that of the whole batch."""
+    optimizer: Optimizer = "adamw"
+    """AdamW, or SGD with momentum 0.9."""
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+    weight_decay: float = 1e-4
+    """Decoupled for AdamW, L2 for SGD."""
+    schedule: Schedule = "cosine"
+    """Cosine to zero after the warm-up, one-cycle (30 % rise), or constant."""
+    warmup: float = 0.05
+    """Part of the steps in which the learning rate rises linearly (cosine and constant)."""
+    clip_norm: float | None = None
+    """Largest norm of the whole gradient; none by default."""
+    precision: Precision = "auto"
+    """float32, bf16 autocast, or auto: whichever a short measurement at the start finds clearly faster."""
+    channels_last: bool | None = None
+    """Memory format of pictures and convolutions; unset: together with bf16, or on an accelerator."""
+    compile: bool = False
+    """Compile the encoder with torch.compile."""
+    validate_every: int | None = None
+    """Steps between validations; unset: once an epoch."""
+    checkpoint_seconds: float = 60.0
+    """Least time between checkpoints to resume from."""
+    monitor: str = "improvement"
+    """What chooses the best checkpoint: "improvement" (mean over tasks, relative to the references or to the
+    first validation), "loss" (sum of validation losses), or "task/metric"."""
+    log_every: int = 20
+    """Steps between rows of the log."""
+    tensorboard: bool = True
+    """Write TensorBoard curves beside the CSV log."""
+    seed: int = 0
+    """Seed of initialisation, order, augmentation, points and noise."""
+
+    def __post_init__(self) -> None:
+        positive = (
+            "epochs",
+            "steps",
+            "batch_size",
+            "accumulate",
+            "learning_rate",
+            "clip_norm",
+            "validate_every",
+            "log_every",
+        )
+        for name in positive:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UmbelError(f"{name} is {value}; it must be greater than 0")
+        if not 0 <= self.warmup < 1:
+            raise UmbelError(f"warmup is {self.warmup}; it is a part of the steps, at least 0 and below 1")
+
+    def replace(self, **changes) -> "FitSettings":
+        """The settings with some changed."""
+        return dataclasses.replace(self, **changes)
