@@ -1,0 +1,204 @@
+"""The data sets that Umbel knows: what they teach, where their files are looked for, and which function loads them.
+
+Importing this file loads no torch: loaders are named by strings and imported when a set is loaded.
+"""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from umbel.data.find import find
+from umbel.errors import UmbelError, unknown
+
+if TYPE_CHECKING:
+    from umbel.data.source import MultiTaskData
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One entry of the catalogue.
+
+    Attributes:
+        name: As on the command line.
+        title: One line.
+        tasks: What there is to learn, in a few words.
+        loader: "module:function"; the function's arguments are the set's options.
+        layout: Paths below a data folder that must all be there (`*` stands for any characters); none for a set that
+            comes with the installed packages or is generated.
+        fixed: Options of the loader that this entry decides, and that the user cannot give.
+    """
+
+    name: str
+    title: str
+    tasks: str
+    loader: str
+    layout: tuple[str, ...] = ()
+    fixed: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the set needs no files."""
+        return not self.layout
+
+    def found(self) -> Path | None:
+        """Where the first of its files is; None when one of them is missing (or none is needed)."""
+        paths = [find(relative) for relative in self.layout]
+        return paths[0] if paths and None not in paths else None
+
+    @property
+    def available(self) -> bool:
+        """Whether it can be loaded now, without a download."""
+        return self.embedded or self.found() is not None
+
+    def load(self, **options: Any) -> "MultiTaskData":
+        """The set with its tasks and splits.
+
+        Raises:
+            UmbelError: Its files are missing, or it has no such option.
+        """
+        module, function = self.loader.split(":")
+        loader = getattr(import_module(module), function)
+        accepted = [name for name in inspect.signature(loader).parameters if name not in self.fixed]
+        if strange := [name for name in options if name not in accepted]:
+            raise UmbelError(
+                f"data set {self.name!r} has no option {strange[0]!r}; its options: {', '.join(accepted) or 'none'}"
+            )
+        return loader(**self.fixed, **options)
+
+
+def _table(name: str, title: str) -> DataSet:
+    loader, path = "umbel.data.tables:table_set", f"tables/{name}.csv"
+    return DataSet(name, title, "regression of several columns", loader, (path,), MappingProxyType({"name": name}))
+
+
+_PICTURES = (
+    DataSet("digits", "scikit-learn's 1,797 digits, 8x8", "digit, parity, loops", "umbel.data.digits:digits"),
+    DataSet(
+        "overlay-digits",
+        "Two of scikit-learn's digits, one over the other",
+        "left and right digit, which is brighter, which is higher, how far apart",
+        "umbel.data.digits:overlay_digits",
+    ),
+    DataSet(
+        "mnist",
+        "MNIST digits",
+        "digit, parity, large",
+        "umbel.data.mnist:mnist",
+        ("MNIST/raw/train-images-idx3-ubyte*",),
+    ),
+    DataSet(
+        "fashion-mnist",
+        "Fashion-MNIST: pieces of clothing",
+        "class, group",
+        "umbel.data.mnist:fashion_mnist",
+        ("FashionMNIST/raw/train-images-idx3-ubyte*",),
+    ),
+    DataSet(
+        "overlay-mnist",
+        "Two MNIST digits, one over the other",
+        "left and right digit, which is brighter, which is higher, how far apart",
+        "umbel.data.mnist:overlay_mnist",
+        ("MNIST/raw/train-images-idx3-ubyte*",),
+    ),
+    DataSet(
+        "cifar10",
+        "CIFAR-10",
+        "class, animal or vehicle",
+        "umbel.data.cifar:cifar10",
+        ("cifar-10-batches-py/test_batch",),
+    ),
+    DataSet(
+        "cifar100", "CIFAR-100", "100 fine, 20 coarse classes", "umbel.data.cifar:cifar100", ("cifar-100-python/train",)
+    ),
+    DataSet(
+        "cifar100-mtl",
+        "CIFAR-100 as 20 tasks",
+        "20 five-way tasks; each picture is labelled for one",
+        "umbel.data.cifar:cifar100_mtl",
+        ("cifar-100-python/train",),
+    ),
+    DataSet("utkface64", "UTKFace, 64x64", "age, gender, ethnicity", "umbel.data.faces:utkface64", ("utkface64.npz",)),
+    DataSet(
+        "lfw64", "Labelled Faces in the Wild, 64x64", "gender, expression", "umbel.data.faces:lfw64", ("lfw64.npz",)
+    ),
+    DataSet("face68", "68 landmarks of faces, 64x64", "landmarks", "umbel.data.faces:face68", ("face68_64.npz",)),
+    DataSet(
+        "faces",
+        "Several sets of faces, each with its own labels",
+        "age, ethnicity, gender, landmarks; each from one set",
+        "umbel.data.faces:faces",
+        ("utkface64.npz", "lfw64.npz", "face68_64.npz"),
+    ),
+    DataSet(
+        "celeba", "CelebA: portraits with attributes", "facial attributes", "umbel.data.layouts:celeba", ("celeba",)
+    ),
+)
+
+_MAPS = (
+    DataSet(
+        "camvid", "CamVid: driving scenes", "segmentation, boundaries", "umbel.data.camvid:camvid", ("camvid/train",)
+    ),
+    DataSet("scenes", "Generated scenes, exact", "segmentation, depth, normals", "umbel.data.scenes:scenes"),
+    DataSet("nyuv2", "NYUv2: rooms", "segmentation, depth, normals", "umbel.data.layouts:nyuv2", ("nyuv2/train",)),
+    DataSet(
+        "cityscapes",
+        "Cityscapes: streets",
+        "segmentation, depth",
+        "umbel.data.layouts:cityscapes",
+        ("cityscapes/train",),
+    ),
+    DataSet(
+        "pascal-context",
+        "PASCAL-Context",
+        "segmentation, parts, saliency, normals, edges",
+        "umbel.data.layouts:pascal_context",
+        ("PASCAL_MT",),
+    ),
+)
+
+_NUMBERS = (
+    _table("enb", "Energy demand of buildings"),
+    _table("jura", "Heavy metals in the soil of the Jura"),
+    _table("wq", "Plants and animals in Slovenian rivers"),
+    _table("atp1d", "Air ticket prices of the next day"),
+    _table("oes97", "Employment by occupation, 1997"),
+    _table("oes10", "Employment by occupation, 2010"),
+    _table("scpf", "Public attention to reported street problems"),
+    _table("andro", "Water quality in a bay, five days ahead"),
+    _table("edm", "Settings of an electrical discharge machine"),
+    _table("slump", "Properties of concrete"),
+    DataSet(
+        "air-quality",
+        "Air in Beijing, hourly, at 12 stations",
+        "forecasts of pollutants, with real gaps",
+        "umbel.data.air:air_quality",
+        ("tables/beijing_air_*.csv",),
+    ),
+)
+
+SETS: Mapping[str, DataSet] = MappingProxyType({entry.name: entry for entry in (*_PICTURES, *_MAPS, *_NUMBERS)})
+"""Every set by its name."""
+
+
+def catalogue() -> list[DataSet]:
+    """All sets, in the order in which they are listed."""
+    return list(SETS.values())
+
+
+def load(name: str, **options: Any) -> "MultiTaskData":
+    """A set by its name.
+
+    Args:
+        name: As in `SETS`.
+        options: The set's own; most picture sets take `size` (number of training samples) and `resolution`.
+
+    Raises:
+        UmbelError: No such set, no such option, or its files are missing.
+    """
+    if name not in SETS:
+        raise unknown("data set", name, SETS)
+    return SETS[name].load(**options)
