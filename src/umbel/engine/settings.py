@@ -11,6 +11,18 @@ Schedule = Literal["cosine", "one-cycle", "constant"]
 Optimizer = Literal["adamw", "sgd"]
 
 
+_POSITIVE = (
+    "epochs",
+    "steps",
+    "batch_size",
+    "accumulate",
+    "learning_rate",
+    "clip_norm",
+    "validate_every",
+    "log_every",
+)
+
+
 @dataclass(frozen=True)
 class FitSettings:
     """How one network is trained."""

@@ -1,0 +1,32 @@
+"""Training, evaluation, checkpoints and processes. Names load when they are first used (torch is slow to import)."""
+
+from importlib import import_module
+
+_HOME = {
+    "Checkpoint": "checkpoint",
+    "Evaluation": "evaluation",
+    "FabricRuntime": "runtime",
+    "FitSettings": "settings",
+    "Fitted": "training",
+    "Interrupted": "training",
+    "Monitor": "evaluation",
+    "Silent": "progress",
+    "TerminalReporter": "progress",
+    "decoded_predictions": "evaluation",
+    "evaluate": "evaluation",
+    "fastest_precision": "runtime",
+    "fit": "training",
+    "load": "checkpoint",
+    "load_weights": "checkpoint",
+    "open_runtime": "runtime",
+    "resolve": "checkpoint",
+    "resolve_settings": "training",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        return getattr(import_module(f"umbel.engine.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

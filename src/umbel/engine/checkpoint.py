@@ -1,0 +1,180 @@
+"""Checkpoints: a folder that is either complete or not there, and holds nothing that could run code.
+
+    step-00001200/
+        weights.safetensors   parameters and buffers of the learner
+        state.pt              optimizer, descent, progress (plain tensors and values; loaded with weights_only=True)
+        settings.json         resolved settings and what the model is
+        manifest.json         size and SHA-256 of the files above; written last
+
+A checkpoint is written beside its place and renamed into it, then older ones are removed.
+"""
+
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import Tensor, nn
+
+from umbel.errors import UmbelError
+
+FORMAT = 1
+_FILES = ("weights.safetensors", "state.pt", "settings.json")
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was saved at one step.
+
+    Attributes:
+        path: Its folder.
+        step: Optimizer steps done.
+        weights: The learner's state, by name.
+        state: Everything else that training needs to go on.
+        settings: The resolved settings, as JSON has them.
+    """
+
+    path: Path
+    step: int
+    weights: dict[str, Tensor]
+    state: dict[str, Any]
+    settings: dict[str, Any]
+
+
+def split_state(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A module's state as tensors (own memory, contiguous) and whatever else it has (`get_extra_state`)."""
+    state = module.state_dict()
+    tensors = {name: v.detach().cpu().contiguous().clone() for name, v in state.items() if isinstance(v, Tensor)}
+    return tensors, {name: v for name, v in state.items() if not isinstance(v, Tensor)}
+
+
+def save(folder: Path, kind: str, step: int, weights: dict[str, Tensor], state: dict, settings: dict) -> Path:
+    """Write `folder/{kind}-{step}` and then remove older checkpoints of that kind.
+
+    Raises:
+        UmbelError: The disk is full; the previous checkpoint is still there.
+    """
+    target = folder / f"{kind}-{step:08d}"
+    partial = folder / f".{target.name}.{os.getpid()}"
+    try:
+        _write_all(partial, weights, state, {"format": FORMAT, "step": step, **settings})
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if error.errno not in _NO_SPACE:
+            raise
+        kept = latest(folder, kind)
+        rest = f"{kept} is untouched" if kept else "there was no earlier one"
+        raise UmbelError(f"no space left to write {target}; {rest}; free some space and go on with --resume") from None
+    if target.exists():
+        shutil.rmtree(target)
+    partial.rename(target)
+    _sync(folder)
+    for old in folder.glob(f"{kind}-*"):
+        if old.name < target.name:
+            shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def latest(folder: Path, kind: str) -> Path | None:
+    """The newest complete checkpoint of a kind ("step" or "best") in a folder."""
+    complete = [path for path in sorted(folder.glob(f"{kind}-*")) if (path / "manifest.json").is_file()]
+    return complete[-1] if complete else None
+
+
+def resolve(path: Path) -> Path:
+    """The checkpoint that a user's path means: itself, or the best (else the last) one of a run's folder.
+
+    Raises:
+        UmbelError: There is none.
+    """
+    if (path / "manifest.json").is_file():
+        return path
+    if not path.exists():
+        raise UmbelError(f"checkpoint {path} does not exist")
+    for folder in (path, path / "checkpoints"):
+        for kind in ("best", "step"):
+            if found := latest(folder, kind) if folder.is_dir() else None:
+                return found
+    raise UmbelError(f"{path} is not a checkpoint of Umbel, nor a run's folder with one in checkpoints/")
+
+
+def load(path: Path) -> Checkpoint:
+    """Read and verify a checkpoint.
+
+    Raises:
+        UmbelError: A file is missing, truncated, changed, or of a newer format.
+    """
+    try:
+        manifest = json.loads((path / "manifest.json").read_text())
+        contents = {name: (path / name).read_bytes() for name in _FILES}
+        expected = {name: manifest["files"][name] for name in _FILES}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UmbelError(f"{path} is not a complete checkpoint of Umbel ({type(error).__name__}: {error})") from None
+    for name, content in contents.items():
+        if len(content) != expected[name]["bytes"]:
+            had = expected[name]["bytes"]
+            raise UmbelError(f"{path / name} is truncated: {len(content)} of {had} bytes; use an earlier checkpoint")
+        if hashlib.sha256(content).hexdigest() != expected[name]["sha256"]:
+            raise UmbelError(f"{path / name} was changed after it was written; use another checkpoint")
+    settings = json.loads(contents["settings.json"])
+    if settings["format"] != FORMAT:
+        raise UmbelError(
+            f"{path} has checkpoint format {settings['format']}, this version reads {FORMAT}; update umbel"
+        )
+    state = torch.load(io.BytesIO(contents["state.pt"]), map_location="cpu", weights_only=True)
+    return Checkpoint(path, settings["step"], load_safetensors(contents["weights.safetensors"]), state, settings)
+
+
+def load_weights(learner: nn.Module, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's weights into a learner.
+
+    Raises:
+        UmbelError: The checkpoint is of another model; names the first difference.
+    """
+    own, _ = split_state(learner)
+    for name in sorted(own.keys() | checkpoint.weights.keys()):
+        if name not in checkpoint.weights:
+            raise UmbelError(f"{checkpoint.path} is of another model: it has no {name}")
+        if name not in own:
+            raise UmbelError(f"{checkpoint.path} is of another model: its {name} does not exist here")
+        mine, theirs = tuple(own[name].shape), tuple(checkpoint.weights[name].shape)
+        if mine != theirs:
+            raise UmbelError(f"{checkpoint.path} is of another model: {name} is {theirs} there and {mine} here")
+    learner.load_state_dict({**checkpoint.weights, **checkpoint.state.get("learner_extra", {})})
+
+
+def _write_all(folder: Path, weights: dict[str, Tensor], state: dict, settings: dict) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    contents = {
+        "weights.safetensors": save_safetensors(weights),
+        "settings.json": json.dumps(settings, indent=1).encode(),
+        "state.pt": buffer.getvalue(),
+    }
+    files = {n: {"bytes": len(c), "sha256": hashlib.sha256(c).hexdigest()} for n, c in contents.items()}
+    contents["manifest.json"] = json.dumps({"files": files}, indent=1).encode()
+    for name, content in contents.items():
+        with open(folder / name, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
