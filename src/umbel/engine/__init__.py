@@ -8,7 +8,7 @@ _HOME = {
     "FabricRuntime": "runtime",
     "FitSettings": "settings",
     "Fitted": "training",
-    "Interrupted": "training",
+    "Interrupted": "loop",
     "Monitor": "evaluation",
     "Silent": "progress",
     "TerminalReporter": "progress",
@@ -23,7 +23,26 @@ _HOME = {
     "resolve_settings": "training",
 }
 
-__all__ = sorted(_HOME)
+__all__ = [
+    "Checkpoint",
+    "Evaluation",
+    "FabricRuntime",
+    "FitSettings",
+    "Fitted",
+    "Interrupted",
+    "Monitor",
+    "Silent",
+    "TerminalReporter",
+    "decoded_predictions",
+    "evaluate",
+    "fastest_precision",
+    "fit",
+    "load",
+    "load_weights",
+    "open_runtime",
+    "resolve",
+    "resolve_settings",
+]
 
 
 def __getattr__(name: str):

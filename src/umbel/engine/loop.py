@@ -1,0 +1,293 @@
+"""One training run: its state, its steps, and what it leaves on disk."""
+
+import dataclasses
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from umbel.core import Batch, Descent, Learner, Losses, OperatingPoint, UmbelError, check_finite
+from umbel.data import Source, seeded
+from umbel.engine import checkpoint as checkpoints
+from umbel.engine.evaluation import Evaluation, Monitor, evaluate
+from umbel.engine.log import Log
+from umbel.engine.optimise import learning_rate_factor, make_optimizer, set_learning_rate
+from umbel.engine.progress import Reporter
+from umbel.engine.runtime import FabricRuntime
+from umbel.engine.settings import FitSettings
+from umbel.nn import synchronise_norms
+
+Observer = Callable[[int, Learner, Batch, OperatingPoint], None]
+"""Called before each step with (step, learner, batch, point); must leave everything as it is."""
+
+_FIXED = ("seed", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "precision", "accumulate")
+
+
+class Interrupted(UmbelError):
+    """The user stopped the run; its state is saved."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is given; see `umbel.engine.fit`."""
+
+    learner: Learner
+    descent: Descent
+    train: Source
+    validation: Source
+    settings: FitSettings
+    runtime: FabricRuntime
+    out: Path | None
+    references: Mapping[str, float] | None
+    reporter: Reporter
+    label: str
+    describe: Mapping[str, object]
+    observe: Observer | None
+
+
+@dataclass
+class Progress:
+    """How far a run is: saved with every checkpoint, beside the weights, the optimizer and the descent.
+
+    Attributes:
+        step: Optimizer steps done.
+        best_step: Step of the best validation.
+        best_score: Its monitored number.
+        best: Its evaluation.
+        first: Main metrics of the first validation.
+        interval: Sum of the losses since the last row of the log, [T].
+        interval_steps: Steps in that sum.
+    """
+
+    step: int = 0
+    best_step: int = 0
+    best_score: float = -math.inf
+    best: Evaluation | None = None
+    first: dict[str, float] | None = None
+    interval: torch.Tensor | None = None
+    interval_steps: int = 0
+
+    def state(self) -> dict:
+        """Plain values and tensors."""
+        best = {"metrics": self.best.metrics, "losses": self.best.losses} if self.best else None
+        return {**self.__dict__, "best": best}
+
+    @classmethod
+    def of(cls, state: dict) -> "Progress":
+        """The progress that `state` was taken from."""
+        return cls(**{**state, "best": Evaluation(**state["best"]) if state["best"] else None})
+
+
+class TrainingRun:
+    """State and steps of one call of `fit`."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.settings, self.runtime, self.learner = plan, plan.settings, plan.runtime, plan.learner
+        self.epoch_steps = plan.train.steps(self.settings.batch_size)
+        self.total = self.settings.steps or self.settings.epochs * self.epoch_steps
+        self.validate_every = self.settings.validate_every or self.epoch_steps
+        self.progress = Progress()
+        self.best_weights: dict | None = None
+        self.step_seconds: list[float] = []
+        self.saved_at = time.monotonic()
+        self.stop_requested = False
+        self.folder = plan.out / "checkpoints" if plan.out else None
+        size, count = self.settings.batch_size, self.runtime.world_size
+        if size % count:
+            raise UmbelError(f"batch size {size} does not divide by {count} processes; use a multiple of {count}")
+
+    # -- setting up ---------------------------------------------------------------------------------
+
+    def start(self, resume: bool) -> None:
+        """Place the learner, make the optimizer, and take up a previous run where there is one."""
+        previous = checkpoints.latest(self.folder, "step") if self.folder else None
+        if previous and not resume:
+            raise UmbelError(f"{self.plan.out} already holds a run; go on with --resume or choose another folder")
+        if self.runtime.world_size > 1:
+            synchronise_norms(self.learner)
+        self.learner.to(self.runtime.device)
+        if self.settings.channels_last:
+            self.learner.to(memory_format=torch.channels_last)
+        self.plan.descent.to(self.runtime.device)
+        self.plan.descent.prepare(self.learner)
+        self.optimizer = make_optimizer([self.learner, self.plan.descent], self.settings)
+        if previous:
+            self._restore(checkpoints.load(previous))
+        if self.settings.compile:
+            self.learner.model.encoder.compile()
+        self.runtime.check_replicas(self.learner, f"at step {self.progress.step}")
+        main_out = self.plan.out if self.runtime.is_main else None
+        if main_out:
+            main_out.mkdir(parents=True, exist_ok=True)
+        self.log = Log(main_out, self.progress.step, self.settings.tensorboard)
+
+    def _restore(self, saved: checkpoints.Checkpoint) -> None:
+        """Everything as it was at the checkpoint's step."""
+        before, now = saved.settings["fit"], dataclasses.asdict(self.settings)
+        for name in _FIXED:
+            if before[name] != now[name]:
+                was = f"{saved.path} was trained with {name}={before[name]}, not {now[name]}"
+                raise UmbelError(f"{was}; use that to resume")
+        checkpoints.load_weights(self.learner, saved)
+        self.optimizer.load_state_dict(saved.state["optimizer"])
+        self.plan.descent.load_state_dict(saved.state["descent"])
+        self.progress = Progress.of(saved.state["progress"])
+        if self.progress.interval is not None:
+            self.progress.interval = self.progress.interval.to(self.runtime.device)
+
+    # -- training -----------------------------------------------------------------------------------
+
+    def train(self) -> None:
+        """All steps that are left; then the learner gets its best weights."""
+        self.learner.train()
+        self.plan.reporter.begin(self.plan.label, self.total, self.progress.step)
+        size, rank, world_size = self.settings.batch_size, self.runtime.rank, self.runtime.world_size
+        with self._interruptible():
+            while self.progress.step < self.total:
+                epoch, start = divmod(self.progress.step, self.epoch_steps)
+                for batch in self.plan.train.train_batches(size, self.settings.seed, epoch, start, rank, world_size):
+                    began = time.perf_counter()
+                    losses, rate = self._step(self._placed(batch))
+                    self.step_seconds.append(time.perf_counter() - began)
+                    self._after_step(losses, rate)
+                    if self.progress.step == self.total:
+                        break
+        self._finish()
+
+    def _step(self, batch: Batch) -> tuple[Losses, float]:
+        """One step of the optimizer; everything random in it depends on (seed, step, process) alone."""
+        step, settings, runtime = self.progress.step, self.settings, self.runtime
+        point = self.learner.draw_point(seeded(settings.seed, step, 2), step / self.total)
+        torch.manual_seed(seeded(settings.seed, step, 3, runtime.rank).initial_seed())
+        if self.plan.observe:
+            self.plan.observe(step, self.learner, batch, point)
+        rate = settings.learning_rate * learning_rate_factor(step, self.total, settings)
+        set_learning_rate(self.optimizer, rate)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = self.plan.descent(self.learner, batch, point, runtime)
+        self._check(losses)
+        if settings.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.learner.parameters(), settings.clip_norm)
+        self.optimizer.step()
+        self.learner.after_step()
+        self.plan.descent.after_step(self.learner, batch, point, runtime)
+        self.progress.step += 1
+        if self.progress.step % self.epoch_steps == 0:
+            self.plan.descent.after_epoch()
+        return losses, rate
+
+    def _check(self, losses: Losses) -> None:
+        """Stop on a loss that is not finite, before it reaches the weights."""
+        try:
+            check_finite(losses)
+        except UmbelError as error:
+            last = checkpoints.latest(self.folder, "step") if self.folder else None
+            good = f"last good checkpoint: {last}" if last else "there is no checkpoint before it"
+            raise UmbelError(f"step {self.progress.step + 1}: {error} ({good})") from None
+
+    def _placed(self, batch: Batch) -> Batch:
+        """The batch on the device, pictures in the chosen memory format."""
+        if self.runtime.device.type != "cpu":
+            batch = batch.to(self.runtime.device)
+        if self.settings.channels_last and isinstance(batch.inputs, torch.Tensor) and batch.inputs.ndim == 4:
+            batch = dataclasses.replace(batch, inputs=batch.inputs.contiguous(memory_format=torch.channels_last))
+        return batch
+
+    def _after_step(self, losses: Losses, rate: float) -> None:
+        """Log, validate and save when it is time."""
+        progress = self.progress
+        values = losses.stack()
+        progress.interval = values if progress.interval is None else progress.interval + values
+        progress.interval_steps += 1
+        last = progress.step == self.total
+        if progress.step % self.settings.log_every == 0 or last:
+            means = dict(zip(losses, (progress.interval / progress.interval_steps).tolist(), strict=True))
+            progress.interval, progress.interval_steps = None, 0
+            self.log.write("train", progress.step, {**means, "learning_rate": rate})
+            self.plan.reporter.step(progress.step, means)
+        if progress.step % self.validate_every == 0 or last:
+            self._validate()
+        self._save_if_due()
+
+    def _validate(self) -> None:
+        size, progress = max(256, self.settings.batch_size), self.progress
+        evaluation = evaluate(self.learner, self.plan.validation, self.runtime, batch_size=size)
+        progress.first = progress.first or evaluation.main()
+        monitor = Monitor(self.settings.monitor, self.plan.references or progress.first)
+        score = monitor.score(evaluation, self.learner)
+        metrics = {f"{t}/{m}": v for t, values in evaluation.metrics.items() for m, v in values.items()}
+        losses = {f"{t}/loss": v for t, v in evaluation.losses.items()}
+        self.log.write("validation", progress.step, {**metrics, **losses, self.settings.monitor: score})
+        if progress.best is None or score > progress.best_score:
+            progress.best, progress.best_score, progress.best_step = evaluation, score, progress.step
+            self.best_weights, _ = checkpoints.split_state(self.learner)
+
+    # -- saving -------------------------------------------------------------------------------------
+
+    def _save_if_due(self) -> None:
+        late = self.folder is not None and time.monotonic() - self.saved_at > self.settings.checkpoint_seconds
+        stop = self.stop_requested
+        if self.runtime.world_size > 1:  # the processes must agree; they ask each other when they log
+            if self.progress.step % self.settings.log_every:
+                return
+            wishes = torch.tensor([float(stop), float(late)], device=self.runtime.device)
+            stop, late = (bool(wish) for wish in self.runtime.sum(wishes).tolist())
+        if stop or late:
+            self._save()
+        if stop:
+            kept = f"; the state is in {self.plan.out}, go on with --resume" if self.plan.out else ""
+            raise Interrupted(f"stopped at step {self.progress.step} of {self.total}{kept}")
+
+    def _save(self) -> None:
+        """Write the best weights, then the state to resume from."""
+        progress = self.progress
+        self.runtime.check_replicas(self.learner, f"at step {progress.step}")
+        if self.folder and self.runtime.is_main:
+            settings = {"fit": dataclasses.asdict(self.settings), **self.plan.describe}
+            if self.best_weights is not None:
+                best = {"metrics": progress.best.metrics, "losses": progress.best.losses}
+                checkpoints.save(self.folder, "best", progress.best_step, self.best_weights, best, settings)
+            weights, extra = checkpoints.split_state(self.learner)
+            state = {
+                "learner_extra": extra,
+                "optimizer": self.optimizer.state_dict(),
+                "descent": self.plan.descent.state_dict(),
+                "progress": progress.state(),
+            }
+            checkpoints.save(self.folder, "step", progress.step, weights, state, settings)
+        self.runtime.barrier()
+        self.saved_at = time.monotonic()
+
+    def _finish(self) -> None:
+        """Save, and leave the learner with its best weights."""
+        self._save()
+        self.log.close()
+        self.plan.reporter.end()
+        if self.best_weights is None and self.folder:
+            self.best_weights = checkpoints.load(checkpoints.latest(self.folder, "best")).weights
+        extra = {name: v for name, v in self.learner.state_dict().items() if not isinstance(v, torch.Tensor)}
+        self.learner.load_state_dict({**self.best_weights, **extra})
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM end the run after the step in hand; a second one ends it at once."""
+
+        def request(*_: object) -> None:
+            if self.stop_requested:
+                raise KeyboardInterrupt
+            self.stop_requested = True
+
+        try:
+            previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not the main thread: signals stay as they are
+            previous = {}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
