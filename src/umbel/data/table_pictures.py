@@ -1,0 +1,72 @@
+"""The pictures that a column of a table names, in memory."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from umbel.errors import UmbelError
+
+LARGEST_BYTES = 16 * 2**30
+"""Pictures that need more memory than this are refused."""
+
+
+def load_pictures(paths: Sequence[Path], resolution: int | None = None) -> Tensor:
+    """Pictures as uint8 RGB [n, 3, H, W], turned upright as their EXIF tag says.
+
+    Args:
+        paths: At least one.
+        resolution: Height and width in pixels to resize to (bilinear, with antialiasing; the aspect ratio is not
+            kept). None keeps the size, which must be that of the first picture.
+
+    Raises:
+        UmbelError: A file is missing, is no picture or has another size; or all together are too large.
+    """
+    for path in paths:
+        if not path.is_file():
+            raise UmbelError(f"{path}: no such picture; paths are relative to the table's folder")
+    first = _pixels(paths[0], resolution)
+    if (size := first.nbytes * len(paths)) > LARGEST_BYTES:
+        raise UmbelError(
+            f"{len(paths)} pictures like {paths[0]} need {size / 2**30:.0f} GiB of memory; give a smaller resolution"
+        )
+    pictures = torch.empty((len(paths), *first.shape), dtype=torch.uint8)
+
+    def load(i: int) -> None:
+        pixels = _pixels(paths[i], resolution)
+        if pixels.shape != first.shape:
+            sizes = [
+                f"{p} is {array.shape[2]}×{array.shape[1]}" for p, array in ((paths[0], first), (paths[i], pixels))
+            ]
+            raise UmbelError(f"pictures of different size: {sizes[0]}, {sizes[1]}; give a resolution to resize them to")
+        pictures[i] = torch.from_numpy(pixels)
+
+    pool = ThreadPoolExecutor()
+    try:
+        for _ in pool.map(load, range(len(paths))):
+            pass
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return pictures
+
+
+def _pixels(path: Path, resolution: int | None) -> np.ndarray:
+    """One picture as uint8 [3, H, W]."""
+    try:
+        with Image.open(path) as opened:
+            picture = ImageOps.exif_transpose(opened)
+            if picture.mode.startswith("I;16"):
+                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+            elif picture.mode in ("I", "F"):
+                raise UmbelError(f"{path}: 32-bit pictures have no fixed range; save it with 8 or 16 bits")
+            picture = picture.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split())
+        raise UmbelError(f"{path}: cannot be read as a picture ({reason})") from None
+    if resolution is not None:
+        picture = picture.resize((resolution, resolution), Image.Resampling.BILINEAR)
+    return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
