@@ -28,7 +28,7 @@ def check_inputs(batch: Batch, where: str) -> None:
     """
     tensors = {"": batch.inputs} if isinstance(batch.inputs, torch.Tensor) else batch.inputs
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not (finite := torch.isfinite(tensor).flatten(1).all(1)).all():
+        if tensor.is_floating_point() and not (finite := torch.isfinite(tensor).reshape(len(tensor), -1).all(1)).all():
             first = int((~finite).nonzero()[0])
             part = f" {name!r}" if name else ""
             raise UmbelError(f"{where}: inputs{part} of sample {first} hold NaN or infinity; clean or fill them first")

@@ -52,15 +52,15 @@ def shares(learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runti
         yield losses
         return
     named = [learner.counts(piece) for piece in pieces]
-    counts = torch.tensor([[*(float(c) for c in n.values()), len(p)] for n, p in zip(named, pieces, strict=True)])
-    totals = runtime.sum(counts.sum(0).double().to(runtime.device)).cpu()
-    fractions = (counts / totals.clamp(min=1)).float()
+    rows = [[*(float(c) for c in n.values()), len(p)] for n, p in zip(named, pieces, strict=True)]
+    counts = torch.tensor(rows, dtype=torch.float64)
+    totals = runtime.sum(counts.sum(0).to(runtime.device)).cpu()
+    fractions = counts / totals.clamp(min=1)
     column = {name: i for i, name in enumerate(named[0])}
     for piece, fraction in zip(pieces, fractions, strict=True):
         with runtime.autocast():
             losses = learner.losses(piece, point)
-        factors = torch.stack([fraction[column.get(name, -1)] for name in losses])
-        yield losses.scaled(factors.to(runtime.device))
+        yield losses.scaled(torch.stack([fraction[column.get(name, -1)] for name in losses]))
 
 
 def total(values: Tensor, names: list[str], runtime: Runtime) -> Losses:

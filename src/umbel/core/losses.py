@@ -38,8 +38,9 @@ class Losses(Mapping[str, Tensor]):
         return torch.stack([value.float() if value.dtype == torch.bfloat16 else value for value in self.values()])
 
     def scaled(self, factors: Tensor) -> "Losses":
-        """Each loss times its factor; factors [T] in the order of the names."""
-        return Losses({n: v * f for (n, v), f in zip(self._values.items(), factors, strict=True)})
+        """Each loss times its factor, in its own precision; factors [T] in the order of the names."""
+        pairs = zip(self._values.items(), factors, strict=True)
+        return Losses({n: v * f.to(v.device, torch.promote_types(v.dtype, torch.float32)) for (n, v), f in pairs})
 
     @classmethod
     def of(cls, names: Iterator[str] | list[str], values: Tensor) -> "Losses":

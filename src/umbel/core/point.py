@@ -22,6 +22,12 @@ def _frozen(name: str, value: Any) -> Any:
     raise UmbelError(f"operating point: {name} is a {type(value).__name__}; use numbers, text, tuples or mappings")
 
 
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_plain(item) for item in value)
+    return value.as_dict() if isinstance(value, OperatingPoint) else value
+
+
 class OperatingPoint(Mapping[str, Any]):
     """Named settings such as ``snr_db=7.0``, ``width=0.5`` or ``head_widths={"depth": 0.25}``.
 
@@ -73,7 +79,7 @@ class OperatingPoint(Mapping[str, Any]):
 
     def as_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries, as JSON takes them."""
-        return {n: v.as_dict() if isinstance(v, OperatingPoint) else v for n, v in self._values.items()}
+        return {name: _plain(value) for name, value in self._values.items()}
 
 
 class Sweep(Sequence[OperatingPoint]):

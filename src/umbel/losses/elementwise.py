@@ -1,8 +1,14 @@
 """One loss for each labelled element; the mean over what is labelled is taken by `Task`."""
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
+
+
+def _full(x: Tensor) -> Tensor:
+    """Half precision as float32; float64 stays."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 def cross_entropy(
@@ -18,17 +24,20 @@ def cross_entropy(
     Returns:
         [B] or [B, H, W].
     """
-    return F.cross_entropy(logits.float(), classes, weight=weight, reduction="none")
+    logits = _full(logits)
+    weight = None if weight is None else weight.to(logits)
+    return F.cross_entropy(logits, classes, weight=weight, reduction="none")
 
 
 def bernoulli(logits: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Binary cross-entropy -y log p - (1 - y) log(1 - p), with p = sigmoid(logit), elementwise."""
-    return F.binary_cross_entropy_with_logits(logits.float(), target.float(), reduction="none")
+    logits = _full(logits)
+    return F.binary_cross_entropy_with_logits(logits, target.to(logits), reduction="none")
 
 
 def squared_error(prediction: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """(prediction - target)², elementwise."""
-    return (prediction.float() - target).square()
+    return (_full(prediction) - target).square()
 
 
 def standardised_squared_error(
@@ -45,9 +54,10 @@ def standardised_squared_error(
         centre: Mean of the training targets; broadcasts against the target.
         scale: Standard deviation of the training targets; likewise.
     """
-    return (prediction.float() - (target - centre.to(target)) / scale.to(target)).square()
+    return (_full(prediction) - (target - centre.to(target)) / scale.to(target)).square()
 
 
 def angular(prediction: Float[Tensor, "B 3 H W"], normals: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B H W"]:
     """1 - cos(angle) between predicted and true directions at each pixel; lengths do not matter."""
-    return 1 - F.cosine_similarity(prediction.float(), normals, dim=1, eps=1e-6)
+    prediction = _full(prediction)
+    return 1 - F.cosine_similarity(prediction, normals.to(prediction), dim=1, eps=1e-6)

@@ -1,0 +1,59 @@
+"""What every test gets: shapes checked, warnings as errors, small data, skips that name the missing set."""
+
+import sys
+
+from jaxtyping import install_import_hook
+
+# Shape annotations of the pure functions are checked while testing. This must come before any import of umbel.
+assert "umbel" not in sys.modules, "umbel was imported before its shape checks were installed"
+_CHECKED = ["umbel.losses", "umbel.metrics", "umbel.descent"]
+install_import_hook(_CHECKED, "beartype.beartype")
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from umbel import tasks  # noqa: E402
+from umbel.core import Batch  # noqa: E402
+from umbel.data import MultiTaskData, TensorSource  # noqa: E402
+
+# Warnings of others that we cannot mend: (filter, why).
+_NOT_OURS = [
+    ("ignore:.*already imported.*:pytest.PytestAssertRewriteWarning", "the import hook above loads modules early"),
+]
+
+
+def pytest_configure(config):
+    config.addinivalue_line("filterwarnings", "error")
+    for line, _ in _NOT_OURS:
+        config.addinivalue_line("filterwarnings", line)
+
+
+@pytest.fixture
+def tiny_data() -> MultiTaskData:
+    """96 grey 8x8 pictures: is the left half the brighter one, how bright is it all (a fifth unlabelled), and itself."""
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.rand(96, 1, 8, 8, generator=generator) * torch.rand(96, 1, 1, 8, generator=generator)
+    side = (pictures[..., :4].mean((1, 2, 3)) > pictures[..., 4:].mean((1, 2, 3))).long()
+    brightness = pictures.mean((1, 2, 3)).unsqueeze(1).clone()
+    brightness[torch.rand(96, generator=generator) < 0.2] = torch.nan
+    samples = Batch(pictures, {"side": side, "brightness": brightness})
+    kinds = (
+        tasks.classification("side", ["right", "left"]),
+        tasks.regression("brightness", centre=0.25, scale=0.1),
+        tasks.reconstruction("picture", channels=1),
+    )
+    train, validation, test = (TensorSource(samples[part]) for part in (slice(64), slice(64, 80), slice(80, 96)))
+    return MultiTaskData("tiny", "Tiny pictures", kinds, train, validation, test, (1, 8, 8))
+
+
+def requires_set(name: str, *alternatives: str) -> None:
+    """Skip the test, with the set's name, when none of its files is here.
+
+    Args:
+        name: Of the data set, for the message.
+        alternatives: Paths as `umbel.data.find.find` takes them; the name itself when there are none.
+    """
+    from umbel.data.find import find
+
+    if find(*(alternatives or (name,))) is None:
+        pytest.skip(f"data set {name!r} is not here")
