@@ -1,5 +1,6 @@
 """Forecasting with gaps: two years of hourly air quality in Beijing."""
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from umbel.core import Batch
 from umbel.data.find import need
+from umbel.data.pictures import subset
 from umbel.data.source import MultiTaskData, TensorSource
 from umbel.errors import UmbelError, unknown
 from umbel.tasks import regression
@@ -35,8 +37,8 @@ WEATHER = ("TEMP", "PRES", "DEWP", "RAIN", "WSPM")
 
 _NOTE = (
     "UCI Beijing Multi-Site Air Quality, hourly, CC BY 4.0. Cite: Zhang et al., Cautionary tales on air-quality"
-    " improvement in Beijing, Proc. R. Soc. A 2017. Split by time; the test hours are the last ones, so they are not all"
-    " seasons."
+    " improvement in Beijing, Proc. R. Soc. A 2017. Split by time; the test hours are the last ones, so they are"
+    " not of all seasons."
 )
 _UNIT = "µg/m³"
 
@@ -77,6 +79,11 @@ class WindowSource:
         for batch in self.windows.batches(batch_size, rank, world_size):
             yield self._cut(batch)
 
+    def select(self, index: Tensor) -> "WindowSource":
+        """The windows that `index` (int64 or bool) picks."""
+        chosen = self.windows.samples[index]
+        return WindowSource(self.series, chosen.inputs, self.length, dict(chosen.targets))
+
     def _cut(self, batch: Batch) -> Batch:
         which, first = batch.inputs.unbind(1)
         return replace(batch, inputs=self.series[which[:, None], first[:, None] + torch.arange(self.length)])
@@ -95,6 +102,7 @@ def air_quality(
     history_hours: int = 24,
     horizon_hours: int = 6,
     every_hours: int = 1,
+    size: int | None = None,
 ) -> MultiTaskData:
     """Six pollutants, some hours ahead, from the last hours of pollutants and weather at the same station.
 
@@ -109,6 +117,7 @@ def air_quality(
         history_hours: T.
         horizon_hours: How far ahead.
         every_hours: Hours between the starts of two windows.
+        size: Number of training windows to use, drawn at random; None for all.
 
     Raises:
         UmbelError: Unknown station, a length that is not positive or too long, or the files are not there.
@@ -121,9 +130,9 @@ def air_quality(
     bounds = [0, round(0.7 * hours.values.shape[1]), round(0.85 * hours.values.shape[1]), hours.values.shape[1]]
     series = _features(hours, bounds[1])
     splits = [
-        _windows(hours, series, span, history_hours, horizon_hours, every_hours)
-        for span in zip(bounds[:-1], bounds[1:], strict=True)
+        _windows(hours, series, span, history_hours, horizon_hours, every_hours) for span in itertools.pairwise(bounds)
     ]
+    splits[0] = splits[0].select(subset(len(splits[0]), size))
     known = [splits[0].windows.samples.targets[name].double() for name in POLLUTANTS]
     tasks = [
         regression(name, centre=float(t.nanmean()), scale=float(np.nanstd(t.numpy())), unit=_UNIT)

@@ -13,6 +13,7 @@ from torch import Tensor
 from umbel.core import Batch, Task
 from umbel.data.columns import Column, Roles, describe_columns, typed_table
 from umbel.data.find import need
+from umbel.data.pictures import subset
 from umbel.data.source import MultiTaskData, TensorSource, seeded
 from umbel.data.table_pictures import load_pictures
 from umbel.errors import UmbelError, unknown
@@ -118,7 +119,7 @@ def table_set(name: str, size: int | None = None) -> MultiTaskData:
 
     Args:
         name: One of `MULAN_TARGETS`. The last columns of the file are its targets.
-        size: At most this many training rows; None for all.
+        size: Number of training rows to use, drawn at random; None for all.
 
     Raises:
         UmbelError: Unknown name, or the file is not there.
@@ -131,7 +132,7 @@ def table_set(name: str, size: int | None = None) -> MultiTaskData:
         header = next(csv.reader(file), [])
     targets = [column.strip() for column in header[-MULAN_TARGETS[name] :]]
     data = from_table(path, targets, kinds=dict.fromkeys(targets, "regression"))
-    train = data.train if size is None else data.train.select(torch.arange(min(size, len(data.train))))
+    train = data.train.select(subset(len(data.train), size))
     return replace(data, name=name, train=train, note=f"{_MULAN_NOTE} {data.note}")
 
 
