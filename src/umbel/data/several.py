@@ -1,0 +1,122 @@
+"""Several sets with their own tasks joined into one: labels that a set does not have are missing."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from umbel.core import Batch, Task
+from umbel.data.source import Augmentation, MultiTaskData, TensorSource
+from umbel.errors import UmbelError
+
+
+class ByDomain:
+    """Each sample is augmented as its own set wants it.
+
+    Args:
+        parts: The augmentation of each domain, by number; None leaves its samples alone.
+    """
+
+    def __init__(self, parts: Sequence[Augmentation | None]) -> None:
+        self.parts = tuple(parts)
+        self.draws = max((part.draws for part in self.parts if part is not None), default=0)
+
+    def __call__(self, batch: Batch, uniform: Tensor) -> Batch:
+        """The changed batch; see `Augmentation`."""
+        pictures, targets = batch.inputs.clone(), {name: target.clone() for name, target in batch.targets.items()}
+        for number, part in enumerate(self.parts):
+            chosen = (batch.domain == number).nonzero()[:, 0]
+            if part is None or not len(chosen):
+                continue
+            changed = part(batch[chosen], uniform[chosen.to(uniform.device), : part.draws])
+            pictures[chosen] = changed.inputs
+            for name, target in changed.targets.items():
+                targets[name][chosen] = target
+        return Batch(pictures, targets, batch.domain)
+
+
+def several(sets: Sequence[MultiTaskData], name: str, title: str) -> MultiTaskData:
+    """One set that holds the samples of all, split by split; each keeps its labels and lacks those of the others.
+
+    `Batch.domain` is the number of the set that a sample comes from. A task that several sets have under one name
+    is one task; for a regression, centre and scale are those of the first set that has it.
+
+    Args:
+        sets: At least two, held in memory, with samples of one shape and type.
+        name: Of the joined set.
+        title: Of the joined set, one line.
+
+    Raises:
+        UmbelError: The sets do not fit together.
+    """
+    _check(sets)
+    tasks = _tasks(sets)
+    splits = {}
+    for split in ("train", "validation", "test"):
+        sources = [getattr(data, split) for data in sets]
+        augment = ByDomain([source.augment for source in sources])
+        joined = _joined([_own(source.samples, data, tasks) for source, data in zip(sources, sets, strict=True)])
+        splits[split] = TensorSource(joined, augment if augment.draws else None)
+    notes = " ".join(f"[{number} = {data.name}] {data.note}" for number, data in enumerate(sets))
+    note = f"Several sets joined; labels that a set does not have are missing. {notes}"
+    return MultiTaskData(name, title, tuple(tasks.values()), **splits, input_shape=sets[0].input_shape, note=note)
+
+
+def _check(sets: Sequence[MultiTaskData]) -> None:
+    if len(sets) < 2:
+        raise UmbelError(f"{len(sets)} set(s) to join; give at least two")
+    first = sets[0]
+    for data in sets:
+        if data.input_shape != first.input_shape:
+            raise UmbelError(
+                f"{data.name!r} has inputs of shape {data.input_shape}, {first.name!r} of {first.input_shape}; "
+                "give both the same `resolution`"
+            )
+        for source in (data.train, data.validation, data.test):
+            if not isinstance(source, TensorSource) or not isinstance(source.samples.inputs, Tensor):
+                raise UmbelError(f"{data.name!r} is not held in memory as one tensor; only such sets can be joined")
+            if isinstance(source.augment, ByDomain):
+                raise UmbelError(f"{data.name!r} is itself joined from several sets; join all of them at once")
+            if source.samples.inputs.dtype != first.train.samples.inputs.dtype:
+                raise UmbelError(f"{data.name!r} and {first.name!r} hold inputs of different types; convert one")
+
+
+def _tasks(sets: Sequence[MultiTaskData]) -> dict[str, Task]:
+    """All tasks by name, in order of appearance; a name that comes twice must mean the same."""
+    tasks: dict[str, Task] = {}
+    for data in sets:
+        for task in data.tasks:
+            known = tasks.setdefault(task.name, task)
+            if (known.kind, known.outputs, known.labels) != (task.kind, task.outputs, task.labels):
+                raise UmbelError(
+                    f"task {task.name!r} of {data.name!r} differs in kind or labels from that of another set; rename it"
+                )
+    return tasks
+
+
+def _own(samples: Batch, data: MultiTaskData, tasks: dict[str, Task]) -> Batch:
+    """Without the targets of tasks that the set was not asked to teach, though it has labels for them."""
+    own = {task.name for task in data.tasks}
+    targets = {name: target for name, target in samples.targets.items() if name in own or name not in tasks}
+    return Batch(samples.inputs, targets)
+
+
+def _joined(batches: Sequence[Batch]) -> Batch:
+    inputs = torch.cat([batch.inputs for batch in batches])
+    domain = torch.cat([torch.full((len(batch),), number) for number, batch in enumerate(batches)])
+    names = dict.fromkeys(name for batch in batches for name in batch.targets)
+    return Batch(inputs, {name: _joined_target(batches, name) for name in names}, domain)
+
+
+def _joined_target(batches: Sequence[Batch], name: str) -> Tensor:
+    """The targets of all batches; NaN or -1 for a batch without any."""
+    present = [batch.targets[name] for batch in batches if name in batch.targets]
+    example = present[0]
+    if any((target.dtype, target.shape[1:]) != (example.dtype, example.shape[1:]) for target in present):
+        raise UmbelError(f"targets {name!r} of the sets differ in type or shape; convert one of them")
+    if example.dtype == torch.bool:
+        raise UmbelError(f"targets {name!r} are of type bool, which cannot mark a missing label; use int64")
+    missing = float("nan") if example.is_floating_point() else -1
+    return torch.cat(
+        [batch.targets.get(name, example.new_full((len(batch), *example.shape[1:]), missing)) for batch in batches]
+    )
