@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from umbel.core import UmbelError
@@ -72,11 +72,20 @@ def scaled(full: Size, height: int | None, where: str) -> Size:
     return height, max(1, round(height * full[1] / full[0]))
 
 
-def _opened(path: Path, full: Size | None) -> Image.Image:
+def opened(path: Path, full: Size | None) -> Image.Image:
+    """A picture with its pixels read.
+
+    Args:
+        path: The file.
+        full: The size it must have; None takes any.
+
+    Raises:
+        UmbelError: Not a picture, or of another size; names it and both sizes.
+    """
     try:
         image = Image.open(path)
         image.load()
-    except (OSError, UnidentifiedImageError) as error:
+    except (OSError, SyntaxError) as error:
         raise UmbelError(f"{path}: not a readable picture ({error}); fetch the file again") from error
     if full is not None and image.size != full[::-1]:
         raise UmbelError(
@@ -92,7 +101,7 @@ def picture_size(path: Path) -> Size:
     Raises:
         UmbelError: It cannot be read.
     """
-    return _opened(path, None).size[::-1]
+    return opened(path, None).size[::-1]
 
 
 def read_pictures(paths: Sequence[Path], height: int | None, where: str, full: Size | None = None) -> Tensor:
@@ -111,7 +120,7 @@ def read_pictures(paths: Sequence[Path], height: int | None, where: str, full: S
     size = scaled(full, height, where)
     out = torch.empty(len(paths), *size, 3, dtype=torch.uint8)
     for row, path in zip(out, paths, strict=True):
-        image = _opened(path, full).convert("RGB").resize(size[::-1], Image.Resampling.BOX)
+        image = opened(path, full).convert("RGB").resize(size[::-1], Image.Resampling.BOX)
         row.copy_(torch.from_numpy(np.array(image)))
     return out.permute(0, 3, 1, 2).contiguous()
 
@@ -133,7 +142,7 @@ def read_labels(paths: Sequence[Path], full: Size, height: int | None, classes: 
     size = scaled(full, height, where)
     out = torch.empty(len(paths), *size, dtype=torch.int64)
     for row, path in zip(out, paths, strict=True):
-        image = _opened(path, full)
+        image = opened(path, full)
         if len(image.getbands()) != 1:
             raise UmbelError(f"{path}: {len(image.getbands())} channels; a label map has one, the class of each pixel")
         labels = torch.from_numpy(np.array(image).astype(np.int64))
@@ -148,9 +157,8 @@ def checked_labels(labels: Tensor, classes: int, void: int, path: Path) -> Tenso
         UmbelError: A label is neither 0 to classes - 1 nor void.
     """
     labels = labels.masked_fill(labels == void, -1)
-    if bool(wrong := ((labels >= classes) | (labels < -1)).any()):
-        wrong = int(labels[(labels >= classes) | (labels < -1)][0])
-        raise UmbelError(f"{path}: label {wrong}; labels are 0 to {classes - 1}, and {void} for void")
+    if bool((wrong := (labels >= classes) | (labels < -1)).any()):
+        raise UmbelError(f"{path}: label {int(labels[wrong][0])}; labels are 0 to {classes - 1}, and {void} for void")
     return labels
 
 
@@ -161,3 +169,21 @@ def nearest(values: Tensor, size: Size) -> Tensor:
         for new, old in zip(size, values.shape[-2:], strict=True)
     )
     return values[..., rows[:, None], columns]
+
+
+def carved(count: int, share: float, where: str) -> tuple[Tensor, Tensor]:
+    """Numbers of the samples to learn from, and of those kept for validation; the same each time.
+
+    Args:
+        count: Samples in the published training split.
+        share: The part kept for validation, between 0 and 1; at least one sample.
+        where: The set, for errors.
+
+    Raises:
+        UmbelError: No sample would be left on one side.
+    """
+    kept = max(1, round(share * count))
+    if not 0 < share < 1 or kept >= count:
+        raise UmbelError(f"{where}: validation={share} of {count} samples leaves one side empty; give 0 < share < 1")
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(1))
+    return order[kept:].sort().values, order[:kept].sort().values
