@@ -30,7 +30,7 @@ def pytest_configure(config):
 
 @pytest.fixture
 def tiny_data() -> MultiTaskData:
-    """96 grey 8x8 pictures: is the left half the brighter one, how bright is it all (a fifth unlabelled), and itself."""
+    """96 grey 8x8 pictures: which half is brighter, how bright is it all (a fifth unlabelled), and the picture."""
     generator = torch.Generator().manual_seed(0)
     pictures = torch.rand(96, 1, 8, 8, generator=generator) * torch.rand(96, 1, 1, 8, generator=generator)
     side = (pictures[..., :4].mean((1, 2, 3)) > pictures[..., 4:].mean((1, 2, 3))).long()

@@ -23,7 +23,8 @@ def make_learner() -> Learner:
     model.heads["kind"].layers.insert(0, norm)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel()))
+            noise = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel()))
+            parameter.add_(noise, alpha=0.1)
     return Learner(model, TASKS).double()
 
 
@@ -46,7 +47,7 @@ def task_gradients(learner: Learner, batch: Batch, runtime) -> torch.Tensor:
     for share in shares(learner, batch, OperatingPoint(), runtime):
         for row, loss in zip(rows, share.values(), strict=True):
             gradients = torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True)
-            row += torch.cat([g.reshape(-1) for g in gradients])
+            row.add_(torch.cat([g.reshape(-1) for g in gradients]))
     return runtime.sum(rows)
 
 
@@ -186,7 +187,7 @@ def test_a_norm_with_its_own_forward_is_refused():
     class Special(nn.BatchNorm2d):
         pass
 
-    with pytest.raises(UmbelError, match="stage.1 is a Special"):
+    with pytest.raises(UmbelError, match=r"stage\.1 is a Special"):
         synchronise_norms(
             MultiTaskModel(nn.Identity(), {"x": nn.ModuleDict({"stage": nn.Sequential(nn.ReLU(), Special(1))})})
         )

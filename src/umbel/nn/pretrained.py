@@ -75,8 +75,11 @@ def _trunk(name: str, network: nn.Module) -> nn.Sequential:
         stages = [network.layer1, network.layer2, network.layer3, network.layer4]
         return nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool, *(b for s in stages for b in s))
     features = getattr(network, "features", None)
-    if not isinstance(features, nn.Sequential):
-        raise UmbelError(f"{name} does not end in a feature map; use a resnet, mobilenet, efficientnet or convnext")
+    channels_last = isinstance(network, torchvision.models.SwinTransformer)
+    if not isinstance(features, nn.Sequential) or channels_last:
+        raise UmbelError(
+            f"{name} does not end in a feature map [B, C, H, W]; use a resnet, mobilenet, efficientnet or convnext"
+        )
     return features
 
 
