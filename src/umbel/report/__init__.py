@@ -1,0 +1,46 @@
+"""Results of a study: one file of numbers, tables, figures, pictures and a self-contained page."""
+
+from umbel.report.combine import write_combined
+from umbel.report.environment import describe_environment
+from umbel.report.page import write_page
+from umbel.report.pictures import draw_samples
+from umbel.report.results import (
+    SCHEMA,
+    Claim,
+    Conflict,
+    Curve,
+    DataInfo,
+    MethodInfo,
+    Results,
+    Run,
+    SampleSheet,
+    TaskInfo,
+)
+from umbel.report.summary import Estimate, Row, delta_m, summary
+from umbel.report.tables import claims_table, csv_table, main_table, markdown_report, print_report
+
+__all__ = [
+    "SCHEMA",
+    "Claim",
+    "Conflict",
+    "Curve",
+    "DataInfo",
+    "Estimate",
+    "MethodInfo",
+    "Results",
+    "Row",
+    "Run",
+    "SampleSheet",
+    "TaskInfo",
+    "claims_table",
+    "csv_table",
+    "delta_m",
+    "describe_environment",
+    "draw_samples",
+    "main_table",
+    "markdown_report",
+    "print_report",
+    "summary",
+    "write_combined",
+    "write_page",
+]

@@ -1,0 +1,247 @@
+"""The tables of a report as plain text in rows and columns, for any renderer."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from umbel.report.results import Claim, Results, TaskInfo
+from umbel.report.summary import Estimate, Row, summary
+
+MANY_TASKS = 6
+"""With more tasks than this, the short table shows figures over tasks instead of one column each."""
+
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its heading, a second line under it, and whether it holds numbers."""
+
+    title: str
+    subtitle: str = ""
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell.
+
+    Attributes:
+        text: What is shown.
+        best: The best of its column.
+        value: What to sort by; None for text.
+        mark: "good", "bad" or "".
+    """
+
+    text: str
+    best: bool = False
+    value: float | None = None
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table: every row has one entry for each column; the first column names the row."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+
+
+def decimals(estimates: Iterable[Estimate]) -> int:
+    """How many decimals a column needs for three digits of its largest value."""
+    largest = max((abs(e.mean) for e in estimates if e.known), default=1.0)
+    return min(6, max(0, 2 - math.floor(math.log10(largest)))) if largest > 0 else 3
+
+
+def number(estimate: Estimate, places: int, sign: bool = False) -> str:
+    """Mean and interval, "0.913 ± 0.004"; without interval "0.913 ± –"; a dash when nothing is known."""
+    if not estimate.known:
+        return DASH
+    width = f"{estimate.half_width:.{places}f}" if estimate.has_interval else DASH
+    return f"{fixed(estimate.mean, places, sign)} ± {width}"
+
+
+def fixed(value: float, places: int, sign: bool = False) -> str:
+    """A number with so many decimals, a true minus sign, and no negative zero."""
+    text = f"{value:{'+' if sign else ''}.{places}f}"
+    if float(text) == 0:
+        text = text.replace("-", "").replace("+", "")
+    return text.replace("-", "−")
+
+
+def arrow(higher_is_better: bool) -> str:
+    """Which way is better."""
+    return "↑" if higher_is_better else "↓"
+
+
+def metric_text(task: TaskInfo) -> str:
+    """Metric, unit and direction, as in "RMSE in years ↓"."""
+    unit = f" in {task.unit}" if task.unit else ""
+    return f"{task.metric}{unit} {arrow(task.higher_is_better)}"
+
+
+def _entries(estimates: Sequence[Estimate], higher_is_better: bool | None, sign: bool = False) -> list[Entry]:
+    """A column of estimates; the best are those that read the same as the best mean."""
+    places = 2 if sign else decimals(estimates)
+    known = [e.mean for e in estimates if e.known]
+    best = (
+        "" if higher_is_better is None or len(known) < 2 else fixed((max if higher_is_better else min)(known), places)
+    )
+    return [
+        Entry(
+            number(e, places, sign),
+            best=e.known and fixed(e.mean, places) == best,
+            value=e.mean if e.known else None,
+            mark={1: "good", -1: "bad", 0: ""}[e.clear_sign] if sign else "",
+        )
+        for e in estimates
+    ]
+
+
+def _delta_column(rows: Sequence[Row]) -> list[Entry]:
+    shown = [Estimate() if row.is_reference else row.delta_m for row in rows]
+    entries = _entries(shown, True, sign=True)
+    return [Entry("reference", value=0.0) if r.is_reference else e for r, e in zip(rows, entries, strict=True)]
+
+
+def _assembled(title: str, columns: Sequence[tuple[Column, Sequence[Entry]]]) -> Grid:
+    rows = zip(*(entries for _, entries in columns), strict=True)
+    return Grid(title, tuple(column for column, _ in columns), tuple(rows))
+
+
+def _costs(rows: Sequence[Row]) -> list[tuple[Column, list[Entry]]]:
+    parameters = [Entry(f"{r.method.parameters:,}", value=r.method.parameters) for r in rows]
+    milliseconds = _entries([r.milliseconds_per_step for r in rows], None)
+    return [(Column("time per step", "ms"), milliseconds), (Column("parameters"), parameters)]
+
+
+def _names(rows: Sequence[Row]) -> tuple[Column, list[Entry]]:
+    return Column("method", numeric=False), [Entry(row.label) for row in rows]
+
+
+def _title(results: Results) -> str:
+    seeds = len(results.seeds)
+    interval = "mean ± 95 % interval" if seeds > 1 else "no intervals"
+    return f"{results.title}: {interval} over {seeds} seed{'s' if seeds != 1 else ''}"
+
+
+def full_grid(results: Results) -> Grid:
+    """A row for each method and point; a column for each task's main metric, delta-m, time and size."""
+    rows = summary(results)
+    columns = [_names(rows)]
+    if results.reference is not None:
+        columns.append((Column("Δm", "% ↑"), _delta_column(rows)))
+    for task in results.tasks:
+        entries = _entries([row.metrics[task.name] for row in rows], task.higher_is_better)
+        columns.append((Column(task.name, metric_text(task)), entries))
+    return _assembled(_title(results), columns + _costs(rows))
+
+
+def short_grid(results: Results) -> Grid:
+    """The full grid when there are few tasks; otherwise figures over tasks."""
+    if len(results.tasks) <= MANY_TASKS:
+        return full_grid(results)
+    rows = summary(results)
+    columns = [_names(rows)]
+    if results.reference is not None:
+        columns.append((Column("Δm", "% ↑"), _delta_column(rows)))
+    columns += [_mean_of_kind(rows, list(tasks)) for tasks in _by_metric(results.tasks)]
+    if results.reference is not None:
+        columns += _tallies(rows)
+    return _assembled(f"{_title(results)}, {len(results.tasks)} tasks", columns + _costs(rows))
+
+
+def _by_metric(tasks: Sequence[TaskInfo]) -> list[list[TaskInfo]]:
+    """Tasks whose main metrics can be averaged: same kind, metric, unit and direction."""
+
+    def kind(task: TaskInfo) -> tuple:
+        return task.kind, task.metric, task.unit, task.higher_is_better
+
+    return [list(group) for _, group in groupby(sorted(tasks, key=kind), key=kind)]
+
+
+def _mean_of_kind(rows: Sequence[Row], tasks: list[TaskInfo]) -> tuple[Column, list[Entry]]:
+    means = []
+    for row in rows:
+        values = [row.metrics[t.name] for t in tasks]
+        mean = sum(v.mean for v in values) / len(values)  # NaN when one was not measured
+        means.append(Estimate(mean=mean, count=min(v.count for v in values)))
+    entries = _entries(means, tasks[0].higher_is_better)
+    plain = [Entry(e.text.removesuffix(f" ± {DASH}"), e.best, e.value) for e in entries]
+    title = f"mean of {len(tasks)}" if len(tasks) > 1 else tasks[0].name
+    return Column(title, f"{tasks[0].kind}: {metric_text(tasks[0])}"), plain
+
+
+def _tallies(rows: Sequence[Row]) -> list[tuple[Column, list[Entry]]]:
+    helped, hurt, worst, best = [], [], [], []
+    for row in rows:
+        known = {name: e for name, e in row.relative.items() if e.known}
+        if row.is_reference or not known:
+            for column in (helped, hurt, worst, best):
+                column.append(Entry(DASH))
+            continue
+        for column, sign in ((helped, 1), (hurt, -1)):
+            total = sum(sign * e.mean > 0 for e in known.values())
+            clear = sum(e.clear_sign == sign for e in known.values())
+            column.append(Entry(f"{total} ({clear})", value=total))
+        for column, pick in ((worst, min), (best, max)):
+            name = pick(known, key=lambda n: known[n].mean)
+            column.append(Entry(f"{name} {fixed(known[name].mean, 1, True)}", value=known[name].mean))
+    return [
+        (Column("helped", "tasks (clearly)"), helped),
+        (Column("hurt", "tasks (clearly)"), hurt),
+        (Column("worst task", "%"), worst),
+        (Column("best task", "%"), best),
+    ]
+
+
+def relative_grid(results: Results) -> Grid | None:
+    """Improvement over the reference for each task (rows) and method (columns), in percent; None without reference."""
+    rows = [row for row in summary(results) if not row.is_reference]
+    if results.reference is None or not rows:
+        return None
+    columns = [(Column("task", numeric=False), [Entry(t.name) for t in results.tasks])]
+    for row in rows:
+        columns.append((Column(row.label, "% ↑"), _entries([row.relative[t.name] for t in results.tasks], None, True)))
+    return _assembled(f"Improvement over {results.method(results.reference).title}, in percent", columns)
+
+
+def metrics_grid(results: Results) -> Grid | None:
+    """The metrics beside the main ones; None when there are none."""
+    rows, columns = summary(results), []
+    for task in results.tasks:
+        for metric in task.metrics:
+            if metric != task.metric:
+                entries = _entries([row.others[task.name][metric] for row in rows], None)
+                columns.append((Column(task.name, metric), entries))
+    return _assembled("Further metrics", [_names(rows), *columns]) if columns else None
+
+
+def claim_state(claim: Claim) -> tuple[str, str]:
+    """("holds", "good"), ("falls short", "bad") or ("not measured", "")."""
+    if claim.holds is None:
+        return "not measured", ""
+    return ("holds", "good") if claim.holds else ("falls short", "bad")
+
+
+def claims_grid(results: Results) -> Grid:
+    """A row for each claim: measured value, interval, bar, and whether it holds."""
+    columns = [Column("claim", numeric=False), Column("measured"), Column("95 % interval"), Column("bar")]
+    rows = []
+    for claim in results.claims:
+        unit = f" {claim.unit}" if claim.unit else ""
+        bar = {">=": "≥", "<=": "≤"}.get(claim.comparison, claim.comparison)
+        value = DASH if claim.value is None else f"{claim.value:.4g}{unit}".replace("-", "−")
+        interval = DASH if claim.interval is None else "{:.4g} to {:.4g}".format(*claim.interval).replace("-", "−")
+        state, mark = claim_state(claim)
+        note = claim.reason if claim.holds is None else "" if claim.certain else _doubt(claim)
+        told = f"{state}: {note}" if note else state
+        entries = (Entry(claim.statement), Entry(value), Entry(interval), Entry(f"{bar} {claim.bar:g}{unit}"))
+        rows.append((*entries, Entry(told, mark=mark)))
+    return Grid("Claims", (*columns, Column("result", numeric=False)), tuple(rows))
+
+
+def _doubt(claim: Claim) -> str:
+    return "one seed, no interval" if claim.interval is None else "the interval crosses the bar"

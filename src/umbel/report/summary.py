@@ -1,0 +1,182 @@
+"""What the tables and figures show, computed from the runs and stored nowhere."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from umbel.core import UmbelError
+from umbel.metrics import confidence_interval, mean_relative_improvement, relative_improvement
+from umbel.report.results import MethodInfo, Results, Run, TaskInfo
+from umbel.report.schema import plain
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds.
+
+    Attributes:
+        mean: NaN when nothing was measured.
+        half_width: Of the 95 % confidence interval; NaN with fewer than two seeds.
+        count: Number of seeds.
+    """
+
+    mean: float = math.nan
+    half_width: float = math.nan
+    count: int = 0
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Estimate":
+        """The estimate from one value per seed; values that are not finite make it "not measured"."""
+        values = list(values)
+        if not values or not all(math.isfinite(v) for v in values):
+            return cls(count=len(values))
+        return cls(*confidence_interval(values), len(values))
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a mean."""
+        return not math.isnan(self.mean)
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there is an interval."""
+        return not math.isnan(self.half_width)
+
+    @property
+    def clear_sign(self) -> int:
+        """1 or -1 when the whole interval is above or below zero, otherwise 0."""
+        if not (self.known and self.has_interval) or abs(self.mean) <= self.half_width:
+            return 0
+        return 1 if self.mean > 0 else -1
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method at one operating point.
+
+    Attributes:
+        method: The method.
+        point: The operating point.
+        metrics: Task -> main metric.
+        others: Task -> metric -> value, for the metrics that are not the main one.
+        relative: Task -> improvement over the reference in percent, positive is better; empty without reference.
+        delta_m: Mean of these over the tasks, per seed and then over seeds; unknown without reference.
+        milliseconds_per_step: Time of a step of training.
+        is_reference: Whether this is the method that the others are compared with.
+    """
+
+    method: MethodInfo
+    point: dict[str, Any]
+    metrics: dict[str, Estimate]
+    others: dict[str, dict[str, Estimate]]
+    relative: dict[str, Estimate]
+    delta_m: Estimate
+    milliseconds_per_step: Estimate
+    is_reference: bool
+
+    @property
+    def label(self) -> str:
+        """Name of the method, with the operating point where there is one."""
+        return f"{self.method.title} ({point_text(self.point)})" if self.point else self.method.title
+
+
+def point_text(point: Mapping[str, Any]) -> str:
+    """An operating point in words: "snr_db 7, width 0.5"; empty for the point without values."""
+    return ", ".join(f"{name} {_value_text(value)}" for name, value in point.items())
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "(" + ", ".join(f"{n} {_value_text(v)}" for n, v in value.items()) + ")"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def point_key(point: Mapping[str, Any]) -> str:
+    """A text that is equal for equal operating points, in whatever order their values were named."""
+    return json.dumps(plain(point), sort_keys=True)
+
+
+def points(results: Results) -> list[dict[str, Any]]:
+    """The different operating points, in order of first appearance."""
+    found: dict[str, dict[str, Any]] = {}
+    for run in results.runs:
+        found.setdefault(point_key(run.point), run.point)
+    return list(found.values())
+
+
+def summary(results: Results) -> list[Row]:
+    """One row for each method and operating point that was run, in the order of the methods.
+
+    delta-m compares each run with the reference of the same seed at the same operating point; a reference that
+    was run at a single point serves all. A seed without its reference is left out of delta-m, and delta-m is
+    unknown when a task's metric is not finite or its reference is 0.
+    """
+    rows = []
+    for method in results.methods:
+        for point in points(results):
+            key = point_key(point)
+            runs = [r for r in results.runs if r.method == method.key and point_key(r.point) == key]
+            if runs:
+                rows.append(_row(results, method, point, runs))
+    return rows
+
+
+def _row(results: Results, method: MethodInfo, point: dict[str, Any], runs: Sequence[Run]) -> Row:
+    pairs = [(run, reference) for run in runs if (reference := _reference(results, run)) is not None]
+    has_reference = results.reference is not None
+    return Row(
+        method=method,
+        point=point,
+        metrics={t.name: _metric(runs, t.name, t.metric) for t in results.tasks},
+        others={
+            t.name: {m: _metric(runs, t.name, m) for m in (t.metrics or [t.metric]) if m != t.metric}
+            for t in results.tasks
+        },
+        relative={t.name: Estimate.of(_relative(t, r, s) for r, s in pairs) for t in results.tasks}
+        if has_reference
+        else {},
+        delta_m=Estimate.of(delta_m(results.tasks, r, s) for r, s in pairs),
+        milliseconds_per_step=Estimate.of(1000 * s for s in method.seconds_per_step),
+        is_reference=method.key == results.reference,
+    )
+
+
+def _metric(runs: Sequence[Run], task: str, metric: str) -> Estimate:
+    """Over the runs that have this task; a task that a method does not serve is not measured."""
+    return Estimate.of(r.metrics[task][metric] for r in runs if metric in r.metrics.get(task, {}))
+
+
+def _reference(results: Results, run: Run) -> Run | None:
+    candidates = [r for r in results.runs if r.method == results.reference and r.seed == run.seed]
+    same = [r for r in candidates if point_key(r.point) == point_key(run.point)]
+    return same[0] if same else candidates[0] if len(candidates) == 1 else None
+
+
+def _value(run: Run, task: TaskInfo) -> float:
+    return run.metrics.get(task.name, {}).get(task.metric, math.nan)
+
+
+def _relative(task: TaskInfo, run: Run, reference: Run) -> float:
+    try:
+        return relative_improvement(_value(run, task), _value(reference, task), task.higher_is_better)
+    except UmbelError:  # a reference of 0
+        return math.nan
+
+
+def delta_m(tasks: Sequence[TaskInfo], run: Run, reference: Run) -> float:
+    """delta-m of one run in percent, positive is better; NaN when a task was not measured or its reference is 0.
+
+    Source: `umbel.metrics.mean_relative_improvement`.
+
+    Args:
+        tasks: The tasks to average over.
+        run: The run to judge.
+        reference: The single-task run of the same seed.
+    """
+    values, references = ({t.name: _value(r, t) for t in tasks} for r in (run, reference))
+    try:
+        return mean_relative_improvement(values, references, {t.name: t.higher_is_better for t in tasks})
+    except UmbelError:
+        return math.nan

@@ -1,0 +1,126 @@
+"""A report's tables for the terminal, for Markdown and for spreadsheets."""
+
+import csv
+import io
+import math
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from umbel.report.grid import Grid, claims_grid, full_grid, relative_grid, short_grid
+from umbel.report.results import Results
+from umbel.report.summary import Estimate, point_text, summary
+
+_STYLES = {"good": "green", "bad": "red", "": ""}
+_MARKS = {"holds": "✓ ", "falls short": "✗ ", "not measured": "? "}
+_CSV_COLUMNS = ("method", "point", "task", "metric", "unit", "higher_is_better", "mean", "half_width_95", "seeds")
+_CSV_COLUMNS += ("improvement_percent", "improvement_half_width_95")
+
+
+def rich_table(grid: Grid) -> Table:
+    """A grid for the terminal; the best of each column in bold."""
+    table = Table(title=Text(grid.title, style="bold"), title_justify="left", header_style="bold")
+    for column in grid.columns:
+        heading = Text(column.title)
+        if column.subtitle:
+            heading.append(f"\n{column.subtitle}", style="not bold dim")
+        table.add_column(heading, justify="right" if column.numeric else "left", overflow="fold")
+    for row in grid.rows:
+        cells = []
+        for entry in row:
+            text = Text(entry.text, style="bold" if entry.best else "")
+            text.stylize(_STYLES[entry.mark])
+            cells.append(text)
+        table.add_row(*cells)
+    return table
+
+
+def main_table(results: Results) -> Table:
+    """Methods against tasks for the terminal; with many tasks, figures over tasks."""
+    return rich_table(short_grid(results))
+
+
+def claims_table(results: Results) -> Table:
+    """The claims for the terminal, each with whether it holds."""
+    grid = claims_grid(results)
+    rows = [(*row[:-1], _marked(row[-1])) for row in grid.rows]
+    return rich_table(Grid(grid.title, grid.columns, tuple(rows)))
+
+
+def _marked(entry):
+    mark = next((m for start, m in _MARKS.items() if entry.text.startswith(start)), "")
+    return type(entry)(mark + entry.text, entry.best, entry.value, entry.mark)
+
+
+def print_report(results: Results, console: Console | None = None) -> None:
+    """Print verdict, main table, claims and warnings."""
+    console = console or Console()
+    console.print(main_table(results))
+    for sentence in results.verdict:
+        console.print(Text(sentence))
+    if results.claims:
+        console.print(claims_table(results))
+    for warning in results.warnings:
+        console.print(Text(f"Note: {warning}", style="yellow"))
+
+
+def markdown(grid: Grid) -> str:
+    """A grid as a Markdown table; the best of each column in bold."""
+    headings = [f"{c.title}, {c.subtitle}" if c.subtitle else c.title for c in grid.columns]
+    lines = ["| " + " | ".join(map(_escaped, headings)) + " |"]
+    lines.append("|" + "|".join("---:" if c.numeric else ":---" for c in grid.columns) + "|")
+    for row in grid.rows:
+        cells = [f"**{_escaped(e.text)}**" if e.best else _escaped(e.text) for e in row]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    for character in "\\`*_<>[]|":
+        text = text.replace(character, "\\" + character)
+    return " ".join(text.split())
+
+
+def markdown_report(results: Results) -> str:
+    """Title, command, verdict, tables and claims of a study, for docs/results."""
+    parts = [f"# {_escaped(results.title)}\n", f"```\n{results.command}\n```\n"]
+    parts.append("".join(f"- {_escaped(sentence)}\n" for sentence in results.verdict))
+    parts.append(f"{_escaped(full_grid(results).title)}. Bold: best mean of a column.\n")
+    parts.append(markdown(full_grid(results)))
+    if (relative := relative_grid(results)) is not None:
+        parts += [f"## {_escaped(relative.title)}\n", markdown(relative)]
+    if results.claims:
+        parts += ["## Claims\n", markdown(claims_grid(results))]
+    parts += [f"Note: {_escaped(warning)}\n" for warning in results.warnings]
+    facts = "; ".join(f"{name} {value}" for name, value in results.environment.items())
+    parts.append(f"Umbel {results.version}, {results.created}. {_escaped(facts)}\n")
+    return "\n".join(part for part in parts if part)
+
+
+def csv_table(results: Results) -> str:
+    """Every metric of every task as CSV: one line for each method, operating point, task and metric.
+
+    Columns: method, point, task, metric, unit, higher_is_better (of the main metric; else empty), mean,
+    half_width_95, seeds, improvement_percent, improvement_half_width_95. What is not known is empty.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_CSV_COLUMNS)
+    for row in summary(results):
+        for task in results.tasks:
+            start = [row.method.key, point_text(row.point), task.name]
+            main = [*_numbers(row.metrics[task.name]), row.metrics[task.name].count]
+            better = _numbers(row.relative.get(task.name, Estimate()))
+            writer.writerow([*start, task.metric, task.unit, task.higher_is_better, *main, *better])
+            for metric, estimate in row.others[task.name].items():
+                writer.writerow([*start, metric, "", "", *_numbers(estimate), estimate.count, "", ""])
+        delta = row.delta_m
+        writer.writerow(
+            [row.method.key, point_text(row.point), "", "delta_m", "%", True, *_numbers(delta), delta.count, "", ""]
+        )
+    return text.getvalue()
+
+
+def _numbers(estimate: Estimate) -> list[str]:
+    return ["" if math.isnan(v) else repr(v) for v in (estimate.mean, estimate.half_width)]
