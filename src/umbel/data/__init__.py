@@ -12,12 +12,16 @@ from umbel.data.find import cache_folder, data_folders, find, need
 
 if TYPE_CHECKING:
     from umbel.data.augment import Augmentations, CropAndFlip, Flip, FlipMaps, Shift
+    from umbel.data.columns import Column, describe_columns
     from umbel.data.source import Augmentation, MultiTaskData, Source, TensorSource, as_float, seeded
+    from umbel.data.stream import StreamSource, data_from_datasets, from_dataset, in_memory
+    from umbel.data.tables import from_table
 
 __all__ = [
     "SETS",
     "Augmentation",
     "Augmentations",
+    "Column",
     "CropAndFlip",
     "DataSet",
     "Flip",
@@ -25,12 +29,18 @@ __all__ = [
     "MultiTaskData",
     "Shift",
     "Source",
+    "StreamSource",
     "TensorSource",
     "as_float",
     "cache_folder",
     "catalogue",
     "data_folders",
+    "data_from_datasets",
+    "describe_columns",
     "find",
+    "from_dataset",
+    "from_table",
+    "in_memory",
     "load",
     "need",
     "seeded",
@@ -38,7 +48,10 @@ __all__ = [
 
 _FILES = {
     "augment": ("Augmentations", "CropAndFlip", "Flip", "FlipMaps", "Shift"),
+    "columns": ("Column", "describe_columns"),
     "source": ("Augmentation", "MultiTaskData", "Source", "TensorSource", "as_float", "seeded"),
+    "stream": ("StreamSource", "data_from_datasets", "from_dataset", "in_memory"),
+    "tables": ("from_table",),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}
 

@@ -27,8 +27,8 @@ class DataSet:
         title: One line.
         tasks: What there is to learn, in a few words.
         loader: "module:function"; the function's arguments are the set's options.
-        layout: Paths below a data folder that must all be there (`*` stands for any characters); none for a set that
-            comes with the installed packages or is generated.
+        layout: Paths below a data folder that must all be there; none for a set that comes with the installed
+            packages or is generated. `*` stands for any characters, and of paths separated by `|` one will do.
         fixed: Options of the loader that this entry decides, and that the user cannot give.
     """
 
@@ -46,7 +46,7 @@ class DataSet:
 
     def found(self) -> Path | None:
         """Where the first of its files is; None when one of them is missing (or none is needed)."""
-        paths = [find(relative) for relative in self.layout]
+        paths = [find(*entry.split("|")) for entry in self.layout]
         return paths[0] if paths and None not in paths else None
 
     @property
@@ -109,17 +109,15 @@ _PICTURES = (
         "CIFAR-10",
         "class, animal or vehicle",
         "umbel.data.cifar:cifar10",
-        ("cifar-10-batches-py/test_batch",),
+        ("cifar-10-batches-py",),
     ),
-    DataSet(
-        "cifar100", "CIFAR-100", "100 fine, 20 coarse classes", "umbel.data.cifar:cifar100", ("cifar-100-python/train",)
-    ),
+    DataSet("cifar100", "CIFAR-100", "100 fine, 20 coarse classes", "umbel.data.cifar:cifar100", ("cifar-100-python",)),
     DataSet(
         "cifar100-mtl",
         "CIFAR-100 as 20 tasks",
         "20 five-way tasks; each picture is labelled for one",
         "umbel.data.cifar:cifar100_mtl",
-        ("cifar-100-python/train",),
+        ("cifar-100-python",),
     ),
     DataSet("utkface64", "UTKFace, 64x64", "age, gender, ethnicity", "umbel.data.faces:utkface64", ("utkface64.npz",)),
     DataSet(
@@ -140,23 +138,28 @@ _PICTURES = (
 
 _MAPS = (
     DataSet(
-        "camvid", "CamVid: driving scenes", "segmentation, boundaries", "umbel.data.camvid:camvid", ("camvid/train",)
+        "camvid", "CamVid: driving scenes", "segmentation, boundaries", "umbel.data.camvid:camvid", ("camvid|CamVid",)
     ),
-    DataSet("scenes", "Generated scenes, exact", "segmentation, depth, normals", "umbel.data.scenes:scenes"),
-    DataSet("nyuv2", "NYUv2: rooms", "segmentation, depth, normals", "umbel.data.layouts:nyuv2", ("nyuv2/train",)),
+    DataSet(
+        "scenes",
+        "Generated scenes, exact",
+        "segmentation, depth, normals, boundaries, reconstruction",
+        "umbel.data.scenes:scenes",
+    ),
+    DataSet("nyuv2", "NYUv2: rooms", "segmentation, depth, normals", "umbel.data.layouts:nyuv2", ("nyuv2|NYUv2",)),
     DataSet(
         "cityscapes",
         "Cityscapes: streets",
         "segmentation, depth",
         "umbel.data.layouts:cityscapes",
-        ("cityscapes/train",),
+        ("cityscapes2|cityscapes",),
     ),
     DataSet(
         "pascal-context",
         "PASCAL-Context",
-        "segmentation, parts, saliency, normals, edges",
+        "segmentation, boundaries, saliency",
         "umbel.data.layouts:pascal_context",
-        ("PASCAL_MT",),
+        ("PASCAL_MT|pascal_context",),
     ),
 )
 
@@ -176,7 +179,7 @@ _NUMBERS = (
         "Air in Beijing, hourly, at 12 stations",
         "forecasts of pollutants, with real gaps",
         "umbel.data.air:air_quality",
-        ("tables/beijing_air_*.csv",),
+        ("tables/beijing_air_*.csv|tables/PRSA_Data_*.csv",),
     ),
 )
 

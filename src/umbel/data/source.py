@@ -11,7 +11,10 @@ from umbel.core import Batch, Task, UmbelError, unknown
 
 
 class Source(Protocol):
-    """A split of a data set. What a batch holds depends on (seed, epoch, step) only, so training can resume anywhere."""
+    """A split of a data set.
+
+    What a training batch holds depends on (seed, epoch, step) only, so training can resume anywhere.
+    """
 
     def __len__(self) -> int:
         """Number of samples."""
