@@ -17,6 +17,8 @@ from torch import Tensor
 Some = TypeVar("Some")
 NEAR_M = 1e-4
 """Hits nearer than this (as a fraction of the ray's direction) do not count: a surface does not hide itself."""
+_TINY = 1e-30
+"""Keeps the distance to a slab that the ray runs along finite (and huge)."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def _to_box(boxes: Boxes, k: int, origin: Tensor, direction: Tensor) -> Tensor:
     start = origin - boxes.centre[:, k].T[..., None]
     for axis in range(3):
         turned = boxes.rotation[:, k, axis]
-        step = 1 / _dot(turned, direction)
+        step = 1 / (_dot(turned, direction) + _TINY)
         middle, reach = -_dot(turned, start) * step, boxes.half_size[:, k, axis, None] * step.abs()
         near, far = middle - reach, middle + reach
         enter = near if enter is None else torch.maximum(enter, near)
