@@ -1,0 +1,57 @@
+"""Descents: which loss teaches which parameters, and how disagreement is settled."""
+
+from umbel.descent.aggregation import SOLVERS, Aggregation, takes_gramian
+from umbel.descent.catalogue import DESCENTS, Entry, make_descent, option_names
+from umbel.descent.conflict import ConflictProbe, gradient_cosines
+from umbel.descent.famo import FAMO
+from umbel.descent.jacobian import Jacobian
+from umbel.descent.passes import TaskGradients, look, present_losses, task_gradients, untouched
+from umbel.descent.solvers import (
+    GramianWeighting,
+    MinimumNorm,
+    NashBargaining,
+    minimum_norm_weights,
+    nash_weights,
+)
+from umbel.descent.weighted import WeightedSum
+from umbel.descent.weightings import (
+    DynamicWeightAverage,
+    Fixed,
+    GeometricMean,
+    RandomWeights,
+    TaskWeighting,
+    Uncertainty,
+    Weighting,
+)
+
+__all__ = [
+    "DESCENTS",
+    "FAMO",
+    "SOLVERS",
+    "Aggregation",
+    "ConflictProbe",
+    "DynamicWeightAverage",
+    "Entry",
+    "Fixed",
+    "GeometricMean",
+    "GramianWeighting",
+    "Jacobian",
+    "MinimumNorm",
+    "NashBargaining",
+    "RandomWeights",
+    "TaskGradients",
+    "TaskWeighting",
+    "Uncertainty",
+    "WeightedSum",
+    "Weighting",
+    "gradient_cosines",
+    "look",
+    "make_descent",
+    "minimum_norm_weights",
+    "nash_weights",
+    "option_names",
+    "present_losses",
+    "takes_gramian",
+    "task_gradients",
+    "untouched",
+]

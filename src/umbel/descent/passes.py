@@ -1,0 +1,157 @@
+"""Passes over a batch that several descents share: which tasks it labels, its losses, one gradient for each task."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from umbel.core import Batch, Learner, Losses, OperatingPoint, Runtime, flatten, shares
+
+
+def present_losses(learner: Learner, batch: Batch, names: Sequence[str], runtime: Runtime) -> Tensor:
+    """Which losses have at least one labelled element in the whole batch, over all processes.
+
+    Args:
+        learner: Its `counts` decide; a loss it does not count is always present.
+        batch: This process's part of the batch.
+        names: The T losses.
+        runtime: Every process must call.
+
+    Returns:
+        Bool [T], on the runtime's device.
+    """
+    counts = learner.counts(batch)
+    here = [torch.as_tensor(counts.get(name, 1), dtype=torch.float32, device=runtime.device) for name in names]
+    return runtime.sum(torch.stack(here)) > 0
+
+
+@contextmanager
+def untouched(learner: Learner, device: torch.device) -> Iterator[None]:
+    """Forward passes inside leave no trace: buffers (running statistics) and random states are put back afterwards.
+
+    Modules stay in the mode they are in, so batch normalisation in training mode still uses the batch's statistics.
+    Not covered: state in Python attributes, and random generators that a module keeps to itself.
+    """
+    kept = [
+        (module, name, buffer, buffer.clone())
+        for module in learner.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            yield
+    finally:
+        with torch.no_grad():
+            for module, name, buffer, value in kept:
+                module._buffers[name] = buffer.copy_(value)
+
+
+class RandomState:
+    """The state of the default generators at one moment, so that a later pass can draw the same noise."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.cpu = torch.get_rng_state()
+        self.cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+
+    def restore(self) -> None:
+        """Make the default generators continue from that moment."""
+        torch.set_rng_state(self.cpu)
+        if self.cuda is not None:
+            torch.cuda.set_rng_state(self.cuda, self.device)
+
+
+def look(
+    learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime, random: RandomState | None = None
+) -> Losses:
+    """The losses of the whole batch over all processes, without gradients and without a trace in the learner.
+
+    Args:
+        learner: In the mode it is in.
+        batch: This process's part of the batch.
+        point: The operating point.
+        runtime: Every process must call.
+        random: Draw the noise that was drawn from this moment on.
+    """
+    summed: Tensor | None = None
+    with untouched(learner, runtime.device), torch.no_grad():
+        if random is not None:
+            random.restore()
+        for share in shares(learner, batch, point, runtime):
+            names, values = list(share), share.stack()
+            summed = values if summed is None else summed + values
+    return Losses.of(names, runtime.sum(summed.clone()))
+
+
+@dataclass(frozen=True)
+class TaskGradients:
+    """What one process found.
+
+    Attributes:
+        names: The T losses.
+        jacobian: One row for each loss, [T, P] over the shared parameters, summed over this process's pieces.
+        used: Which shared parameters any loss depends on.
+        values: This process's summed shares [T], detached.
+    """
+
+    names: list[str]
+    jacobian: Tensor
+    used: list[bool]
+    values: Tensor
+
+
+def task_gradients(
+    learner: Learner,
+    batch: Batch,
+    point: OperatingPoint,
+    runtime: Runtime,
+    shared: Sequence[nn.Parameter],
+    own: Sequence[nn.Parameter] = (),
+) -> TaskGradients:
+    """One backward pass for each loss of each piece.
+
+    Rows have the parameters' own precision, also when the forward pass runs in bf16.
+
+    Args:
+        learner: What is taught.
+        batch: This process's part of the batch.
+        point: The operating point.
+        runtime: Processes and pieces.
+        shared: P elements; their `.grad` is not touched.
+        own: Their `.grad` becomes the gradient of the sum of the losses.
+    """
+    elements = sum(p.numel() for p in shared)
+    jacobian: Tensor | None = None
+    used = [False] * len(shared)
+    for share in shares(learner, batch, point, runtime):
+        names, values = list(share), share.stack().detach()
+        first = jacobian is None
+        if first:
+            jacobian = shared[0].new_empty(len(names), elements)
+            scratch, summed = None, values
+        else:
+            scratch = shared[0].new_empty(elements) if scratch is None else scratch
+            summed = summed + values
+        for t, value in enumerate(share.values()):
+            gradients = _gradients(value, [*shared, *own], retain=t + 1 < len(names))
+            row = flatten(gradients[: len(shared)], shared, out=jacobian[t] if first else scratch)
+            if not first:
+                jacobian[t] += row
+            used = [was or g is not None for was, g in zip(used, gradients, strict=False)]
+            _add(gradients[len(shared) :], own)
+    return TaskGradients(names, jacobian, used, summed)
+
+
+def _gradients(value: Tensor, parameters: list[nn.Parameter], retain: bool) -> Sequence[Tensor | None]:
+    if not value.requires_grad:
+        return [None] * len(parameters)
+    return torch.autograd.grad(value, parameters, retain_graph=retain, allow_unused=True)
+
+
+def _add(gradients: Sequence[Tensor | None], parameters: Sequence[nn.Parameter]) -> None:
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if gradient is not None:
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
