@@ -1,12 +1,13 @@
 """What a descent may ask of the machine: other processes, precision, pieces of a batch."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 
+@runtime_checkable
 class Runtime(Protocol):
     """The processes and the precision that training runs with.
 
