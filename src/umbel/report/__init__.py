@@ -4,18 +4,17 @@ from umbel.report.combine import write_combined
 from umbel.report.environment import describe_environment
 from umbel.report.page import write_page
 from umbel.report.pictures import draw_samples
-from umbel.report.results import (
-    SCHEMA,
+from umbel.report.records import (
     Claim,
     Conflict,
     Curve,
     DataInfo,
     MethodInfo,
-    Results,
     Run,
     SampleSheet,
     TaskInfo,
 )
+from umbel.report.results import SCHEMA, Results
 from umbel.report.summary import Estimate, Row, delta_m, summary
 from umbel.report.tables import claims_table, csv_table, main_table, markdown_report, print_report
 

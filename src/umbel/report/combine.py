@@ -51,14 +51,14 @@ def _title(results: Sequence[Results]) -> str:
 
 
 def _names(results: Sequence[Results]) -> list[str]:
-    """A different name for each: its data set, with study and date where that is not enough."""
+    """A different name for each: its data set, its title, or both with a number where that is not enough."""
     data = [r.data.title or r.data.name for r in results]
     studies = [f"{r.study}: {name}" for r, name in zip(results, data, strict=True)]
     same_study = len({r.study for r in results}) == 1
-    for names in (data if same_study else studies, studies):
+    for names in (data if same_study else studies, [r.title for r in results]):
         if len(set(names)) == len(names):
             return names
-    return [f"{name} ({r.created}, {i + 1})" for i, (r, name) in enumerate(zip(results, studies, strict=True))]
+    return [f"{i + 1}. {name}, {r.created[:10]}" for i, (r, name) in enumerate(zip(results, studies, strict=True))]
 
 
 def _overview(results: Sequence[Results], names: Sequence[str]) -> Grid:
@@ -94,7 +94,7 @@ def _study(index: int, name: str, results: Results) -> Markup:
     verdict = tag("div", *(tag("p", sentence) for sentence in results.verdict), class_="verdict")
     short = short_grid(results)
     full = full_grid(results)
-    drawn = figures(results)
+    drawn = figures(results, ("improvement", "points"))
     content = join(
         verdict if results.verdict else None,
         *(tag("p", tag("strong", "Note: "), warning, class_="warning") for warning in results.warnings),

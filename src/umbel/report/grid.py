@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from umbel.report.results import Claim, Results, TaskInfo
+from umbel.report.records import Claim, TaskInfo
+from umbel.report.results import Results
 from umbel.report.summary import Estimate, Row, summary
 
 MANY_TASKS = 6

@@ -6,7 +6,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from umbel.report.figures import Picture, figures
+from umbel.report.drawing import Picture
+from umbel.report.figures import figures
 from umbel.report.files import write_atomically
 from umbel.report.grid import (
     DASH,

@@ -165,6 +165,7 @@ def _put(image: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile | None, place
     if tile is not None:
         larger = tile.shape[1] < size[0]
         image.paste(Image.fromarray(tile).resize(size, Image.NEAREST if larger else Image.BOX), place)
+        draw.rectangle((*place, place[0] + size[0] - 1, place[1] + size[1] - 1), outline="#b5bac1")
         return
     draw.rectangle((*place, place[0] + size[0] - 1, place[1] + size[1] - 1), outline="#b5bac1", fill="#f5f6f8")
     middle = (place[0] + size[0] / 2, place[1] + size[1] / 2)

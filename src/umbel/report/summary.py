@@ -8,7 +8,8 @@ from typing import Any
 
 from umbel.core import UmbelError
 from umbel.metrics import confidence_interval, mean_relative_improvement, relative_improvement
-from umbel.report.results import MethodInfo, Results, Run, TaskInfo
+from umbel.report.records import MethodInfo, Run, TaskInfo
+from umbel.report.results import Results
 from umbel.report.schema import plain
 
 
