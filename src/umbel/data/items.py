@@ -79,10 +79,10 @@ def read_item(dataset: Items, tasks: Sequence[Task], number: int) -> Item:
     """One item of a data set as tensors.
 
     An item is `(inputs, {task: target})`, or `(inputs, target)` where there is one task, or a mapping that holds
-    targets under the names of their tasks, possibly "domain" (a whole number), and inputs under all other names (a single one
-    is the input itself). A target that is None or absent is not labelled. Pictures of Pillow become uint8 [C, H, W];
-    arrays and numbers become tensors as they are, float64 becomes float32. Targets of regressions become floats, one
-    number becomes [1]; targets of classifications and segmentations become int64.
+    targets under the names of their tasks, possibly "domain" (a whole number), and inputs under all other names (a
+    single one is the input itself). A target that is None or absent is not labelled. Pictures of Pillow become uint8
+    [C, H, W]; arrays and numbers become tensors as they are, float64 becomes float32. Targets of regressions become
+    floats, one number becomes [1]; targets of classifications and segmentations become int64.
 
     Raises:
         UmbelError: The item has none of these forms, or names a task that does not exist.

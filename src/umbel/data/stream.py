@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from umbel.core import Batch, Task
 from umbel.data.items import Form, Item, Items, read_item
@@ -158,7 +158,7 @@ class StreamSource:
 
 
 def _check(dataset: Items) -> None:
-    if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         raise UmbelError(
             f"a {type(dataset).__name__} cannot be read in any order; give a map-style data set, with __len__ and"
             " __getitem__"
