@@ -29,13 +29,7 @@ class Log:
         """Add one row to `name.csv`; its columns are those of the first row."""
         if self.folder is None:
             return
-        path = self.folder / f"{name}.csv"
-        new = not path.exists()
-        with open(path, "a", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file)
-            if new:
-                rows.writerow(["step", *values])
-            rows.writerow([step, *(f"{v:.9g}" for v in values.values())])
+        append_row(self.folder / f"{name}.csv", step, values)
         if self._writer is not None:
             for key, value in values.items():
                 self._writer.add_scalar(f"{name}/{key}", value, step)
@@ -44,6 +38,16 @@ class Log:
         """Flush and close the files."""
         if self._writer is not None:
             self._writer.close()
+
+
+def append_row(path: Path, step: int, values: dict[str, float]) -> None:
+    """Add a row to a CSV log; the first row decides the columns."""
+    new = not path.exists()
+    with open(path, "a", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        if new:
+            rows.writerow(["step", *values])
+        rows.writerow([step, *(f"{v:.9g}" for v in values.values())])
 
 
 def read(path: Path) -> list[dict[str, float]]:

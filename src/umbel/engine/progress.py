@@ -12,6 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 class Reporter(Protocol):
     """What a run tells while it goes on."""
 
+    def expect(self, runs: int, title: str = "all networks") -> None:
+        """So many runs will follow."""
+        ...
+
     def begin(self, label: str, total: int, done: int = 0) -> None:
         """A run of `total` steps starts."""
         ...
@@ -31,6 +35,9 @@ class Reporter(Protocol):
 
 class Silent:
     """Says nothing."""
+
+    def expect(self, runs: int, title: str = "all networks") -> None:
+        """Nothing."""
 
     def begin(self, label: str, total: int, done: int = 0) -> None:
         """Nothing."""
@@ -58,10 +65,12 @@ class TerminalReporter:
     Args:
         runs: How many runs there will be, for the outer bar; None shows no outer bar.
         title: Label of the outer bar.
+        quiet: Say nothing (for processes other than the main one).
     """
 
-    def __init__(self, runs: int | None = None, title: str = "all runs") -> None:
-        self.console = Console(stderr=True, highlight=False)
+    def __init__(self, runs: int | None = None, title: str = "all networks", quiet: bool = False) -> None:
+        self.console = Console(stderr=True, highlight=False, quiet=quiet)
+        self._quiet = quiet
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -70,10 +79,12 @@ class TerminalReporter:
             TimeRemainingColumn(),
             TextColumn("{task.fields[losses]}", markup=False),
             console=self.console,
-            disable=not self.console.is_terminal,
+            disable=quiet or not self.console.is_terminal,
             transient=True,
         )
-        self._outer = None if runs is None else self._bars.add_task(title, total=runs, losses="")
+        self._outer = None
+        if runs is not None:
+            self.expect(runs, title)
         self._inner = None
         self._label, self._total, self._spoken, self._began, self._from = "", 0, 0.0, 0.0, 0
 
@@ -83,6 +94,10 @@ class TerminalReporter:
 
     def __exit__(self, *_: object) -> None:
         self._bars.stop()
+
+    def expect(self, runs: int, title: str = "all networks") -> None:
+        """Show an outer bar that counts runs."""
+        self._outer = self._bars.add_task(title, total=runs, losses="")
 
     def begin(self, label: str, total: int, done: int = 0) -> None:
         """Show a bar for one run."""
@@ -94,7 +109,7 @@ class TerminalReporter:
         """Advance it."""
         if self.console.is_terminal:
             self._bars.update(self._inner, completed=done, losses=short(losses))
-        elif (now := time.monotonic()) - self._spoken >= 10:
+        elif not self._quiet and (now := time.monotonic()) - self._spoken >= 10:
             self._spoken = now
             left = (now - self._began) / max(done - self._from, 1) * (self._total - done)
             line = f"{self._label}: step {done}/{self._total}, {left:.0f} s left, {short(losses)}"

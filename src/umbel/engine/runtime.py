@@ -53,6 +53,10 @@ class FabricRuntime:
         """The sum over all processes."""
         return tensor if self.world_size == 1 else self.fabric.all_reduce(tensor, reduce_op="sum")
 
+    def broadcast(self, value: object) -> object:
+        """The main process's value, on every process."""
+        return value if self.world_size == 1 else self.fabric.broadcast(value)
+
     def barrier(self) -> None:
         """Wait until every process is here."""
         if self.world_size > 1:

@@ -1,0 +1,77 @@
+"""The command `umbel`. Torch and everything that needs it is imported after the arguments are understood."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from umbel.errors import UmbelError, unknown
+
+USAGE = """usage: umbel COMMAND ...
+
+One shared encoder, many task heads: train several tasks together and see whether they help or hurt each other.
+
+  umbel run NAME          run a study, as `umbel run compare`; `umbel run` alone lists them
+  umbel train             train one network for all tasks of a set
+  umbel evaluate PATH     metrics of a checkpoint
+  umbel verify NAME       check a study's claims; exit status 1 when one falls short
+  umbel report DIR ...    write the page of one or several studies again
+  umbel list              methods, recipes, descents, data sets (found or missing) and extras
+
+Every command explains itself with --help. --debug shows the traceback of an error, --version the version.
+"""
+
+_COMMANDS = {
+    "run": "umbel.command.run:run",
+    "train": "umbel.command.single:train",
+    "evaluate": "umbel.command.single:evaluate",
+    "verify": "umbel.command.run:verify",
+    "report": "umbel.command.report:report",
+    "list": "umbel.command.listing:listing",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status.
+
+    0: done. 1: a claim fell short (`verify`). 2: an error that the user can mend. 130: stopped by the user.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    arguments = [a for a in arguments if a != "--debug"]
+    try:
+        return _dispatch(arguments)
+    except UmbelError as error:
+        if debug:
+            raise
+        _complain(str(error))
+        return 130 if type(error).__name__ == "Interrupted" else 2
+    except KeyboardInterrupt:
+        _complain("stopped")
+        return 130
+    except BrokenPipeError:  # `umbel list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0
+    if arguments[0] == "--version":
+        print(f"umbel {import_module('umbel').__version__}")
+        return 0
+    if arguments[0] not in _COMMANDS:
+        raise unknown("command", arguments[0], _COMMANDS)
+    module, function = _COMMANDS[arguments[0]].split(":")
+    command: Callable[[list[str]], int] = getattr(import_module(module), function)
+    return command(arguments[1:])
+
+
+def _complain(text: str) -> None:
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        print(f"umbel: {text}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

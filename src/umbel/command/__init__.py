@@ -1,0 +1,1 @@
+"""The subcommands of `umbel`, one file each."""

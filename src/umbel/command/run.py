@@ -1,0 +1,176 @@
+"""`umbel run` and `umbel verify`: studies."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from umbel.command.arguments import RunOptions, command_line, new_folder, parse, stdout_is_quiet, take_flag
+from umbel.errors import UmbelError, unknown
+from umbel.recipes import RECIPES, Recipe
+
+if TYPE_CHECKING:
+    from umbel.report import Results
+
+
+def run(arguments: list[str]) -> int:
+    """Run a study and print its table, its verdict and where its page is."""
+    given = list(arguments)
+    recipe = _recipe(arguments, "run")
+    if recipe is None:
+        return 0
+    options, settings = _settings(recipe, arguments, "run")
+    results, out = execute(recipe, settings, options, command_line(["run", *given]))
+    _show(results, out, options.json)
+    return 0
+
+
+def verify(arguments: list[str]) -> int:
+    """Check the claims of a study: of a kept one (--from), or of one run now. 1 when a claim falls short."""
+    given = list(arguments)
+    kept = _value_of(arguments, "--from")
+    recipe = _recipe(arguments, "verify")
+    if recipe is None:
+        return 0
+    if kept is not None:
+        from umbel.report import Results  # noqa: PLC0415 - imports torch
+
+        results = Results.read(Path(kept))
+        if results.study != recipe.name:
+            raise UmbelError(f"{kept} holds results of {results.study!r}, not of {recipe.name!r}")
+        as_json = take_flag(arguments, "--json")
+        take_flag(arguments, "--quick")
+        if arguments:
+            raise UmbelError(f"verify --from reads what was measured; {arguments[0]} changes nothing, leave it out")
+    else:
+        options, settings = _settings(recipe, arguments, "verify")
+        results, out = execute(recipe, settings, options, command_line(["verify", *given]))
+        as_json = options.json
+        if not as_json and not stdout_is_quiet():
+            print(f"page: {out / 'report.html'}")
+    return _judge(results, as_json)
+
+
+def execute(recipe: Recipe, settings: Any, options: RunOptions, command: str) -> "tuple[Results, Path]":
+    """Run a recipe's study in its folder and write results.json, tables and the page."""
+    from umbel.engine import TerminalReporter, open_runtime  # noqa: PLC0415 - imports torch
+    from umbel.recipes.study import Study  # noqa: PLC0415
+    from umbel.report import csv_table, markdown_report, write_page  # noqa: PLC0415
+    from umbel.report.files import write_atomically  # noqa: PLC0415
+
+    runtime = open_runtime(options.devices)
+    out = Path(runtime.broadcast(str(options.out or new_folder(_folder_name(recipe, settings), options.resume))))
+    with TerminalReporter(quiet=not runtime.is_main) as reporter:
+        study = Study(out, runtime, command, options.resume, reporter)
+        results = recipe.run(settings, study)
+    if runtime.is_main:
+        results.write(out)
+        write_atomically(out / "tables.md", markdown_report(results))
+        write_atomically(out / "table.csv", csv_table(results))
+        write_page(results, out)
+    runtime.barrier()
+    return results, out
+
+
+def _folder_name(recipe: Recipe, settings: Any) -> str:
+    data = getattr(settings, "data", None)
+    name = getattr(data, "data", data)
+    return f"{recipe.name}-{Path(name).stem}" if isinstance(name, str) else recipe.name
+
+
+def _show(results: "Results", out: Path, as_json: bool) -> None:
+    if stdout_is_quiet():
+        return
+    if as_json:
+        print(results.to_json(), end="")
+        return
+    from umbel.report import print_report  # noqa: PLC0415
+
+    print_report(results)
+    print(f"results: {out / 'results.json'}\npage:    {out / 'report.html'}")
+
+
+def _judge(results: "Results", as_json: bool) -> int:
+    short = [claim for claim in results.claims if claim.holds is False]
+    if stdout_is_quiet():
+        return 1 if short else 0
+    if as_json:
+        print(json.dumps([dataclasses.asdict(claim) for claim in results.claims], indent=1))
+    else:
+        from rich.console import Console  # noqa: PLC0415
+
+        from umbel.report import claims_table  # noqa: PLC0415
+
+        Console().print(claims_table(results))
+    return 1 if short else 0
+
+
+def _recipe(arguments: list[str], verb: str) -> Recipe | None:
+    """The recipe that the first argument names, taken off the arguments; without one, prints what there is."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"usage: umbel {verb} NAME [--quick] [--out DIR] [--resume] [--devices N] ...\n")
+        for recipe in RECIPES.values():
+            print(f"  {recipe.name:<12} {recipe.title}")
+        print(
+            f"\nNAME may also be file.py:attribute, a Recipe of your own. `umbel {verb} NAME --help` shows its settings."
+        )
+        return None
+    name = arguments.pop(0)
+    if ".py:" in name:
+        return _users_recipe(name)
+    if name not in RECIPES:
+        raise unknown("recipe", name, RECIPES)
+    return RECIPES[name]
+
+
+def _users_recipe(name: str) -> Recipe:
+    """The recipe at file.py:attribute. The one place where a command runs code that the user names."""
+    path, attribute = name.rsplit(":", 1)
+    file = Path(path)
+    if not file.is_file():
+        raise UmbelError(f"recipe {name}: there is no file {path}")
+    from importlib.util import module_from_spec, spec_from_file_location  # noqa: PLC0415
+
+    spec = spec_from_file_location(file.stem, file)
+    module = module_from_spec(spec)
+    sys.modules[file.stem] = module
+    spec.loader.exec_module(module)
+    if not hasattr(module, attribute):
+        raise unknown(f"attribute of {path}", attribute, [n for n in vars(module) if not n.startswith("_")])
+    recipe = getattr(module, attribute)
+    if not isinstance(recipe, Recipe):
+        raise UmbelError(f"{name} is a {type(recipe).__name__}; make it a umbel.recipes.Recipe")
+    return recipe
+
+
+def _settings(recipe: Recipe, arguments: list[str], verb: str) -> tuple[RunOptions, Any]:
+    """Options and settings from the flags; --quick starts from the quick settings instead of the full ones."""
+    quick = take_flag(arguments, "--quick")
+    start = recipe.quick if quick else recipe.settings()
+    both = dataclasses.make_dataclass(
+        "Arguments",
+        [
+            ("run_options", RunOptions, dataclasses.field(default_factory=RunOptions)),
+            ("settings", recipe.settings, start),
+        ],
+        frozen=True,
+    )
+    about = f"{recipe.title}. {recipe.about}\n\n--quick: settings for about three minutes on two cores."
+    parsed = parse(both, None, arguments, f"umbel {verb} {recipe.name}", about)
+    return parsed.run_options, parsed.settings
+
+
+def _value_of(arguments: list[str], flag: str) -> str | None:
+    """The value after a flag, both taken off the arguments."""
+    for i, argument in enumerate(arguments):
+        if argument == flag:
+            if i + 1 == len(arguments):
+                raise UmbelError(f"{flag} needs a folder")
+            value = arguments[i + 1]
+            del arguments[i : i + 2]
+            return value
+        if argument.startswith(f"{flag}="):
+            del arguments[i]
+            return argument.split("=", 1)[1]
+    return None

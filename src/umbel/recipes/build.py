@@ -1,0 +1,106 @@
+"""From settings to data, networks and learners."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+from umbel.core import Learner, UmbelError, check_inputs, check_labels
+from umbel.data import MultiTaskData, TensorSource, describe_columns, from_table, load
+from umbel.nn import build_model
+from umbel.recipes.settings import DataSettings, ModelSettings, names, options
+
+_TABLES = (".csv", ".tsv", ".parquet", ".pq")
+
+
+def is_table(settings: DataSettings) -> bool:
+    """Whether the data is a file of the user's own."""
+    return Path(settings.data).suffix.lower() in _TABLES
+
+
+def load_data(settings: DataSettings) -> MultiTaskData:
+    """The data set of the settings, checked: labels in range, more than one class, finite inputs.
+
+    Raises:
+        UmbelError: It cannot be had or cannot be learnt from.
+    """
+    data = _own_table(settings) if is_table(settings) else _known_set(settings)
+    if settings.tasks:
+        data = data.only(names(settings.tasks))
+    for split in ("train", "validation", "test"):
+        source = getattr(data, split)
+        if isinstance(source, TensorSource):
+            check_inputs(source.samples, f"{data.name}, {split} split")
+    if isinstance(data.train, TensorSource):
+        check_labels(data.tasks, data.train.samples, f"{data.name}, train split")
+    return data
+
+
+def columns_of(settings: DataSettings) -> list:
+    """What was made of each column of the user's table, for printing."""
+    return describe_columns(settings.data, **_table_arguments(settings))
+
+
+def _table_arguments(settings: DataSettings) -> dict:
+    return {
+        "targets": names(settings.targets),
+        "image_column": settings.image_column or None,
+        "kinds": {name: str(kind) for name, kind in options(settings.kinds, "--kinds").items()},
+        "split_column": settings.split_column or None,
+        "ignore": names(settings.ignore),
+    }
+
+
+def _own_table(settings: DataSettings) -> MultiTaskData:
+    if not settings.targets:
+        raise UmbelError(f"--data {settings.data}: say what to predict with --targets column,column")
+    return from_table(settings.data, **_table_arguments(settings), resolution=settings.resolution)
+
+
+def _known_set(settings: DataSettings) -> MultiTaskData:
+    for flag in ("targets", "image_column", "kinds", "split_column", "ignore"):
+        if getattr(settings, flag):
+            shown = flag.replace("_", "-")
+            raise UmbelError(f"--{shown} is for own tables; {settings.data!r} is not a .csv or .parquet file")
+    chosen = dict(options(settings.options, "--options"))
+    if settings.train_size is not None:
+        chosen["size"] = settings.train_size
+    if settings.resolution is not None:
+        chosen["resolution"] = settings.resolution
+    return load(settings.data, **chosen)
+
+
+def make_learner(settings: ModelSettings, data: MultiTaskData, seed: int) -> Learner:
+    """A fresh network for all tasks of the data; the same seed gives the same encoder whatever the tasks are."""
+    model = build_model(
+        data.input_shape,
+        data.tasks,
+        settings.encoder or None,
+        seed=seed,
+        hidden=settings.hidden,
+        **options(settings.encoder_options, "--encoder-options"),
+    )
+    return Learner(model, data.tasks)
+
+
+def describe(data: DataSettings, model: ModelSettings, tasks: list[str], seed: int) -> dict[str, object]:
+    """What a checkpoint keeps so that its network can be built again."""
+    return {"data": dataclasses.asdict(data), "model": dataclasses.asdict(model), "tasks": tasks, "seed": seed}
+
+
+def rebuild(described: Mapping[str, object], where: str) -> tuple[Learner, MultiTaskData]:
+    """The learner (freshly initialised) and the data that `describe` described.
+
+    Raises:
+        UmbelError: The checkpoint was made from Python without a description, or by another version.
+    """
+    try:
+        data = DataSettings(**described["data"])
+        model = ModelSettings(**described["model"])
+        tasks, seed = described["tasks"], described["seed"]
+    except (KeyError, TypeError):
+        raise UmbelError(
+            f"{where} does not say how its network was built; load its weights in Python with umbel.engine.load_weights"
+        ) from None
+    loaded = load_data(data)
+    loaded = loaded.only(tasks) if [t.name for t in loaded.tasks] != tasks else loaded
+    return make_learner(model, loaded, seed), loaded

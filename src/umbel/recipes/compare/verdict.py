@@ -1,0 +1,136 @@
+"""What came of the comparison, in plain sentences, and what it claims."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from umbel.descent import DESCENTS
+from umbel.recipes.compare.arms import SINGLE, TUNED
+from umbel.report import Claim, Estimate, Results, Row, delta_m, summary
+
+if TYPE_CHECKING:
+    from umbel.recipes.compare.arms import Bench
+
+
+def verdict(results: Results, bench: Bench) -> list[str]:
+    """Sentences, the most important first."""
+    rows = [row for row in summary(results) if not row.is_reference]
+    best = _best(results)
+    row = next(r for r in rows if r.method.key == best)
+    sentences = [_headline(row), *_tasks(row)]
+    sentences.append(_descents(results, rows))
+    if results.conflicts:
+        mean = sum(c.mean for c in results.conflicts) / len(results.conflicts)
+        worst = min(results.conflicts, key=lambda c: c.mean)
+        sentences.append(
+            f"Gradients of two tasks agree with a mean cosine of {mean:+.2f}; the least of all, {worst.first} and "
+            f"{worst.second}, with {worst.mean:+.2f} (negative in {worst.fraction_negative:.0%} of the measurements)."
+        )
+    alone = results.method(SINGLE)
+    sentences.append(
+        f"One joint network has {row.method.parameters:,} parameters; the {len(results.tasks)} single-task networks have "
+        f"{alone.parameters:,} together."
+    )
+    return sentences
+
+
+def _best(results: Results) -> str:
+    """The joint arm with the best mean delta-m on *validation*: the test split chooses nothing."""
+    scores = {m.key: _validation_delta_m(results, m.key) for m in results.methods if m.key != SINGLE}
+    return max(scores, key=lambda key: scores[key] if math.isfinite(scores[key]) else -math.inf)
+
+
+def _validation_delta_m(results: Results, method: str) -> float:
+    return _mean(
+        [delta_m(results.tasks, _on_validation(run), _on_validation(ref)) for run, ref in _paired(results, method)]
+    )
+
+
+def _paired(results: Results, method: str) -> list:
+    references = {run.seed: run for run in results.runs if run.method == SINGLE}
+    return [(run, references[run.seed]) for run in results.runs if run.method == method and run.seed in references]
+
+
+def _on_validation(run):
+    from dataclasses import replace  # noqa: PLC0415
+
+    return replace(run, metrics=run.validation)
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def _headline(row: Row) -> str:
+    change = _percent(row.delta_m)
+    outcome = {1: "helps on the whole", -1: "hurts on the whole", 0: "makes no clear difference on the whole"}
+    return (
+        f"Joint training {outcome[row.delta_m.clear_sign]}: the descent that did best on validation ({row.method.title}) "
+        f"changes the tasks' metrics by {change} on average, on the test split."
+    )
+
+
+def _tasks(row: Row) -> list[str]:
+    groups = {1: [], -1: [], 0: []}
+    for task, estimate in row.relative.items():
+        groups[estimate.clear_sign].append(f"{task} ({_percent(estimate)})")
+    words = {1: "It helps", -1: "It hurts", 0: "No clear difference for"}
+    return [f"{words[sign]} {_listed(found)}." for sign, found in groups.items() if found]
+
+
+def _listed(items: list[str], most: int = 8) -> str:
+    if len(items) > most:
+        return f"{', '.join(items[:most])} and {len(items) - most} more"
+    return f"{', '.join(items[:-1])} and {items[-1]}" if len(items) > 1 else items[0]
+
+
+def _percent(estimate: Estimate) -> str:
+    if not estimate.known:
+        return "an unknown amount"
+    interval = f" ± {estimate.half_width:.1f}" if estimate.has_interval else ""
+    return f"{estimate.mean:+.1f}{interval} %"
+
+
+def _descents(results: Results, rows: list[Row]) -> str:
+    """How the ways of settling conflicts compare with tuned fixed weights."""
+    known = {row.method.key: row.delta_m for row in rows if row.delta_m.known}
+    if TUNED not in known or len(known) < 2:
+        return "Fixed weights were not tuned in this run, so nothing is said about whether a special descent pays."
+    gain, arm = _gain_over_tuned(results)
+    words = {1: "more than", -1: "less than", 0: "not clearly different from"}
+    return (
+        f"Among the other descents {results.method(arm).title} did best on validation; on the test split its delta-m is "
+        f"{words[gain.clear_sign]} that of tuned fixed weights ({_percent(gain)})."
+    )
+
+
+def _gain_over_tuned(results: Results) -> tuple[Estimate, str]:
+    """delta-m of the best other descent (by validation) minus that of the tuned weights, seed by seed."""
+    others = [m.key for m in results.methods if m.key not in (SINGLE, TUNED)]
+    arm = max(others, key=lambda key: _validation_delta_m(results, key))
+    tuned = {run.seed: delta_m(results.tasks, run, ref) for run, ref in _paired(results, TUNED)}
+    own = {run.seed: delta_m(results.tasks, run, ref) for run, ref in _paired(results, arm)}
+    return Estimate.of(own[seed] - tuned[seed] for seed in own if seed in tuned), arm
+
+
+def claims(results: Results) -> list[Claim]:
+    """What the study set out to test; each is measured on the test split and may fall short."""
+    best = _best(results)
+    gain = Estimate.of(delta_m(results.tasks, run, ref) for run, ref in _paired(results, best))
+    statement = (
+        f"One network for all tasks ({results.method(best).title}, chosen on validation) is at most 1 % worse than one "
+        "network for each, on average"
+    )
+    found = [Claim.measured("joint-not-worse", statement, gain.mean, -1.0, ">=", gain.half_width, "%")]
+    special = [m.key for m in results.methods if m.key in DESCENTS and DESCENTS[m.key].passes == "T"]
+    if special and any(m.key == TUNED for m in results.methods):
+        arm = max(special, key=lambda key: _validation_delta_m(results, key))
+        tuned = {run.seed: delta_m(results.tasks, run, ref) for run, ref in _paired(results, TUNED)}
+        pairs = [(run, ref) for run, ref in _paired(results, arm) if run.seed in tuned]
+        more = Estimate.of(delta_m(results.tasks, run, ref) - tuned[run.seed] for run, ref in pairs)
+        statement = f"{arm} (the best gradient-based descent on validation) beats tuned fixed weights"
+        found.append(
+            Claim.measured("gradients-beat-weights", statement, more.mean, 0.0, ">", more.half_width, "points")
+        )
+    return found

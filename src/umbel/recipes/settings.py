@@ -1,0 +1,78 @@
+"""Settings that several recipes share. Free of torch, so that the command's help stays quick."""
+
+import math
+from dataclasses import dataclass
+
+from umbel.errors import UmbelError
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What is learnt from."""
+
+    data: str = "overlay-digits"
+    """A set that `umbel list` shows, or a CSV or Parquet file of your own."""
+    targets: str = ""
+    """Columns of an own table to predict, with commas between."""
+    image_column: str = ""
+    """Column of an own table that holds paths of pictures (relative to the table)."""
+    kinds: str = ""
+    """Kinds of columns where the inferred one is wrong: "age=regression,colour=category"."""
+    split_column: str = ""
+    """Column of an own table that says train, validation or test; unset: a random 70/15/15 split."""
+    ignore: str = ""
+    """Columns of an own table that are neither input nor target, with commas between."""
+    tasks: str = ""
+    """Only these tasks of the set, with commas between; unset: all."""
+    train_size: int | None = None
+    """At most so many training samples."""
+    resolution: int | None = None
+    """Height of the pictures in pixels, where the set offers a choice."""
+    options: str = ""
+    """Further options of the set: "name=value,name=value"."""
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The network."""
+
+    encoder: str = ""
+    """conv, resnet, mlp, gru or torchvision-...; unset: one that suits the inputs."""
+    encoder_options: str = ""
+    """Options of the encoder: "widths=16/32/64,norm=group"."""
+    hidden: int | None = None
+    """Width of the heads' hidden layer; unset: none for vectors, a sensible one for maps."""
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names in a text with commas between."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def options(text: str, flag: str) -> dict[str, object]:
+    """The options in "name=value,name=value": whole numbers, decimals, true/false, a/b/c for several, else text.
+
+    Raises:
+        UmbelError: A part has no "=".
+    """
+    parsed: dict[str, object] = {}
+    for part in names(text):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip():
+            raise UmbelError(f"{flag}: {part!r} is not of the form name=value")
+        parsed[name.strip()] = _value(value.strip())
+    return parsed
+
+
+def _value(text: str) -> object:
+    if "/" in text:
+        return tuple(_value(part) for part in text.split("/"))
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            continue
+        return number if math.isfinite(number) else text
+    return text

@@ -1,0 +1,95 @@
+"""`umbel train` and `umbel evaluate`: one network, without a study around it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from umbel.core import OperatingPoint
+from umbel.descent import make_descent
+from umbel.engine import FabricRuntime, evaluate, fit, load, load_weights, resolve
+from umbel.engine.progress import Reporter
+from umbel.errors import UmbelError
+from umbel.recipes.build import describe, load_data, make_learner, rebuild
+from umbel.recipes.settings import options
+from umbel.recipes.train_settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `umbel train` and `umbel evaluate` print.
+
+    Attributes:
+        checkpoint: The checkpoint the numbers belong to.
+        split: Which split was evaluated.
+        samples: Its size.
+        metrics: Task -> metric -> value.
+        directions: Task -> whether its main metric is better when higher.
+        units: Task -> unit of its main metric.
+        seconds_per_step: Median time of a training step; None for an evaluation.
+    """
+
+    checkpoint: str
+    split: str
+    samples: int
+    metrics: dict[str, dict[str, float]]
+    directions: dict[str, bool]
+    units: dict[str, str] = field(default_factory=dict)
+    seconds_per_step: float | None = None
+
+
+def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bool, reporter: Reporter) -> Trained:
+    """Train one network for all tasks and evaluate its best weights on the test split."""
+    data = load_data(settings.data)
+    learner = make_learner(settings.model, data, settings.fit.seed)
+    fitted = fit(
+        learner,
+        make_descent(settings.descent, **options(settings.descent_options, "--descent-options")),
+        data.train,
+        data.validation,
+        settings.fit,
+        out=out,
+        resume=resume,
+        runtime=runtime,
+        reporter=reporter,
+        label=f"{data.name}, {settings.descent}",
+        describe=describe(settings.data, settings.model, [task.name for task in data.tasks], settings.fit.seed),
+    )
+    here = runtime.with_settings(fitted.settings.precision, 1)
+    return Trained(
+        checkpoint=str(resolve(out)),
+        split="test",
+        samples=len(data.test),
+        metrics=evaluate(learner, data.test, here).metrics,
+        directions={task.name: task.higher_is_better for task in data.tasks},
+        units={task.name: task.unit for task in data.tasks},
+        seconds_per_step=fitted.seconds_per_step,
+    )
+
+
+def evaluate_checkpoint(path: Path, split: str, runtime: FabricRuntime, point: OperatingPoint | None = None) -> Trained:
+    """Metrics of a checkpoint that `umbel train` or a study wrote.
+
+    Args:
+        path: A checkpoint, or the folder of a training.
+        split: "train", "validation" or "test".
+        runtime: Processes.
+        point: Operating point; by default the learner's first.
+
+    Raises:
+        UmbelError: No such split, or the checkpoint is damaged or does not say how it was built.
+    """
+    if split not in ("train", "validation", "test"):
+        raise UmbelError(f"split {split!r} is not known; use train, validation or test")
+    saved = load(resolve(path))
+    learner, data = rebuild(saved.settings, str(saved.path))
+    load_weights(learner, saved)
+    learner.to(runtime.device)
+    source = getattr(data, split)
+    here = runtime.with_settings(saved.settings["fit"]["precision"], 1)
+    return Trained(
+        checkpoint=str(saved.path),
+        split=split,
+        samples=len(source),
+        metrics=evaluate(learner, source, here, point).metrics,
+        directions={task.name: task.higher_is_better for task in data.tasks},
+        units={task.name: task.unit for task in data.tasks},
+    )

@@ -1,0 +1,19 @@
+"""Settings of `umbel train`, free of torch."""
+
+from dataclasses import dataclass, field
+
+from umbel.engine.settings import FitSettings
+from umbel.recipes.settings import DataSettings, ModelSettings
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """One network for all tasks."""
+
+    data: DataSettings = field(default_factory=DataSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    descent: str = "equal"
+    """How conflicts are settled; `umbel list` shows the choices."""
+    descent_options: str = ""
+    """Options of the descent: "c=0.4"."""
+    fit: FitSettings = field(default_factory=FitSettings)
