@@ -196,7 +196,7 @@ def _windows(
 ) -> WindowSource:
     """The windows that lie in `span` (first hour, hour after the last), target included."""
     ahead = history_hours - 1 + horizon_hours
-    first = torch.arange(span[0], span[1] - ahead, every_hours)
+    first = torch.arange(span[0], max(span[0], span[1] - ahead), every_hours)
     if not len(first):
         raise UmbelError(
             f"air quality: {history_hours} hours of history and {horizon_hours} ahead do not fit into"

@@ -165,7 +165,7 @@ def _numbers(text: pd.Series) -> pd.Series | None:
 
 def number_text(value: float) -> str:
     """A number as the name of a category: whole numbers without a point."""
-    return str(int(value)) if value.is_integer() else repr(value)
+    return str(int(value)) if value.is_integer() else repr(float(value))
 
 
 def check_roles(path: Path, names: Sequence[str], roles: Roles) -> None:

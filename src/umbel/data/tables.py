@@ -175,7 +175,7 @@ def _task(path: Path, cells: pd.Series, rows: Rows) -> tuple[Task, Tensor, str]:
     known = cells.iloc[rows["train"]].dropna()
     if known.nunique() == 1:
         raise UmbelError(
-            f"{path}: target column {name!r} is {known.iloc[0]!r} in every training row that has a label; use another"
+            f"{path}: target column {name!r} is {known.iloc[0]} in every training row that has a label; use another"
             " seed, a split column or more labels"
         )
     if cells.dtype == np.float64:
@@ -184,9 +184,7 @@ def _task(path: Path, cells: pd.Series, rows: Rows) -> tuple[Task, Tensor, str]:
     labels = _sorted_names(cells)
     codes = pd.Categorical(cells, categories=labels).codes
     unseen = sorted(set(labels) - set(known))
-    warning = (
-        f"No training row of {name} is {', '.join(map(repr, unseen))}: it can only be got wrong." if unseen else ""
-    )
+    warning = f"No training row of {name} is {_few(unseen)}: a model can only get it wrong." if unseen else ""
     return classification(name, labels), torch.tensor(codes, dtype=torch.int64), warning
 
 
