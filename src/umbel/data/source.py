@@ -109,8 +109,10 @@ class TensorSource:
         self, batch_size: int, seed: int, epoch: int, start: int = 0, rank: int = 0, world_size: int = 1
     ) -> Iterator[Batch]:
         """One epoch in a random order; see `Source`."""
+        size = min(batch_size, len(self))
+        if size < world_size:
+            raise UmbelError(f"a batch of {size} samples is too small for {world_size} processes; use fewer processes")
         order = torch.randperm(len(self), generator=seeded(seed, epoch))
-        size = min(batch_size, len(self) // world_size * world_size)
         share = slice(rank * size // world_size, (rank + 1) * size // world_size)
         for step in range(start, self.steps(batch_size)):
             batch = _ready(self.samples[order[step * size : (step + 1) * size][share]])
