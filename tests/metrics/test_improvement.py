@@ -1,0 +1,51 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from umbel.core import UmbelError
+from umbel.metrics import confidence_interval, mean_relative_improvement, relative_improvement
+
+numbers = st.floats(-1e3, 1e3).filter(lambda x: abs(x) > 1e-3)
+
+
+def test_delta_m_by_hand():
+    # Accuracy from 0.80 to 0.84 is +5 %, an error from 10 to 11 is -10 %, one from 4 to 3 is +25 %: mean 20/3 %.
+    found = mean_relative_improvement(
+        {"digit": 0.84, "age": 11.0, "depth": 3.0},
+        {"depth": 4.0, "digit": 0.80, "age": 10.0},
+        {"digit": True, "age": False, "depth": False},
+    )
+    assert found == pytest.approx(20 / 3)
+
+
+@given(numbers, numbers)
+def test_positive_is_better_in_both_directions(value, reference):
+    gain = relative_improvement(value, reference, higher_is_better=True)
+    assert (gain > 0) == (value > reference)
+    assert relative_improvement(value, reference, higher_is_better=False) == -gain
+    assert relative_improvement(10 * value, 10 * reference, True) == pytest.approx(gain)
+
+
+def test_a_reference_of_zero_is_refused():
+    with pytest.raises(UmbelError, match="reference of 0"):
+        relative_improvement(1.0, 0.0, True)
+
+
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=31))
+def test_interval_is_students(values):
+    stats = pytest.importorskip("scipy.stats")
+    import numpy as np
+
+    mean, half = confidence_interval(values)
+    wanted = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values))
+    assert mean == pytest.approx(np.mean(values), abs=1e-9)
+    assert half == pytest.approx(wanted, rel=3e-4, abs=1e-9)
+
+
+def test_interval_of_one_value_is_unknown_and_of_many_is_normal():
+    mean, half = confidence_interval([3.0])
+    assert mean == 3.0 and math.isnan(half)
+    _, half = confidence_interval([0.0, 1.0] * 50)
+    assert half == pytest.approx(1.984 * math.sqrt(25 / 99) / 10, rel=0.02)

@@ -1,0 +1,138 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as oracle
+
+from umbel import tasks
+from umbel.core import Batch, Task, UmbelError
+
+LABELS = ["a", "b", "c"]
+
+
+def evaluate(task: Task, prediction: torch.Tensor, target: torch.Tensor) -> dict[str, float]:
+    """All metrics of a task, fed in three unequal batches."""
+    found = {}
+    for name, factory in task.metrics.items():
+        metric = factory()
+        for part in (slice(0, 7), slice(7, 8), slice(8, None)):
+            inputs = target[part] if task.target else torch.zeros(len(target[part]), 1)
+            task.update(metric, prediction[part], Batch(inputs, {task.name: target[part]}))
+        found[name] = metric.compute().item()
+    return found
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def some_missing(target: torch.Tensor, sentinel: float, seed: int = 7) -> torch.Tensor:
+    gone = torch.rand(target.shape, generator=torch.Generator().manual_seed(seed)) < 0.25
+    return target.masked_fill(gone, sentinel)
+
+
+def test_classification_metrics_match_scikit_learn():
+    logits = noise(60, 3)
+    target = some_missing(torch.randint(0, 3, (60,), generator=torch.Generator().manual_seed(2)), -1)
+    found = evaluate(tasks.classification("t", LABELS), logits, target)
+    kept = target >= 0
+    truth, guess = target[kept].numpy(), logits[kept].argmax(1).numpy()
+    assert found["accuracy"] == pytest.approx(oracle.accuracy_score(truth, guess), abs=1e-6)
+    assert found["macro F1"] == pytest.approx(oracle.f1_score(truth, guess, average="macro"), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("task", "shape"), [(tasks.multilabel("t", LABELS), (60, 3)), (tasks.boundaries("t"), (60, 1, 3, 2))]
+)
+def test_yes_no_metrics_match_scikit_learn(task, shape):
+    logits = noise(*shape)
+    target = some_missing((noise(*shape, seed=1) + logits > 0).float(), math.nan)
+    found = evaluate(task, logits, target)
+    kept = ~target.isnan()
+    truth, score = target[kept].numpy(), logits.sigmoid()[kept].numpy()
+    assert found["F1"] == pytest.approx(oracle.f1_score(truth, score > 0.5), abs=1e-6)
+    assert found["AUROC"] == pytest.approx(oracle.roc_auc_score(truth, score), abs=2e-3)
+
+
+def test_regression_metrics_are_in_natural_units_and_match_scikit_learn():
+    centre, scale = torch.tensor([40.0, 0.0]), torch.tensor([12.0, 1.0])
+    prediction = noise(50, 2)
+    target = some_missing(noise(50, 2, seed=1) * scale + centre, math.nan)
+    found = evaluate(tasks.regression("age", 2, centre, scale, unit="years"), prediction, target)
+    natural = prediction * scale + centre
+    truth, guess = target[~target.isnan()].numpy(), natural[~target.isnan()].numpy()
+    assert found["RMSE"] == pytest.approx(oracle.root_mean_squared_error(truth, guess), rel=1e-5)
+    assert found["MAE"] == pytest.approx(oracle.mean_absolute_error(truth, guess), rel=1e-5)
+
+
+def test_dense_regression_is_regression_at_each_pixel():
+    prediction, target = noise(12, 1, 3, 4), some_missing(noise(12, 1, 3, 4, seed=1).abs() * 5, math.nan)
+    task = tasks.dense_regression("depth", centre=2.0, scale=3.0, unit="m")
+    assert (task.output, task.unit) == ("map", "m")
+    found = evaluate(task, prediction, target)
+    error = (prediction * 3 + 2 - target)[~target.isnan()].double().numpy()
+    assert found["RMSE"] == pytest.approx(np.sqrt((error**2).mean()), rel=1e-5)
+    assert found["MAE"] == pytest.approx(np.abs(error).mean(), rel=1e-5)
+
+
+def test_segmentation_metrics_match_scikit_learn():
+    logits = noise(12, 3, 4, 5)
+    target = some_missing(torch.randint(0, 3, (12, 4, 5), generator=torch.Generator().manual_seed(2)), -1)
+    found = evaluate(tasks.segmentation("t", LABELS), logits, target)
+    truth, guess = target[target >= 0].numpy(), logits.argmax(1)[target >= 0].numpy()
+    assert found["mIoU"] == pytest.approx(oracle.jaccard_score(truth, guess, average="macro"), abs=1e-6)
+    assert found["pixel accuracy"] == pytest.approx(oracle.accuracy_score(truth, guess), abs=1e-6)
+
+
+def test_normals_are_judged_in_degrees_whatever_their_length():
+    prediction, target = noise(12, 3, 2, 3), noise(12, 3, 2, 3, seed=1)
+    target[:4, 1] = math.nan
+    found = evaluate(tasks.surface_normals("t"), prediction * 7, target)
+    p, t = (x[4:].movedim(1, -1).reshape(-1, 3).double().numpy() for x in (prediction, target))
+    wanted = np.degrees(np.arctan2(np.linalg.norm(np.cross(p, t), axis=1), (p * t).sum(1))).mean()
+    assert found["mean angle"] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_reconstruction_is_judged_by_the_error_over_the_whole_set():
+    pictures = torch.rand(12, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    prediction = pictures + 0.3 * noise(12, 1, 4, 4)
+    found = evaluate(tasks.reconstruction("picture", 1), prediction, pictures)
+    error = (prediction.clamp(0, 1) - pictures).double().square().mean().item()
+    assert found["PSNR"] == pytest.approx(10 * math.log10(1 / error), rel=1e-5)
+
+
+def test_directions_of_the_main_metrics():
+    # A wrong direction here turns every verdict round.
+    rising = [
+        tasks.classification("t", LABELS),
+        tasks.multilabel("t", LABELS),
+        tasks.segmentation("t", LABELS),
+        tasks.boundaries("t"),
+        tasks.reconstruction("t", 3),
+    ]
+    falling = [tasks.regression("t"), tasks.dense_regression("t"), tasks.surface_normals("t")]
+    for task in rising + falling:
+        assert task.higher_is_better == (task in rising), task.kind
+        assert task.metrics[task.main_metric]().higher_is_better in (task.higher_is_better, None), task.kind
+    assert [task.outputs for task in rising] == [3, 3, 3, 1, 3]
+
+
+def test_class_weights_weigh_the_classes():
+    target = torch.tensor([0, 1, -1])
+    batch = Batch(torch.zeros(3, 1), {"t": target})
+    logits = torch.zeros(3, 2)
+    plain, weighted = (tasks.classification("t", ["a", "b"], w) for w in (None, torch.tensor([1.0, 3.0])))
+    assert weighted.mean_loss(logits, batch).item() == pytest.approx(2 * plain.mean_loss(logits, batch).item())
+    maps = tasks.segmentation("t", ["a", "b"], torch.tensor([0.0, 3.0]))
+    pixels = Batch(torch.zeros(1, 1), {"t": torch.tensor([[[0, 1]]])})
+    assert maps.mean_loss(torch.zeros(1, 2, 1, 2), pixels).item() == pytest.approx(1.5 * math.log(2))
+
+
+def test_tasks_that_cannot_be_are_refused():
+    with pytest.raises(UmbelError, match="'t': 1 label"):
+        tasks.classification("t", ["a"])
+    with pytest.raises(UmbelError, match="'t': 0 label"):
+        tasks.multilabel("t", [])
+    with pytest.raises(UmbelError, match="'t': the scale must be positive"):
+        tasks.regression("t", scale=0.0)
