@@ -7,8 +7,9 @@ from umbel import tasks
 from umbel.core import Batch, Task, UmbelError, unknown
 from umbel.data.augment import FlipMaps
 from umbel.data.find import need
-from umbel.data.folders import listed, partners, picture_size, read_labels, read_pictures, subset
+from umbel.data.folders import listed, partners, picture_size, read_labels, read_pictures
 from umbel.data.maps import boundaries_of
+from umbel.data.pictures import subset
 from umbel.data.source import MultiTaskData, TensorSource
 
 CLASSES = (
@@ -41,7 +42,7 @@ def _split(root: Path, split: str, resolution: int | None, size: int | None, nam
     pictures, labels = _folders(root, split)
     files = listed(pictures)
     label_files = partners(files, labels)
-    kept = subset(len(files), size, where).tolist()
+    kept = subset(len(files), size).tolist()
     files, label_files = [files[k] for k in kept], [label_files[k] for k in kept]
     classes = read_labels(label_files, picture_size(files[0]), resolution, len(CLASSES), _VOID, where)
     targets = {}
@@ -71,7 +72,7 @@ def camvid(
     Everything is held in memory: about 60 kB a sample at 90×120, in proportion to the pixels.
 
     Args:
-        size: Training samples: a fixed choice; None takes all.
+        size: Training samples: a fixed choice; None (or more than there are) takes all.
         resolution: Rows after resizing (the width follows); None keeps the files' size. Labels take the nearest pixel.
         names: Which tasks: "segmentation", "boundaries" (a pixel one of whose four neighbours has another class;
             unlabelled beside void), "reconstruction".

@@ -15,7 +15,8 @@ from umbel import tasks
 from umbel.core import Batch, UmbelError, unknown
 from umbel.data.augment import Flip
 from umbel.data.find import need
-from umbel.data.folders import opened, subset
+from umbel.data.folders import opened
+from umbel.data.pictures import subset
 from umbel.data.source import MultiTaskData, TensorSource
 
 _NOTE = (
@@ -71,7 +72,7 @@ def _split(
         ) from error
     header = [name for name in published.attr_names if name]
     names = _attributes(header, wanted)
-    chosen = subset(len(published), size, f"celeba {split}")
+    chosen = subset(len(published), size)
     answers = published.attr[chosen][:, [header.index(name) for name in names]]
     faces = _faces(root, [published.filename[k] for k in chosen.tolist()], resolution)
     if together:
@@ -96,7 +97,7 @@ def celeba(
     some minutes to read; take fewer with `size` and `evaluation_size`.
 
     Args:
-        size: Training samples: a fixed choice; None takes all 162,770.
+        size: Training samples: a fixed choice; None (or more than there are) takes all 162,770.
         resolution: Height and width after resizing, 16 or more.
         attributes: Names as in the files, such as "Smiling"; None takes all 40.
         together: One task "attributes" with all answers; False makes a task of each attribute.

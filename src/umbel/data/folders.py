@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from umbel.core import UmbelError
+from umbel.data.pictures import held_out
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -44,19 +45,6 @@ def partners(files: Sequence[Path], folder: Path, suffixes: Sequence[str] = _PIC
             "add the missing file or remove its partner"
         )
     return [others[path.stem] for path in files]
-
-
-def subset(count: int, size: int | None, where: str) -> Tensor:
-    """Numbers of `size` of `count` samples, in order; the same each time, and fewer are part of more.
-
-    Raises:
-        UmbelError: `size` is below 1 or above `count`.
-    """
-    if size is None:
-        return torch.arange(count)
-    if not 1 <= size <= count:
-        raise UmbelError(f"{where}: size {size} was asked for; give 1 to {count}, or leave it out for all")
-    return torch.randperm(count, generator=torch.Generator().manual_seed(0))[:size].sort().values
 
 
 def scaled(full: Size, height: int | None, where: str) -> Size:
@@ -185,5 +173,4 @@ def carved(count: int, share: float, where: str) -> tuple[Tensor, Tensor]:
     kept = max(1, round(share * count))
     if not 0 < share < 1 or kept >= count:
         raise UmbelError(f"{where}: validation={share} of {count} samples leaves one side empty; give 0 < share < 1")
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(1))
-    return order[kept:].sort().values, order[:kept].sort().values
+    return held_out(count, share)

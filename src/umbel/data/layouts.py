@@ -17,9 +17,10 @@ from umbel.core import Batch, Task, UmbelError, unknown
 from umbel.data.augment import FlipMaps
 from umbel.data.celeba import celeba
 from umbel.data.find import need
-from umbel.data.folders import Size, carved, checked_labels, listed, nearest, partners, scaled, subset
+from umbel.data.folders import Size, carved, checked_labels, listed, nearest, partners, scaled
 from umbel.data.maps import centre_and_scale
 from umbel.data.pascal_context import pascal_context
+from umbel.data.pictures import subset
 from umbel.data.source import MultiTaskData, TensorSource
 
 __all__ = ["CITYSCAPES_CLASSES", "NYUV2_CLASSES", "celeba", "cityscapes", "nyuv2", "pascal_context"]
@@ -39,6 +40,8 @@ _CITYSCAPES_NOTE = (
     "depth, from disparity). The published val split is the test split here; validation is a fixed part of train. "
     "Cite: Cordts et al., CVPR 2016; Liu, Johns, Davison, CVPR 2019. See the publishers for the licence."
 )
+
+_Ready = Callable[[Tensor, Path], Tensor]
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,9 @@ def _pictures(files: Sequence[Path], resolution: int | None, where: str) -> tupl
     return out, full
 
 
-def _maps(files: Sequence[Path], channels: int, full: Size, size: Size, ready: Callable[[Tensor, Path], Tensor]):
+def _maps(
+    files: Sequence[Path], channels: int, full: Size, size: Size, ready: Callable[[Tensor, Path], Tensor]
+) -> Tensor:
     return torch.stack([nearest(ready(_array(path, channels, full), path), size) for path in files])
 
 
@@ -183,7 +188,7 @@ def _load(
         raise UmbelError(f"{layout.name}: no task; name one or more of {', '.join(layout.folders)}")
     files, test_files = _files(root, "train", layout, names), _files(root, "val", layout, names)
     learnt, kept = carved(len(files["image"]), share, layout.name)
-    learnt = learnt[subset(len(learnt), size, layout.name)]
+    learnt = learnt[subset(len(learnt), size)]
     train = _batch(files, learnt, layout, resolution)
     validation = _batch(files, kept, layout, resolution)
     test = _batch(test_files, torch.arange(len(test_files["image"])), layout, resolution)
@@ -217,7 +222,7 @@ def nyuv2(
     Everything is held in memory: 3 MB a sample at full size (4.5 GB in all), a quarter of it at `resolution=144`.
 
     Args:
-        size: Training samples: a fixed choice; None takes all that validation leaves.
+        size: Training samples: a fixed choice; None (or more than there are) takes all that validation leaves.
         resolution: Rows after resizing (the width follows); None keeps the size. Labels, depth and normals take the
             nearest pixel.
         names: Which tasks: "segmentation" (13 classes), "depth" (m), "normals".
@@ -250,7 +255,7 @@ def cityscapes(
     Everything is held in memory: 0.5 MB a sample at full size (1.7 GB in all).
 
     Args:
-        size: Training samples: a fixed choice; None takes all that validation leaves.
+        size: Training samples: a fixed choice; None (or more than there are) takes all that validation leaves.
         resolution: Rows after resizing (the width follows); None keeps the size.
         names: Which tasks: "segmentation" (7 classes), "depth".
         validation: Share of train kept for validation.

@@ -17,8 +17,9 @@ from umbel import tasks
 from umbel.core import Batch, Task, UmbelError, unknown
 from umbel.data.augment import FlipMaps
 from umbel.data.find import need
-from umbel.data.folders import Size, carved, checked_labels, nearest, opened, subset
+from umbel.data.folders import Size, carved, checked_labels, nearest, opened
 from umbel.data.maps import boundaries_of
+from umbel.data.pictures import subset
 from umbel.data.source import MultiTaskData, TensorSource
 
 CLASSES = (
@@ -131,7 +132,7 @@ def pascal_context(
     is held in memory: about 0.35 MB a sample at 128×128 with two tasks.
 
     Args:
-        size: Training samples: a fixed choice; None takes all that validation leaves.
+        size: Training samples: a fixed choice; None (or more than there are) takes all that validation leaves.
         resolution: Height and width of the squares, 16 or more.
         names: Which tasks: "segmentation" (21 classes), "boundaries" (where the 459-class map changes), "saliency".
         validation: Share of train kept for validation; the published val is the test split.
@@ -152,7 +153,7 @@ def pascal_context(
     root = need("pascal-context", "PASCAL_MT", "pascal_context", hint=hint)
     published = _identifiers(root, "train")
     learnt, kept = carved(len(published), validation, "pascal-context")
-    learnt = learnt[subset(len(learnt), size, "pascal-context")]
+    learnt = learnt[subset(len(learnt), size)]
     parts = [published[k] for k in learnt], [published[k] for k in kept], _identifiers(root, "val")
     train, held, test = (_batch(root, part, resolution, names) for part in parts)
     return MultiTaskData(

@@ -6,7 +6,7 @@ coordinates, so the ray's parameter *is* the depth along the camera's z axis.
 Shape letters: N scenes, K surfaces (planes, then boxes, then spheres), P pixels. Rays put the vector first, [3, N, P].
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TypeVar
 
@@ -175,7 +175,9 @@ def _to_sphere(spheres: Spheres, k: int, origin: Tensor, direction: Tensor) -> T
     return _where_hit(distance, (inside >= 0) & (distance > NEAR_M))
 
 
-def distances(surfaces: Surfaces, origin: Tensor, direction: Tensor):
+def distances(
+    surfaces: Surfaces, origin: Float[Tensor, "3 N _"], direction: Float[Tensor, "3 N P"]
+) -> Iterator[tuple[int, Tensor]]:
     """Each surface's index with its distance [N, P], in lengths of the direction; inf where it is missed.
 
     Args:
