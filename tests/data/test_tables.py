@@ -1,6 +1,7 @@
 """The user's own tables: types, blanks, statistics of training rows only, pictures, and every mistake in one line."""
 
 import builtins
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -337,6 +338,33 @@ def test_files_that_are_no_table(tmp_path, content, message):
     with pytest.raises(UmbelError, match=message) as caught:
         from_table(path, ["a"])
     assert "\n" not in str(caught.value)
+
+
+def test_every_type_of_parquet_is_a_number_or_text(tmp_path):
+    pytest.importorskip("pyarrow")
+    frame = pd.DataFrame(
+        {
+            "decimal": [Decimal(i) / 4 for i in range(ROWS)],
+            "gaps": pd.array([None if i % 2 else i for i in range(ROWS)], dtype="Int64"),
+            "sized": pd.Categorical([("S", "M", "L")[i % 3] for i in range(ROWS)]),
+            "answer": pd.array([(True, None, False)[i % 3] for i in range(ROWS)], dtype="boolean"),
+            "day": pd.date_range("2020-01-01", periods=ROWS),
+            "never": pd.Series([pd.NaT] * ROWS, dtype="datetime64[ns]"),
+            "listed": [[i, 1] for i in range(ROWS)],
+            "code": ["007", "012"] * 30,
+        }
+    )
+    rows = describe_columns(saved(tmp_path, frame, "types.parquet"), ["answer"])
+    assert {c.name: (c.role, c.kind, c.distinct, c.missing) for c in rows} == {
+        "decimal": ("input", "number", ROWS, 0),
+        "gaps": ("input", "number", 30, 30),
+        "sized": ("input", "category", 3, 0),
+        "answer": ("target", "category", 2, 20),
+        "day": ("ignored", "text", ROWS, 0),
+        "never": ("ignored", "number", 0, ROWS),
+        "listed": ("ignored", "text", ROWS, 0),
+        "code": ("input", "category", 2, 0),
+    }
 
 
 def test_a_file_that_is_not_there_or_not_parquet(tmp_path):

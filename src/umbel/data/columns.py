@@ -143,8 +143,12 @@ def _read_parquet(path: Path) -> tuple[list[str], list[pd.Series]]:
 
 def _plain(cells: pd.Series) -> pd.Series:
     """A typed column as float64 if it holds numbers, otherwise as text."""
-    present = cells.dropna()
-    if len(present) == 0 or all(isinstance(cell, Number) and not isinstance(cell, bool | np.bool_) for cell in present):
+    if pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_bool_dtype(cells.dtype):
+        return cells.astype("float64")
+    present = cells.dropna()  # objects: decimals, whole numbers with gaps, text, dates
+    if len(present) == 0:
+        return pd.Series(np.full(len(cells), np.nan))
+    if all(isinstance(cell, Number) and not isinstance(cell, bool | np.bool_) for cell in present):
         return cells.astype("float64")
     return _text(cells)
 
