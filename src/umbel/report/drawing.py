@@ -11,8 +11,8 @@ import numpy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from umbel.metrics import confidence_interval
 from umbel.report.results import Results
+from umbel.report.summary import Estimate
 
 # Okabe & Ito's palette, which people with any colour vision tell apart; markers differ too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#5B4A9E")
@@ -62,12 +62,14 @@ class Picture:
 
 
 def finished(figure: Figure, title: str, alt: str) -> Picture:
+    """The figure drawn, with its heading and its words."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return Picture(title, alt, buffer.getvalue())
 
 
 def new_axes(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+    """A figure of that size in inches and its only axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
 
@@ -105,16 +107,19 @@ def heat(axes: Axes, values: numpy.ndarray, least: float, text: str, size: float
     return image
 
 
-def band(axes: Axes, curves: Sequence[tuple[Sequence[int], Sequence[float]]], look: dict[str, str], label: str):
-    """Mean over seeds with a band of its 95 % interval, at the steps that all seeds have, at most 200 of them."""
+def band(axes: Axes, curves: Sequence[tuple[Sequence[int], Sequence[float]]], look: dict[str, str], label: str) -> None:
+    """Mean over seeds with a band of its 95 % interval, at the steps that all seeds have, a few hundred at most.
+
+    A value that is not finite leaves a gap.
+    """
     common = sorted(set.intersection(*(set(steps) for steps, _ in curves)))
     if not common:
         return
     common = common[:: max(1, len(common) // 200)]
     tables = [dict(zip(steps, values, strict=True)) for steps, values in curves]
-    intervals = [confidence_interval([t[step] for t in tables]) for step in common]
-    mean = numpy.array([m for m, _ in intervals])
-    width = numpy.nan_to_num(numpy.array([w for _, w in intervals]))
+    estimates = [Estimate.of(t[step] for t in tables) for step in common]
+    mean = numpy.array([e.mean for e in estimates])
+    width = numpy.nan_to_num(numpy.array([e.half_width for e in estimates]))
     axes.plot(common, mean, color=look["color"], linestyle=look["linestyle"], linewidth=1.6, label=label)
     if width.any():
         axes.fill_between(common, mean - width, mean + width, color=look["color"], alpha=0.15, linewidth=0)

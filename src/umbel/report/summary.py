@@ -30,7 +30,7 @@ class Estimate:
     @classmethod
     def of(cls, values: Iterable[float]) -> "Estimate":
         """The estimate from one value per seed; values that are not finite make it "not measured"."""
-        values = list(values)
+        values = [float(value) for value in values]
         if not values or not all(math.isfinite(v) for v in values):
             return cls(count=len(values))
         return cls(*confidence_interval(values), len(values))
@@ -156,7 +156,7 @@ def _reference(results: Results, run: Run) -> Run | None:
 
 
 def _value(run: Run, task: TaskInfo) -> float:
-    return run.metrics.get(task.name, {}).get(task.metric, math.nan)
+    return float(run.metrics.get(task.name, {}).get(task.metric, math.nan))
 
 
 def _relative(task: TaskInfo, run: Run, reference: Run) -> float:

@@ -1,0 +1,103 @@
+import csv
+import io
+
+import fakes
+import pytest
+from rich.console import Console
+
+from umbel.report import TaskInfo, claims_table, csv_table, main_table, markdown_report, print_report
+from umbel.report.grid import Estimate, decimals, fixed, full_grid, number, short_grid
+from umbel.report.tables import markdown
+
+
+def _shown(table, width=200):
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(table)
+    return console.export_text()
+
+
+def test_terminal_table_names_methods_tasks_directions_and_seeds():
+    text = _shown(main_table(fakes.small(3)))
+    for word in ("Single-task networks", "Equal weights", "UPGrad", "left digit", "accuracy ↑", "RMSE in pixels ↓"):
+        assert word in text
+    assert "over 3 seeds" in text and "reference" in text and "±" in text
+
+
+def test_one_seed_has_no_interval_and_no_nan():
+    text = _shown(main_table(fakes.small(1))) + csv_table(fakes.small(1)) + markdown_report(fakes.small(1))
+    assert "± –" in text and "no intervals over 1 seed" in text
+    assert "nan" not in text.lower()
+
+
+def test_the_best_of_a_column_is_bold_by_its_direction():
+    grid = full_grid(fakes.small(3))
+    best = {column.title: [r[0].text for r in grid.rows if r[i].best] for i, column in enumerate(grid.columns)}
+    for task in fakes.TASKS:
+        values = {}
+        for run in fakes.small(3).runs:
+            values.setdefault(run.method, []).append(run.metrics[task.name][task.metric])
+        pick = max if task.higher_is_better else min
+        key = pick(values, key=lambda k: sum(values[k]))
+        assert fakes.small(3).method(key).title in best[task.name]
+    assert best["method"] == [] and best["parameters"] == []
+
+
+def test_twenty_tasks_stay_readable_in_a_terminal():
+    results = fakes.large()
+    grid = short_grid(results)
+    assert [c.title for c in grid.columns][:4] == ["method", "Δm", "mean of 20", "helped"]
+    text = _shown(main_table(results), 140)
+    assert max(map(len, text.splitlines())) <= 140
+    assert len(text.splitlines()) < 40
+    assert len(full_grid(results).columns) == 24
+
+
+def test_helped_and_hurt_count_every_task_once():
+    results = fakes.large()
+    grid = short_grid(results)
+    names = [c.title for c in grid.columns]
+    for row in grid.rows[1:]:
+        helped, hurt = row[names.index("helped")], row[names.index("hurt")]
+        assert helped.value + hurt.value == 20
+
+
+def test_claims_say_what_holds_and_what_does_not():
+    text = _shown(claims_table(fakes.small()))
+    assert "✓ holds" in text and "✗ falls short" in text and "? not measured: no benchmark ran" in text
+    assert "the interval crosses the bar" in text
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are():
+    task = TaskInfo("[bold]a|b*", "classification", "accuracy", True, "", (), ("accuracy",))
+    results = fakes.small(2, (task, *fakes.TASKS[1:]), verdict=("[red]x[/red]",))
+    console = Console(width=200, record=True, file=io.StringIO())
+    print_report(results, console)
+    text = console.export_text()
+    assert "[bold]a|b*" in text and "[red]x[/red]" in text
+    table = markdown(full_grid(results)).splitlines()
+    assert "\\[bold\\]a\\|b\\*" in table[0]
+    assert len({line.replace("\\|", "").count("|") for line in table}) == 1
+
+
+def test_csv_has_a_line_for_each_method_task_and_metric():
+    results = fakes.small(3)
+    lines = list(csv.DictReader(io.StringIO(csv_table(results))))
+    assert len(lines) == 3 * (3 * 2 + 1)
+    line = next(r for r in lines if (r["method"], r["task"], r["metric"]) == ("sum", "distance", "RMSE"))
+    values = [r.metrics["distance"]["RMSE"] for r in results.runs if r.method == "sum"]
+    assert float(line["mean"]) == pytest.approx(sum(values) / 3)
+    assert line["seeds"] == "3" and line["higher_is_better"] == "False"
+
+
+def test_markdown_report_has_command_verdict_and_claims():
+    text = markdown_report(fakes.small())
+    assert "umbel run compare --data overlay-digits" in text
+    assert "falls short" in text and "# Comparison" in text
+    assert all(sentence.split(",")[0] in text for sentence in fakes.small().verdict)
+
+
+def test_numbers():
+    assert fixed(-0.0004, 3) == "0.000" and fixed(-1.5, 1) == "−1.5" and fixed(0.001, 2, True) == "0.00"
+    assert number(Estimate(), 2) == "–"
+    assert decimals([Estimate(0.95)]) == 3 and decimals([Estimate(7.5)]) == 2 and decimals([Estimate(0.0)]) == 3
+    assert decimals([Estimate(25_000.0)]) == 0 and decimals([]) == 2
