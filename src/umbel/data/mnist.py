@@ -1,6 +1,7 @@
 """MNIST and Fashion-MNIST in their publishers' IDX files, gzipped or not, and pairs of MNIST digits overlaid."""
 
 import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -40,11 +41,11 @@ def read_idx(path: Path) -> Tensor:
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
             content = file.read()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UmbelError(f"{path} cannot be read ({error}); get it again") from error
-    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
+    start = 4 + 4 * (content[3] if len(content) > 3 else 0)
+    if content[:3] != b"\x00\x00\x08" or len(content) < start:
         raise UmbelError(f"{path} is not an IDX file of bytes; get it again")
-    start = 4 + 4 * content[3]
     shape = np.frombuffer(content[4:start], ">i4")
     if len(content) - start != shape.prod():
         raise UmbelError(f"{path} holds {len(content) - start} bytes of data instead of {shape.prod()}; get it again")
