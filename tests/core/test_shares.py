@@ -16,6 +16,7 @@ from umbel.core import (
     OperatingPoint,
     Runtime,
     SingleProcess,
+    align,
     flatten,
     shares,
     sum_gradients,
@@ -147,6 +148,17 @@ def test_flatten_and_write_are_inverse():
     assert flatten([p.grad for p in parameters], parameters, out) is out
     assert torch.equal(out, vector)
     assert flatten([None, parameters[1].grad], parameters).tolist() == [0.0] * 6 + [6.0, 7.0, 8.0, 9.0]
+
+
+def test_aligned_gradients_have_the_layout_of_their_parameter_and_the_same_values():
+    # A fused optimizer reads both as raw memory.
+    parameter = nn.Parameter(torch.zeros(2, 3, 4, 5).to(memory_format=torch.channels_last))
+    vector = torch.arange(120.0)
+    write(vector, [parameter])
+    assert parameter.grad.stride() != parameter.stride()
+    align([parameter, nn.Parameter(torch.zeros(1))])
+    assert parameter.grad.stride() == parameter.stride()
+    assert torch.equal(parameter.grad.reshape(-1), vector)
 
 
 class PlainSum(Descent):
