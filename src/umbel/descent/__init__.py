@@ -1,6 +1,5 @@
 """Descents: which loss teaches which parameters, and how disagreement is settled."""
 
-from umbel.descent.aggregation import SOLVERS, Aggregation, takes_gramian
 from umbel.descent.catalogue import DESCENTS, Entry, make_descent, option_names
 from umbel.descent.conflict import ConflictProbe, gradient_cosines
 from umbel.descent.famo import FAMO
@@ -27,8 +26,6 @@ from umbel.descent.weightings import (
 __all__ = [
     "DESCENTS",
     "FAMO",
-    "SOLVERS",
-    "Aggregation",
     "ConflictProbe",
     "DynamicWeightAverage",
     "Entry",
@@ -51,7 +48,6 @@ __all__ = [
     "nash_weights",
     "option_names",
     "present_losses",
-    "takes_gramian",
     "task_gradients",
     "untouched",
 ]

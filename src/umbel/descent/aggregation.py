@@ -51,14 +51,14 @@ class Aggregation:
         from torchjd.aggregation import Aggregator, Weighting  # noqa: PLC0415
 
         self.name = type(aggregator).__name__
-        names = {type(module).__name__ for module in aggregator.modules()} if isinstance(aggregator, nn.Module) else ()
         if not isinstance(aggregator, Aggregator | Weighting | GramianWeighting):
             raise UmbelError(f"{self.name} is not an aggregator; give one of torchjd.aggregation or a GramianWeighting")
+        names = {type(module).__name__ for module in aggregator.modules()}
         for two in _TWO_BATCHES:
             if two in names:
                 raise UmbelError(f"{two} needs gradients of two independent batches in each step; not supported")
         for name, modules in SOLVERS.items():
-            if {name, f"{name}Weighting"} & set(names):
+            if {name, f"{name}Weighting"} & names:
                 need_solver(name, modules)
         self.aggregator = aggregator
         self.whole = isinstance(aggregator, Aggregator)

@@ -46,11 +46,11 @@ def _sum(weighting: Callable[..., Any], summary: str) -> Entry:
     return Entry(make, summary, "1", _named(weighting))
 
 
-def _own(weighting: Callable[..., Any], summary: str) -> Entry:
+def _own(weighting: Callable[..., Any], summary: str, modules: tuple[str, ...] = ()) -> Entry:
     def make(*, seed: int = 0, **options: Any) -> Descent:
         return Jacobian(weighting(**options), seed=seed)
 
-    return Entry(make, summary, "T", (*_named(weighting), "seed"))
+    return Entry(make, summary, "T", (*_named(weighting), "seed"), modules, "solvers" if modules else "")
 
 
 def _torchjd(name: str, summary: str, **defaults: Any) -> Entry:
@@ -87,7 +87,7 @@ DESCENTS: Mapping[str, Entry] = MappingProxyType(
         "pcgrad": _torchjd("PCGrad", "take out what opposes another task; sums rows (Yu 2020)"),
         "gradvac": _torchjd("GradVac", "pull gradients towards their usual angle; keeps state (Wang 2021)"),
         "graddrop": _torchjd("GradDrop", "keep one sign for each parameter, at random (Chen 2020)"),
-        "mgda": _own(MinimumNorm, "shortest vector in the convex hull of gradients, solved exactly (Sener 2018)"),
+        "mgda": _own(MinimumNorm, "shortest vector in the gradients' hull, solved exactly (Sener 2018)", ("scipy",)),
         "cagrad": _torchjd("CAGrad", "near the mean, best for the worst task; option c (Liu 2021)", c=0.5),
         "nash-mtl": _own(NashBargaining, "bargaining solution, solved exactly (Navon 2022)"),
         "imtl-g": _torchjd("IMTLG", "equal projections on all gradients (Liu 2021)"),

@@ -28,7 +28,7 @@ def present_losses(learner: Learner, batch: Batch, names: Sequence[str], runtime
 
 
 @contextmanager
-def untouched(learner: Learner, device: torch.device) -> Iterator[None]:
+def untouched(learner: nn.Module, device: torch.device) -> Iterator[None]:
     """Forward passes inside leave no trace: buffers (running statistics) and random states are put back afterwards.
 
     Modules stay in the mode they are in, so batch normalisation in training mode still uses the batch's statistics.

@@ -24,8 +24,11 @@ class WeightedSum(Descent):
         self._random: RandomState | None = None
 
     def prepare(self, learner: Learner) -> None:
-        """Make the weighting's state."""
+        """Make the weighting's state, where the learner is."""
         self.weighting.prepare([task.name for task in learner.tasks])
+        for parameter in learner.parameters():
+            self.weighting.to(parameter.device)
+            break
 
     def forward(self, learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime) -> Losses:
         """One backward pass for each piece."""
