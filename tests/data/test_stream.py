@@ -120,6 +120,12 @@ def test_epochs_and_seeds_differ_in_order_and_noise():
         assert not torch.isin(first, other).any()
 
 
+def test_every_item_has_noise_of_its_own():
+    items = from_dataset(Pairs(noise=True), TASKS)
+    fractions = torch.cat([b.inputs for b in items.train_batches(23, 0, 0)])[:, 0, 0, 0].remainder(1)
+    assert len(fractions.mul(1000).round().unique()) > 12
+
+
 def test_two_ranks_share_each_batch_of_one():
     source = from_dataset(Pairs(noise=True), TASKS)
     shares = [source.train_batches(6, 1, 1, rank=rank, world_size=2) for rank in (0, 1)]

@@ -199,6 +199,13 @@ def test_without_validation_rows_some_training_rows_are_taken(tmp_path):
     assert [len(s) for s in (data.train, data.validation, data.test)] == [34, 6, 20]
 
 
+def test_a_gap_that_training_never_shows_brings_no_input_of_its_own(tmp_path):
+    path = saved(tmp_path, people(height=[150.0 + i for i in range(ROWS - 1)] + [None]))
+    data = from_table(path, TARGETS, split_column="part")
+    assert data.input_shape == (6,)
+    assert data.test.samples.inputs[-1, 0] == 0
+
+
 def test_a_number_that_does_not_vary_in_training_stays_zero(tmp_path):
     path = saved(tmp_path, people(height=[0.1] * 40 + [1e9] * 20))
     assert (whole(from_table(path, TARGETS, split_column="part"))[:, 0] == 0).all()
