@@ -3,7 +3,7 @@
 from umbel.core.batch import Batch, Inputs
 from umbel.core.checks import check_finite, check_inputs, check_labels
 from umbel.core.descent import Descent, shares, total
-from umbel.core.gradients import flatten, sum_gradients, write
+from umbel.core.gradients import align, flatten, sum_gradients, write
 from umbel.core.learner import Learner
 from umbel.core.losses import Losses
 from umbel.core.model import ByTask, MultiTaskModel, PointModule, PointSequential, at_point
@@ -29,6 +29,7 @@ __all__ = [
     "Sweep",
     "Task",
     "UmbelError",
+    "align",
     "at_point",
     "check_finite",
     "check_inputs",

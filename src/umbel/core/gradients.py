@@ -42,3 +42,14 @@ def sum_gradients(parameters: Sequence[nn.Parameter], runtime: Runtime) -> None:
     for parameter, count in zip(parameters, vector[-len(parameters) :].tolist(), strict=True):
         if not count:
             parameter.grad = None
+
+
+def align(parameters: Sequence[nn.Parameter]) -> None:
+    """Give every `.grad` the memory layout of its parameter.
+
+    Torch's fused optimizers walk both as raw memory: with a channels_last weight and a contiguous gradient (a view
+    of a flat vector, say) they silently update the wrong elements.
+    """
+    for parameter in parameters:
+        if parameter.grad is not None and parameter.grad.stride() != parameter.stride():
+            parameter.grad = torch.empty_like(parameter).copy_(parameter.grad)

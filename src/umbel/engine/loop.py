@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from umbel.core import Batch, Descent, Learner, Losses, OperatingPoint, UmbelError, check_finite
+from umbel.core import Batch, Descent, Learner, Losses, OperatingPoint, UmbelError, align, check_finite
 from umbel.data import Source, seeded
 from umbel.engine import checkpoint as checkpoints
 from umbel.engine.evaluation import Evaluation, Monitor, evaluate
@@ -116,6 +116,7 @@ class TrainingRun:
         self.plan.descent.to(self.runtime.device)
         self.plan.descent.prepare(self.learner)
         self.optimizer = make_optimizer([self.learner, self.plan.descent], self.settings)
+        self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         if previous:
             self._restore(checkpoints.load(previous))
         if self.settings.compile:
@@ -171,8 +172,9 @@ class TrainingRun:
         self.optimizer.zero_grad(set_to_none=True)
         losses = self.plan.descent(self.learner, batch, point, runtime)
         self._check(losses)
+        align(self.trained)
         if settings.clip_norm:
-            torch.nn.utils.clip_grad_norm_(self.learner.parameters(), settings.clip_norm)
+            torch.nn.utils.clip_grad_norm_(self.trained, settings.clip_norm)
         self.optimizer.step()
         self.learner.after_step()
         self.plan.descent.after_step(self.learner, batch, point, runtime)

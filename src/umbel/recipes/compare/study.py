@@ -194,19 +194,14 @@ def _samples(bench: Bench) -> list[SampleSheet]:
     generator = torch.Generator().manual_seed(0)
     chosen = torch.randperm(len(bench.data.test), generator=generator)[:_SAMPLES]
     batch = next(bench.data.test.select(chosen).batches(_SAMPLES))
+    targets = {task.name: task.target_of(batch) for task in bench.data.tasks}
     sheets = []
     for arm in (SINGLE, probed_arm(bench.settings)):
-        decoded = _predictions(bench, arm, batch)
-        sheets.append(
-            draw_samples(
-                bench.study.out,
-                arm,
-                batch,
-                bench.data.tasks,
-                decoded,
-                title=f"{arm}, seed 0: six samples of the test split",
-            )
-        )
+        path = bench.study.out / f"samples-{arm}.png"
+        draw_samples(path, batch.inputs, bench.data.tasks, targets, _predictions(bench, arm, batch), _SAMPLES)
+        title = f"{arm}, seed 0: {_SAMPLES} samples of the test split"
+        alt = f"Input, target and prediction of every task for {_SAMPLES} test samples, predicted by {arm}"
+        sheets.append(SampleSheet(arm, path.name, title, alt))
     return sheets
 
 

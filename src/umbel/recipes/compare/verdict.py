@@ -64,6 +64,11 @@ def _mean(values: list[float]) -> float:
 
 def _headline(row: Row) -> str:
     change = _percent(row.delta_m)
+    if not row.delta_m.has_interval:
+        return (
+            f"One seed says nothing for certain; in this one the descent that did best on validation "
+            f"({row.method.title}) changes the tasks' metrics by {change} on average, on the test split."
+        )
     outcome = {1: "helps on the whole", -1: "hurts on the whole", 0: "makes no clear difference on the whole"}
     return (
         f"Joint training {outcome[row.delta_m.clear_sign]}: the descent that did best on validation ({row.method.title}) "
@@ -72,6 +77,8 @@ def _headline(row: Row) -> str:
 
 
 def _tasks(row: Row) -> list[str]:
+    if not row.delta_m.has_interval:
+        return [f"By task: {_listed([f'{task} ({_percent(e)})' for task, e in row.relative.items()])}."]
     groups = {1: [], -1: [], 0: []}
     for task, estimate in row.relative.items():
         groups[estimate.clear_sign].append(f"{task} ({_percent(estimate)})")
