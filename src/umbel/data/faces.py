@@ -1,5 +1,7 @@
 """Three sets of faces at 64x64, each with its own labels, and all of them together: several sets, one task each."""
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -56,9 +58,10 @@ def _read(name: str, file: str, columns: Sequence[str]) -> dict[str, np.ndarray]
     hint = f"put {file} there: arrays images uint8 [n, 64, 64, 3] and {', '.join(columns)} [n, ...]"
     path = need(name, file, hint=hint)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             arrays = {column: archive[column] for column in ("images", *columns)}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         wanted = ", ".join(("images", *columns))
         raise UmbelError(f"{path} cannot be read ({error}); it must be an .npz file with {wanted}") from error
     for column, array in arrays.items():
