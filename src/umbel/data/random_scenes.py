@@ -89,6 +89,8 @@ def _planes(draw: _Draw, half_size: Tensor, height: Tensor, indoor: Tensor) -> P
     lower = torch.cat([-room[:, :2], torch.full_like(room[:, 2:], -_SLACK_M)], 1)[:, None].repeat(1, 6, 1)
     upper = room[:, None].repeat(1, 6, 1)
     lower[:, 0, :2], upper[:, 0, :2] = -reach - _SLACK_M, reach + _SLACK_M
+    across = axes > 0  # a plane needs no bounds along its own normal
+    lower, upper = lower.masked_fill(across, -torch.inf), upper.masked_fill(across, torch.inf)
     return Planes(axes.repeat(count, 1, 1), torch.where(present, offset, torch.nan), lower, upper)
 
 

@@ -43,7 +43,7 @@ class Planes:
     Attributes:
         normal: Unit vectors [N, K, 3].
         offset: [N, K] in metres; NaN where there is no plane.
-        lower: Least coordinates [N, K, 3]; -inf for no bound. Give the axis of the normal some slack.
+        lower: Least coordinates [N, K, 3]; -inf for no bound, as along the normal of a plane that follows an axis.
         upper: Greatest coordinates [N, K, 3].
     """
 
