@@ -42,6 +42,13 @@ def test_the_best_of_a_column_is_bold_by_its_direction():
     assert best["method"] == [] and best["parameters"] == []
 
 
+def test_the_best_is_sought_at_each_operating_point():
+    results = fakes.small(2, sweep=({"snr_db": 0.0}, {"snr_db": 9.0}))
+    grid = full_grid(results)
+    column = [c.title for c in grid.columns].index("distance")
+    assert {row[0].text[-2] for row in grid.rows if row[column].best} == {"0", "9"}
+
+
 def test_twenty_tasks_stay_readable_in_a_terminal():
     results = fakes.large()
     grid = short_grid(results)

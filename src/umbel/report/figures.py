@@ -71,7 +71,7 @@ def _delta_figure(results: Results) -> Picture | None:
         axes.errorbar(row.delta_m.mean, place, xerr=width, fmt=look["marker"], color=look["color"], capsize=3)
     axes.set_yticks(range(len(rows)), [short(row.label, 32) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    _zero_line(axes, f"Δm in %, to the right is better than {short(results.method(results.reference).title)}")
+    _zero_line(axes, "Δm in %, to the right is better")
     told = "; ".join(f"{r.label} {fixed(r.delta_m.mean, 2, True)} %" for r in rows)
     return finished(figure, "Improvement over all tasks (Δm)", f"Δm of each method with 95 % intervals: {told}.")
 
@@ -80,7 +80,7 @@ def _relative_figure(results: Results) -> Picture | None:
     rows = [row for row in summary(results) if not row.is_reference and any(e.known for e in row.relative.values())]
     if not rows:
         return None
-    many = len(rows) * len(results.tasks) > MANY_MARKS
+    many = len(rows) * len(results.tasks) > MANY_MARKS or any(row.point != rows[0].point for row in rows)
     figure = _relative_map(results, rows) if many else _relative_dots(results, rows)
     told = []
     for row in rows:
@@ -118,7 +118,7 @@ def _relative_map(results: Results, rows: Sequence[Row]) -> Figure:
     figure, axes = new_axes(1.6 + 0.22 * len(results.tasks), max(WIDTH, 1.9 + 0.5 * len(rows)))
     heat(axes, values, 1.0, "+.1f", 8)
     axes.set_yticks(range(len(results.tasks)), [short(t.name) for t in results.tasks], fontsize=9)
-    axes.set_xticks(range(len(rows)), [short(r.label, 18) for r in rows], rotation=35, ha="left", fontsize=9)
+    axes.set_xticks(range(len(rows)), [short(r.label, 28) for r in rows], rotation=35, ha="left", fontsize=9)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.set_xlabel("improvement in %; purple is better, orange worse")

@@ -1,13 +1,13 @@
 """The tables of a report as plain text in rows and columns, for any renderer."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from umbel.report.records import Claim, TaskInfo
 from umbel.report.results import Results
-from umbel.report.summary import Estimate, Row, summary
+from umbel.report.summary import Estimate, Row, point_key, summary
 
 MANY_TASKS = 6
 """With more tasks than this, the short table shows figures over tasks instead of one column each."""
@@ -83,27 +83,47 @@ def metric_text(task: TaskInfo) -> str:
     return f"{task.metric}{unit} {arrow(task.higher_is_better)}"
 
 
-def _entries(estimates: Sequence[Estimate], higher_is_better: bool | None, sign: bool = False) -> list[Entry]:
-    """A column of estimates; the best are those that read the same as the best mean."""
+def _entries(
+    estimates: Sequence[Estimate], higher_is_better: bool | None, sign: bool = False, groups: Sequence[str] = ()
+) -> list[Entry]:
+    """A column of estimates. The best are those that read the same as the best mean of their group.
+
+    Args:
+        estimates: From top to bottom.
+        higher_is_better: Direction; None marks no best.
+        sign: Percent with a sign and two decimals.
+        groups: One name for each estimate, where only some can be compared (operating points).
+    """
     places = 2 if sign else decimals(estimates)
-    known = [e.mean for e in estimates if e.known]
-    best = (
-        "" if higher_is_better is None or len(known) < 2 else fixed((max if higher_is_better else min)(known), places)
-    )
+    groups = groups or [""] * len(estimates)
+    best = {} if higher_is_better is None else _best(estimates, groups, max if higher_is_better else min)
     return [
         Entry(
             number(e, places, sign),
-            best=e.known and fixed(e.mean, places) == best,
+            best=e.known and group in best and fixed(e.mean, places) == fixed(best[group], places),
             value=e.mean if e.known else None,
             mark={1: "good", -1: "bad", 0: ""}[e.clear_sign] if sign else "",
         )
-        for e in estimates
+        for e, group in zip(estimates, groups, strict=True)
     ]
+
+
+def _best(estimates: Sequence[Estimate], groups: Sequence[str], pick: Callable) -> dict[str, float]:
+    """The best mean of each group that has at least two to choose from."""
+    means: dict[str, list[float]] = {}
+    for estimate, group in zip(estimates, groups, strict=True):
+        if estimate.known:
+            means.setdefault(group, []).append(estimate.mean)
+    return {group: pick(values) for group, values in means.items() if len(values) > 1}
+
+
+def _points(rows: Sequence[Row]) -> list[str]:
+    return [point_key(row.point) for row in rows]
 
 
 def _delta_column(rows: Sequence[Row]) -> list[Entry]:
     shown = [Estimate() if row.is_reference else row.delta_m for row in rows]
-    entries = _entries(shown, True, sign=True)
+    entries = _entries(shown, True, sign=True, groups=_points(rows))
     return [Entry("reference", value=0.0) if r.is_reference else e for r, e in zip(rows, entries, strict=True)]
 
 
@@ -135,7 +155,8 @@ def full_grid(results: Results) -> Grid:
     if results.reference is not None:
         columns.append((Column("Δm", "% ↑"), _delta_column(rows)))
     for task in results.tasks:
-        entries = _entries([row.metrics[task.name] for row in rows], task.higher_is_better)
+        estimates = [row.metrics[task.name] for row in rows]
+        entries = _entries(estimates, task.higher_is_better, groups=_points(rows))
         columns.append((Column(task.name, metric_text(task)), entries))
     return _assembled(_title(results), columns + _costs(rows))
 
@@ -169,7 +190,7 @@ def _mean_of_kind(rows: Sequence[Row], tasks: list[TaskInfo]) -> tuple[Column, l
         values = [row.metrics[t.name] for t in tasks]
         mean = sum(v.mean for v in values) / len(values)  # NaN when one was not measured
         means.append(Estimate(mean=mean, count=min(v.count for v in values)))
-    entries = _entries(means, tasks[0].higher_is_better)
+    entries = _entries(means, tasks[0].higher_is_better, groups=_points(rows))
     plain = [Entry(e.text.removesuffix(f" ± {DASH}"), e.best, e.value) for e in entries]
     title = f"mean of {len(tasks)}" if len(tasks) > 1 else tasks[0].name
     return Column(title, f"{tasks[0].kind}: {metric_text(tasks[0])}"), plain

@@ -268,8 +268,8 @@ def _reading(results: Results) -> Markup:
         "Each number is the mean over seeds on the test split, ± the half-width of its 95 % confidence interval "
         "(Student's t). With one seed there is no interval, shown as ± –; a dash alone means not measured. "
         "Checkpoints are chosen on the validation split.",
-        "↑ means higher is better, ↓ lower. Bold is the best mean of a column; overlapping intervals mean that "
-        "the order may be chance.",
+        "↑ means higher is better, ↓ lower. Bold is the best mean of a column (at the same operating point); "
+        "overlapping intervals mean that the order may be chance.",
     ]
     if results.reference is not None:
         title = results.method(results.reference).title
