@@ -58,8 +58,8 @@ def _read(name: str, file: str, columns: Sequence[str]) -> dict[str, np.ndarray]
     hint = f"put {file} there: arrays images uint8 [n, 64, 64, 3] and {', '.join(columns)} [n, ...]"
     path = need(name, file, hint=hint)
     try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
+        with path.open("rb") as opened:
+            archive = np.load(opened, allow_pickle=False)
             arrays = {column: archive[column] for column in ("images", *columns)}
     except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         wanted = ", ".join(("images", *columns))
