@@ -112,9 +112,8 @@ def _recipe(arguments: list[str], verb: str) -> Recipe | None:
         print(f"usage: umbel {verb} NAME [--quick] [--out DIR] [--resume] [--devices N] ...\n")
         for recipe in RECIPES.values():
             print(f"  {recipe.name:<12} {recipe.title}")
-        print(
-            f"\nNAME may also be file.py:attribute, a Recipe of your own. `umbel {verb} NAME --help` shows its settings."
-        )
+        print(f"
+NAME may also be file.py:attribute, a Recipe of your own. umbel {verb} NAME --help shows its settings.")
         return None
     name = arguments.pop(0)
     if ".py:" in name:
@@ -148,14 +147,9 @@ def _settings(recipe: Recipe, arguments: list[str], verb: str) -> tuple[RunOptio
     """Options and settings from the flags; --quick starts from the quick settings instead of the full ones."""
     quick = take_flag(arguments, "--quick")
     start = recipe.quick if quick else recipe.settings()
-    both = dataclasses.make_dataclass(
-        "Arguments",
-        [
-            ("run_options", RunOptions, dataclasses.field(default_factory=RunOptions)),
-            ("settings", recipe.settings, start),
-        ],
-        frozen=True,
-    )
+    options = ("run_options", RunOptions, dataclasses.field(default_factory=RunOptions))
+    fields = [options, ("settings", recipe.settings, dataclasses.field(default_factory=lambda: start))]
+    both = dataclasses.make_dataclass("Arguments", fields, frozen=True)
     about = f"{recipe.title}. {recipe.about}\n\n--quick: settings for about three minutes on two cores."
     parsed = parse(both, None, arguments, f"umbel {verb} {recipe.name}", about)
     return parsed.run_options, parsed.settings

@@ -35,9 +35,25 @@ def load_data(settings: DataSettings) -> MultiTaskData:
     return data
 
 
-def columns_of(settings: DataSettings) -> list:
-    """What was made of each column of the user's table, for printing."""
-    return describe_columns(settings.data, **_table_arguments(settings))
+def columns_text(settings: DataSettings) -> str:
+    """What was made of each column of the user's table, as lines to print; empty for a known set.
+
+    Raises:
+        UmbelError: The table cannot be read, or a column does not exist.
+    """
+    if not is_table(settings):
+        return ""
+    arguments = _table_arguments(settings)
+    columns = describe_columns(settings.data, **arguments)
+    width = max(len(column.name) for column in columns)
+    lines = [f"Columns of {settings.data} (change a kind with --kinds name=regression|classification):"]
+    for column in columns:
+        blanks = f", {column.missing} blank" if column.missing else ""
+        note = f" ({column.note})" if column.note else ""
+        lines.append(
+            f"  {column.name:<{width}}  {column.role:<7} {column.kind}, {column.distinct} values{blanks}{note}"
+        )
+    return "\n".join(lines)
 
 
 def _table_arguments(settings: DataSettings) -> dict:

@@ -8,7 +8,7 @@ from umbel.descent import make_descent
 from umbel.engine import FabricRuntime, evaluate, fit, load, load_weights, resolve
 from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError
-from umbel.recipes.build import describe, load_data, make_learner, rebuild
+from umbel.recipes.build import columns_text, describe, load_data, make_learner, rebuild
 from umbel.recipes.settings import options
 from umbel.recipes.train_settings import TrainSettings
 
@@ -38,6 +38,8 @@ class Trained:
 
 def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bool, reporter: Reporter) -> Trained:
     """Train one network for all tasks and evaluate its best weights on the test split."""
+    if text := columns_text(settings.data):
+        reporter.say(text)
     data = load_data(settings.data)
     learner = make_learner(settings.model, data, settings.fit.seed)
     fitted = fit(

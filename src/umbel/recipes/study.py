@@ -89,9 +89,8 @@ class Study:
             before = json.loads(file.read_text(encoding="utf-8"))
             for name, value in _flat(before["settings"]).items():
                 if (now := _flat(wanted).get(name)) != value:
-                    raise UmbelError(
-                        f"{self.out} was begun with {name}={value}, not {now}; resume with the same settings"
-                    )
+                    was = f"{self.out} was begun with {name}={value}, not {now}"
+                    raise UmbelError(f"{was}; resume with the same settings")
             return fit_settings.replace(**before["resolved"])
         if self.out.exists() and any(self.out.iterdir()):
             raise UmbelError(f"{self.out} is not empty and holds no study; choose another --out")

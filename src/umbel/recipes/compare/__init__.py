@@ -10,9 +10,9 @@ COMPARE = Recipe(
     quick=QUICK,
     study="umbel.recipes.compare.study:compare",
     about=(
-        "Trains one network for each task alone, then one network for all tasks with each chosen descent and with fixed "
-        "weights tuned on validation; same encoder, same passes over the labels, several seeds. Prints every task's "
-        "metric, the mean relative improvement over the single-task references, and a plain verdict."
+        "Trains one network for each task alone, then one network for all tasks with each chosen descent and with "
+        "fixed weights tuned on validation; same encoder, same passes over the labels, several seeds. Prints every "
+        "task's metric, the mean relative improvement over the single-task references, and a plain verdict."
     ),
 )
 

@@ -10,7 +10,7 @@ from umbel.core import Batch, Task, UmbelError
 from umbel.data import TensorSource
 from umbel.descent import DESCENTS, make_descent
 from umbel.engine import decoded_predictions, load, load_weights, resolve
-from umbel.recipes.build import load_data, make_learner
+from umbel.recipes.build import columns_text, load_data, make_learner
 from umbel.recipes.compare.arms import SINGLE, TUNED, Bench, probed_arm, safe, train_joint, train_single
 from umbel.recipes.compare.settings import CompareSettings
 from umbel.recipes.compare.verdict import claims, verdict
@@ -30,6 +30,7 @@ from umbel.report import (
 )
 
 _SAMPLES = 6
+_SPLITS = ("train", "validation", "test")
 
 
 def compare(settings: CompareSettings, study: Study) -> Results:
@@ -39,6 +40,8 @@ def compare(settings: CompareSettings, study: Study) -> Results:
         UmbelError: Unknown descent, data that cannot be learnt from, ...; before anything is trained.
     """
     arms = _arms(settings)
+    if text := columns_text(settings.data):
+        study.reporter.say(text)
     data = load_data(settings.data)
     if len(data.tasks) == 1:
         study.warnings.append("There is one task only, so joint training and single-task training are the same.")
@@ -101,11 +104,12 @@ def _why(bench: Bench) -> str:
 
 def _method(bench: Bench, arm: str) -> MethodInfo:
     outcomes = [o for (a, _), o in bench.outcomes.items() if a == arm]
+    trials = f"the best of {bench.settings.tuning_trials} on validation"
     texts = {
         SINGLE: ("Single-task", f"{len(bench.data.tasks)} networks, one for each task"),
         TUNED: (
             "Tuned weights",
-            f"fixed weights, the best of {bench.settings.tuning_trials} on validation: {_weights(bench)}",
+            f"fixed weights, {trials}: {_weights(bench)}",
         ),
     }
     title, description = texts.get(arm) or (arm, DESCENTS[arm].summary)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from umbel.descent import DESCENTS
 from umbel.recipes.compare.arms import SINGLE, TUNED
-from umbel.report import Claim, Estimate, Results, Row, delta_m, summary
+from umbel.report import Claim, Estimate, Results, Row, Run, delta_m, summary
 
 if TYPE_CHECKING:
     from umbel.recipes.compare.arms import Bench
@@ -29,8 +30,8 @@ def verdict(results: Results, bench: Bench) -> list[str]:
         )
     alone = results.method(SINGLE)
     sentences.append(
-        f"One joint network has {row.method.parameters:,} parameters; the {len(results.tasks)} single-task networks have "
-        f"{alone.parameters:,} together."
+        f"One joint network has {row.method.parameters:,} parameters; the {len(results.tasks)} single-task networks "
+        f"have {alone.parameters:,} together."
     )
     return sentences
 
@@ -42,9 +43,8 @@ def _best(results: Results) -> str:
 
 
 def _validation_delta_m(results: Results, method: str) -> float:
-    return _mean(
-        [delta_m(results.tasks, _on_validation(run), _on_validation(ref)) for run, ref in _paired(results, method)]
-    )
+    pairs = [(_on_validation(run), _on_validation(reference)) for run, reference in _paired(results, method)]
+    return _mean([delta_m(results.tasks, run, reference) for run, reference in pairs])
 
 
 def _paired(results: Results, method: str) -> list:
@@ -52,9 +52,7 @@ def _paired(results: Results, method: str) -> list:
     return [(run, references[run.seed]) for run in results.runs if run.method == method and run.seed in references]
 
 
-def _on_validation(run):
-    from dataclasses import replace  # noqa: PLC0415
-
+def _on_validation(run: Run) -> Run:
     return replace(run, metrics=run.validation)
 
 
@@ -71,8 +69,8 @@ def _headline(row: Row) -> str:
         )
     outcome = {1: "helps on the whole", -1: "hurts on the whole", 0: "makes no clear difference on the whole"}
     return (
-        f"Joint training {outcome[row.delta_m.clear_sign]}: the descent that did best on validation ({row.method.title}) "
-        f"changes the tasks' metrics by {change} on average, on the test split."
+        f"Joint training {outcome[row.delta_m.clear_sign]}: the descent that did best on validation "
+        f"({row.method.title}) changes the tasks' metrics by {change} on average, on the test split."
     )
 
 
@@ -107,8 +105,8 @@ def _descents(results: Results, rows: list[Row]) -> str:
     gain, arm = _gain_over_tuned(results)
     words = {1: "more than", -1: "less than", 0: "not clearly different from"}
     return (
-        f"Among the other descents {results.method(arm).title} did best on validation; on the test split its delta-m is "
-        f"{words[gain.clear_sign]} that of tuned fixed weights ({_percent(gain)})."
+        f"Among the other descents {results.method(arm).title} did best on validation; on the test split its delta-m "
+        f"is {words[gain.clear_sign]} that of tuned fixed weights ({_percent(gain)})."
     )
 
 
