@@ -208,6 +208,9 @@ def test_pascal_context_keeps_the_aspect_and_pads_with_void(pascal):
     assert (labels[1:10, :10] == 15).all() and (labels[1:10, 10:] == 3).all() and (labels[10:] == -1).all()
     edges = batch.target("boundaries")[0, 0]
     assert (edges[4:6] == 1).all() and (edges[:4] == 0).all() and edges[9:].isnan().all()
+    every = torch.cat([data.train.samples.target("segmentation"), data.validation.samples.target("segmentation")])
+    corners = every[:, 18, 0] >= 0, every[:, 1, 18] >= 0  # lower left, upper right: tall, wide and square pictures
+    assert sorted(zip(*(c.tolist() for c in corners), strict=True)) == [(False, True), (True, False), (True, True)]
     salient = batch.target("saliency")[0]
     assert (salient[1:10, :10] == 1).all() and (salient[1:10, 10:] == 0).all() and (salient[10:] == -1).all()
     for task in data.tasks:

@@ -69,6 +69,10 @@ def test_random_scenes_keep_their_promises():
     for centre, reach in ((boxes.centre, boxes.half_size[..., :2].norm(dim=-1)), (spheres.centre, spheres.radius)):
         gap = (centre - position[:, None])[..., :2].norm(dim=-1) - reach
         assert torch.nan_to_num(gap, nan=9).min() > 0.5, "the camera is clear of the objects"
+    first, second = torch.triu_indices(4, 4, 1)
+    apart = (boxes.centre[:, first] - boxes.centre[:, second])[..., :2].norm(dim=-1)
+    reach = boxes.half_size[..., :2].norm(dim=-1)
+    assert torch.nan_to_num(apart - reach[:, first] - reach[:, second], nan=9).min() > 0, "boxes do not overlap"
     kinds = {"box": ~boxes.centre[..., 0].isnan(), "sphere": ~spheres.centre[..., 0].isnan()}
     for name, present in kinds.items():
         assert 0.8 < present.any(1).float().mean() <= 1, name
