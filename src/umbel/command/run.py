@@ -112,8 +112,8 @@ def _recipe(arguments: list[str], verb: str) -> Recipe | None:
         print(f"usage: umbel {verb} NAME [--quick] [--out DIR] [--resume] [--devices N] ...\n")
         for recipe in RECIPES.values():
             print(f"  {recipe.name:<12} {recipe.title}")
-        print(f"
-NAME may also be file.py:attribute, a Recipe of your own. umbel {verb} NAME --help shows its settings.")
+        print("\nNAME may also be file.py:attribute, a Recipe of your own.")
+        print(f"Settings of a study: umbel {verb} NAME --help")
         return None
     name = arguments.pop(0)
     if ".py:" in name:
