@@ -225,3 +225,29 @@ def test_losses_in_another_order_than_the_tasks_are_refused():
 
     with pytest.raises(UmbelError, match="t0, t1"):
         Turned(torch.eye(2)).update(make_descent("dwa"))
+
+
+def test_famo_lets_the_logit_of_a_task_without_labels_rest():
+    taught, descent = learner(), make_descent("famo")
+    descent.prepare(taught)
+    train(descent, taught, [batch(seed=s) for s in range(3)])
+    before = descent.weighting.logits.clone()
+    train(descent, taught, [unlabel(batch(), "b")])
+    moved = descent.weighting.logits != before
+    assert moved.tolist() == [True, False, True]
+
+
+def test_dynamic_weight_average_means_go_over_the_batches_that_label_the_task():
+    taught, descent = learner(), make_descent("dwa")
+    descent.prepare(taught)
+    descent.double()
+    items = [batch(seed=1), unlabel(batch(seed=2), "b")]
+    logged = torch.stack([descent(taught, item, POINT, SingleProcess()).stack() for item in items])
+    descent.after_epoch()
+    expected = logged.mean(0)
+    expected[1] = logged[0, 1]
+    assert torch.allclose(descent.weighting.means[1], expected)
+    descent(taught, unlabel(batch(), "b"), POINT, SingleProcess())
+    descent.after_epoch()  # an epoch without any label of b
+    assert torch.allclose(descent.weighting.means[1, 1], logged[0, 1])
+    assert descent.weighting.means[0, 1].isnan()
