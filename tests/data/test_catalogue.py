@@ -6,7 +6,7 @@ import pytest
 
 import umbel.data
 from umbel.core import UmbelError, check_inputs, check_labels
-from umbel.data import SETS, DataSet, MultiTaskData, TensorSource, catalogue, load
+from umbel.data import SETS, Column, DataSet, MultiTaskData, TensorSource, catalogue, describe_columns, load
 
 
 @pytest.fixture
@@ -97,6 +97,14 @@ def test_mistakes():
             load("digits", size=size)
     with pytest.raises(UmbelError, match="at least 4 pixels"):
         load("digits", resolution=2)
+
+
+def test_own_tables_are_described_through_the_package(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("height,price\n" + "".join(f"{k}.5,{k * k}\n" for k in range(29)) + "7.25,\n")
+    height, price = describe_columns(path, targets=["price"])
+    assert height == Column("height", "input", "number", distinct=30, missing=0)
+    assert (price.role, price.kind, price.missing) == ("target", "number", 1)
 
 
 def test_every_exported_name_exists_and_no_other():

@@ -1,3 +1,5 @@
+import inspect
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -5,7 +7,8 @@ from hypothesis import strategies as st
 
 from umbel import tasks
 from umbel.core import Batch, UmbelError
-from umbel.data import CropAndFlip, MultiTaskData, TensorSource, seeded
+from umbel.data import Augmentation, CropAndFlip, MultiTaskData, Source, StreamSource, TensorSource, as_float, seeded
+from umbel.data.air import WindowSource
 
 
 def numbered(count, augment=None):
@@ -83,10 +86,43 @@ def test_every_sample_is_evaluated_once(count, batch_size, world_size):
         assert torch.equal((batch.inputs * 255).round().long().amin((1, 2, 3)), batch.targets["number"])
 
 
+class Named(Augmentation):
+    """Writes its random number and the sample's own into the picture."""
+
+    draws = 3
+
+    def __call__(self, batch, uniform):
+        assert uniform.shape == (len(batch), 3)
+        assert uniform.min() >= 0
+        assert uniform.max() < 1
+        return Batch(uniform[:, :1] + batch.targets["number"][:, None], batch.targets)
+
+
+def test_an_augmentation_of_the_users_own_gets_its_numbers_and_the_samples_they_belong_to():
+    source = numbered(10, Named())
+    whole = next(source.train_batches(6, 3, 1))
+    second = next(source.train_batches(6, 3, 1, rank=1, world_size=2))
+    assert torch.equal(whole.inputs[:, 0].floor().long(), whole.targets["number"])
+    assert torch.equal(second.inputs, whole.inputs[3:])
+    assert len((whole.inputs[:, 0] % 1).unique()) == 6
+
+
+@pytest.mark.parametrize("kind", [TensorSource, StreamSource, WindowSource])
+@pytest.mark.parametrize("method", ["__len__", "steps", "train_batches", "batches"])
+def test_every_source_can_be_called_alike(kind, method):
+    def arguments(owner):
+        return [(p.name, p.default) for p in inspect.signature(getattr(owner, method)).parameters.values()]
+
+    assert arguments(kind) == arguments(Source)
+
+
 def test_bytes_become_floats_from_0_to_1_and_floats_stay():
     [batch] = TensorSource(Batch(torch.tensor([[0, 51, 255]], dtype=torch.uint8))).batches(4)
     assert batch.inputs.tolist() == [[0.0, pytest.approx(0.2), 1.0]]
+    assert torch.equal(as_float(torch.arange(256).to(torch.uint8)) * 255, torch.arange(256.0))
     values = torch.tensor([[-3.0, 300.0]])
+    assert as_float(values) is values
+    assert torch.equal(as_float(torch.tensor([300])), torch.tensor([300]))  # word numbers are no pictures
     [batch] = TensorSource(Batch(values)).batches(4)
     assert torch.equal(batch.inputs, values)
 
