@@ -51,6 +51,9 @@ def test_map_tasks_get_a_quarter_of_the_resolution_unless_told_otherwise():
     assert build_model((3, 32, 32), [DEPTH, SIDE], "resnet", width=4).encoder.feature_shape == (32, 8, 8)
     assert build_model((3, 32, 32), [DEPTH], "resnet", width=4, downsample=2).encoder.feature_shape == (32, 16, 16)
     assert build_model((3, 32, 32), [SIDE], "resnet", width=4).encoder.feature_shape == (32, 4, 4)
+    kept = build_model((3, 32, 32), [SIDE], "resnet", width=4, keep_maps=True)
+    assert kept.encoder.feature_shape == (32, 8, 8)
+    assert build_model((5,), [SIDE], "mlp", keep_maps=True).encoder.feature_shape == (128,)
 
 
 def test_norm_reaches_encoder_and_map_heads():

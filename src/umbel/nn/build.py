@@ -117,6 +117,7 @@ def build_model(
     *,
     seed: int = 0,
     hidden: int | None = None,
+    keep_maps: bool | None = None,
     **options: Any,
 ) -> MultiTaskModel:
     """An encoder and the usual head for every task, the same for the same seed.
@@ -130,14 +131,16 @@ def build_model(
         encoder: One of `ENCODERS`; None takes `default_encoder`.
         seed: Of the random start.
         hidden: Width of the heads' hidden layers; see `build_head`.
-        **options: For the encoder. `downsample` is 4 for tasks that predict maps unless it is given; `norm` goes to
-            map heads too.
+        keep_maps: Whether the encoder keeps a quarter of the resolution (`downsample=4`, where it is an option and is
+            not given). None: when one of these tasks predicts a map. Say it where a network for some tasks of a set
+            is to have the same encoder as the network for all of them.
+        **options: For the encoder. `norm` goes to map heads too.
 
     Raises:
         UmbelError: As `build_encoder` and `build_head`.
     """
     name = default_encoder(input_shape, tasks) if encoder is None else encoder
-    maps = any(task.output == "map" for task in tasks)
+    maps = any(task.output == "map" for task in tasks) if keep_maps is None else keep_maps
     if maps and name in ENCODERS and "downsample" in _options(ENCODERS[name]):
         options = {"downsample": _MAP_DOWNSAMPLE, **options}
     with _start(seed, ""):
