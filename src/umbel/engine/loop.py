@@ -89,8 +89,8 @@ class TrainingRun:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.settings, self.runtime, self.learner = plan, plan.settings, plan.runtime, plan.learner
         self.epoch_steps = plan.train.steps(self.settings.batch_size)
-        self.total = self.settings.steps or self.settings.epochs * self.epoch_steps
-        self.validate_every = self.settings.validate_every or self.epoch_steps
+        self.total = self.settings.total_steps(self.epoch_steps)
+        self.validate_every = self.settings.validate_every or max(self.epoch_steps, self.total // 50)
         self.progress = Progress()
         self.best_weights: dict | None = None
         self.step_seconds: list[float] = []

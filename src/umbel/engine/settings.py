@@ -29,8 +29,10 @@ class FitSettings:
 
     epochs: int = 20
     """Passes over the training set."""
+    least_steps: int = 500
+    """At least so many steps, however few samples there are; more passes then."""
     steps: int | None = None
-    """Optimizer steps; takes the place of epochs."""
+    """Optimizer steps; takes the place of epochs and least_steps."""
     batch_size: int = 128
     """Samples in a step, of all processes together."""
     accumulate: int = 1
@@ -54,7 +56,7 @@ class FitSettings:
     compile: bool = False
     """Compile the encoder with torch.compile."""
     validate_every: int | None = None
-    """Steps between validations; unset: once an epoch."""
+    """Steps between validations; unset: once an epoch, but at most 50 times."""
     checkpoint_seconds: float = 60.0
     """Least time between checkpoints to resume from."""
     monitor: str = "improvement"
@@ -84,6 +86,10 @@ class FitSettings:
                 raise UmbelError(f"{name} is {value}; it must be greater than 0")
         if not 0 <= self.warmup < 1:
             raise UmbelError(f"warmup is {self.warmup}; it is a part of the steps, at least 0 and below 1")
+
+    def total_steps(self, epoch_steps: int) -> int:
+        """Length of a run whose epochs have `epoch_steps` steps."""
+        return self.steps or max(self.epochs * epoch_steps, self.least_steps)
 
     def replace(self, **changes) -> "FitSettings":
         """The settings with some changed."""

@@ -48,7 +48,7 @@ class Bench:
     @property
     def joint_steps(self) -> int:
         """Steps of one joint training."""
-        return self.fit.steps or self.fit.epochs * self.data.train.steps(self.fit.batch_size)
+        return self.fit.total_steps(self.data.train.steps(self.fit.batch_size))
 
     @property
     def directions(self) -> dict[str, bool]:
