@@ -16,16 +16,10 @@ from umbel import tasks  # noqa: E402
 from umbel.core import Batch  # noqa: E402
 from umbel.data import MultiTaskData, TensorSource  # noqa: E402
 
-# Warnings of others that we cannot mend: (filter, why).
-_NOT_OURS = [
-    ("ignore:.*already imported.*:pytest.PytestAssertRewriteWarning", "the import hook above loads modules early"),
-]
-
 
 def pytest_configure(config):
+    # No warning of a third party is excepted so far; one that must be goes below this line, with its reason.
     config.addinivalue_line("filterwarnings", "error")
-    for line, _ in _NOT_OURS:
-        config.addinivalue_line("filterwarnings", line)
 
 
 @pytest.fixture
