@@ -1,5 +1,7 @@
 """Typed settings from the command line, by tyro; flags are flat whatever the settings' nesting is."""
 
+import contextlib
+import io
 import os
 import re
 import shlex
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import tyro
+
+from umbel.errors import UmbelError, unknown
 
 T = TypeVar("T")
 
@@ -29,13 +33,47 @@ class RunOptions:
 
 
 def parse(kind: type[T], default: T | None, arguments: Sequence[str], prog: str, description: str) -> T:
-    """The settings that the arguments ask for, starting from `default`.
+    """The settings that the arguments ask for, starting from `default`. Help (--help) ends the program.
 
-    Help (--help) and mistakes (an unknown flag, with the nearest ones) end the program, as tyro does it.
+    Raises:
+        UmbelError: An unknown flag (names the nearest one), a missing or a wrong value.
     """
     extra = {} if default is None else {"default": default}
     marks = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
-    return tyro.cli(kind, args=list(arguments), prog=prog, description=description, config=marks, **extra)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parsed, rest = tyro.cli(
+                kind,
+                args=list(arguments),
+                prog=prog,
+                description=description,
+                config=marks,
+                return_unknown_args=True,
+                **extra,
+            )
+    except SystemExit as end:
+        if end.code:
+            raise UmbelError(f"{_one_line(said.getvalue())}; see {prog} --help") from None
+        raise
+    if not rest:
+        return parsed
+    if not rest[0].startswith("-"):
+        raise UmbelError(f"{prog}: nothing takes {rest[0]!r}; flags begin with --, see {prog} --help")
+    parser = tyro.extras.get_parser(kind, prog=prog, description=description, config=marks, **extra)
+    flags = set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", parser.format_help()))
+    raise unknown("flag", rest[0].split("=")[0], flags)
+
+
+def _one_line(box: str) -> str:
+    """What tyro draws as a box, as one line: its text down to the first rule, without the title."""
+    lines = [line.strip("│ ") for line in box.strip().splitlines()[1:]]
+    text = []
+    for line in lines:
+        if not line or line[0] in "─╰":
+            break
+        text.append(line)
+    return " ".join(" ".join(text).split()).rstrip(".:") or "these arguments are not understood"
 
 
 def command_line(arguments: Sequence[str]) -> str:

@@ -54,7 +54,7 @@ def verify(arguments: list[str]) -> int:
 
 def execute(recipe: Recipe, settings: Any, options: RunOptions, command: str) -> "tuple[Results, Path]":
     """Run a recipe's study in its folder and write results.json, tables and the page."""
-    from umbel.engine import TerminalReporter, open_runtime  # noqa: PLC0415 - imports torch
+    from umbel.engine import Interrupted, TerminalReporter, open_runtime  # noqa: PLC0415 - imports torch
     from umbel.recipes.study import Study  # noqa: PLC0415
     from umbel.report import csv_table, markdown_report, write_page  # noqa: PLC0415
     from umbel.report.files import write_atomically  # noqa: PLC0415
@@ -63,7 +63,11 @@ def execute(recipe: Recipe, settings: Any, options: RunOptions, command: str) ->
     out = Path(runtime.broadcast(str(options.out or new_folder(_folder_name(recipe, settings), options.resume))))
     with TerminalReporter(quiet=not runtime.is_main) as reporter:
         study = Study(out, runtime, command, options.resume, reporter)
-        results = recipe.run(settings, study)
+        try:
+            results = recipe.run(settings, study)
+        except (Interrupted, KeyboardInterrupt):
+            again = f"go on with the same command and --resume --out {out}"
+            raise Interrupted(f"stopped; what was done is kept in {out}, {again}") from None
     if runtime.is_main:
         results.write(out)
         write_atomically(out / "tables.md", markdown_report(results))
@@ -118,6 +122,8 @@ def _recipe(arguments: list[str], verb: str) -> Recipe | None:
     name = arguments.pop(0)
     if ".py:" in name:
         return _users_recipe(name)
+    if name.endswith(".py"):
+        raise UmbelError(f"recipe {name}: say which one of the file, as {name}:attribute")
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
     return RECIPES[name]
@@ -131,9 +137,9 @@ def _users_recipe(name: str) -> Recipe:
         raise UmbelError(f"recipe {name}: there is no file {path}")
     from importlib.util import module_from_spec, spec_from_file_location  # noqa: PLC0415
 
-    spec = spec_from_file_location(file.stem, file)
+    spec = spec_from_file_location(f"umbel_user_{file.stem}", file)  # a file may be called as a package is
     module = module_from_spec(spec)
-    sys.modules[file.stem] = module
+    sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     if not hasattr(module, attribute):
         raise unknown(f"attribute of {path}", attribute, [n for n in vars(module) if not n.startswith("_")])
