@@ -85,22 +85,37 @@ def _known_set(settings: DataSettings) -> MultiTaskData:
     return load(settings.data, **chosen)
 
 
-def make_learner(settings: ModelSettings, data: MultiTaskData, seed: int) -> Learner:
-    """A fresh network for all tasks of the data; the same seed gives the same encoder whatever the tasks are."""
+def make_learner(settings: ModelSettings, data: MultiTaskData, seed: int, maps: bool | None = None) -> Learner:
+    """A fresh network for all tasks of the data; the same seed gives the same encoder whatever the tasks are.
+
+    Args:
+        settings: Encoder and heads.
+        data: Its input shape and tasks.
+        seed: Of the random start.
+        maps: Whether the encoder keeps the resolution that tasks with maps want; unset: when `data` has one. A
+            single-task reference is given what the joint network has.
+    """
     model = build_model(
         data.input_shape,
         data.tasks,
         settings.encoder or None,
         seed=seed,
         hidden=settings.hidden,
+        keep_maps=predicts_maps(data) if maps is None else maps,
         **options(settings.encoder_options, "--encoder-options"),
     )
     return Learner(model, data.tasks)
 
 
-def describe(data: DataSettings, model: ModelSettings, tasks: list[str], seed: int) -> dict[str, object]:
+def predicts_maps(data: MultiTaskData) -> bool:
+    """Whether a task of the data predicts a map."""
+    return any(task.output == "map" for task in data.tasks)
+
+
+def describe(data: DataSettings, model: ModelSettings, tasks: list[str], seed: int, maps: bool) -> dict[str, object]:
     """What a checkpoint keeps so that its network can be built again."""
-    return {"data": dataclasses.asdict(data), "model": dataclasses.asdict(model), "tasks": tasks, "seed": seed}
+    kept = {"data": dataclasses.asdict(data), "model": dataclasses.asdict(model)}
+    return {**kept, "tasks": tasks, "seed": seed, "maps": maps}
 
 
 def rebuild(described: Mapping[str, object], where: str) -> tuple[Learner, MultiTaskData]:
@@ -112,11 +127,11 @@ def rebuild(described: Mapping[str, object], where: str) -> tuple[Learner, Multi
     try:
         data = DataSettings(**described["data"])
         model = ModelSettings(**described["model"])
-        tasks, seed = described["tasks"], described["seed"]
+        tasks, seed, maps = described["tasks"], described["seed"], described["maps"]
     except (KeyError, TypeError):
         raise UmbelError(
             f"{where} does not say how its network was built; load its weights in Python with umbel.engine.load_weights"
         ) from None
     loaded = load_data(data)
     loaded = loaded.only(tasks) if [t.name for t in loaded.tasks] != tasks else loaded
-    return make_learner(model, loaded, seed), loaded
+    return make_learner(model, loaded, seed, maps), loaded

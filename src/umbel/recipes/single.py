@@ -8,7 +8,7 @@ from umbel.descent import make_descent
 from umbel.engine import FabricRuntime, evaluate, fit, load, load_weights, resolve
 from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError
-from umbel.recipes.build import columns_text, describe, load_data, make_learner, rebuild
+from umbel.recipes.build import columns_text, describe, load_data, make_learner, predicts_maps, rebuild
 from umbel.recipes.settings import options
 from umbel.recipes.train_settings import TrainSettings
 
@@ -42,6 +42,7 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
         reporter.say(text)
     data = load_data(settings.data)
     learner = make_learner(settings.model, data, settings.fit.seed)
+    names = [task.name for task in data.tasks]
     fitted = fit(
         learner,
         make_descent(settings.descent, **options(settings.descent_options, "--descent-options")),
@@ -53,7 +54,7 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
         runtime=runtime,
         reporter=reporter,
         label=f"{data.name}, {settings.descent}",
-        describe=describe(settings.data, settings.model, [task.name for task in data.tasks], settings.fit.seed),
+        describe=describe(settings.data, settings.model, names, settings.fit.seed, predicts_maps(data)),
     )
     here = runtime.with_settings(fitted.settings.precision, 1)
     return Trained(

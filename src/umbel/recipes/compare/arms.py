@@ -14,7 +14,7 @@ from umbel.descent.weightings import Fixed
 from umbel.engine import FitSettings
 from umbel.engine.log import append_row
 from umbel.metrics import mean_relative_improvement
-from umbel.recipes.build import describe, make_learner
+from umbel.recipes.build import describe, make_learner, predicts_maps
 from umbel.recipes.compare.settings import CompareSettings
 from umbel.recipes.study import Outcome, Study
 
@@ -57,7 +57,11 @@ class Bench:
 
     def described(self, tasks: list[str], seed: int) -> dict[str, object]:
         """What the checkpoints keep."""
-        return describe(self.settings.data, self.settings.model, tasks, seed)
+        return describe(self.settings.data, self.settings.model, tasks, seed, predicts_maps(self.data))
+
+    def learner(self, data: MultiTaskData, seed: int) -> Learner:
+        """A fresh network for the tasks of `data`; its encoder is the joint network's."""
+        return make_learner(self.settings.model, data, seed, predicts_maps(self.data))
 
 
 def single_settings(bench: Bench, task: str, seed: int) -> FitSettings:
@@ -83,7 +87,7 @@ def train_single(bench: Bench, seed: int) -> Outcome:
         parts.append(
             bench.study.trained(
                 f"{SINGLE}/{safe(task.name)}/seed-{seed}",
-                make_learner(bench.settings.model, data, seed),
+                bench.learner(data, seed),
                 make_descent("equal"),
                 data,
                 single_settings(bench, task.name, seed),
@@ -111,7 +115,7 @@ def train_joint(bench: Bench, arm: str, seed: int) -> Outcome:
     key = f"{arm}/seed-{seed}"
     outcome = bench.study.trained(
         key,
-        make_learner(bench.settings.model, bench.data, seed),
+        bench.learner(bench.data, seed),
         descent,
         bench.data,
         replace(bench.fit, seed=seed),
@@ -181,7 +185,7 @@ def _trials(bench: Bench) -> list[tuple[float, dict[str, float]]]:
     for number, weights in enumerate(candidate_weights(names, bench.settings.tuning_trials)):
         outcome = bench.study.trained(
             f"tuning/trial-{number}",
-            make_learner(bench.settings.model, bench.data, _TUNING_SEED),
+            bench.learner(bench.data, _TUNING_SEED),
             WeightedSum(Fixed(weights)),
             bench.data,
             replace(bench.fit, seed=_TUNING_SEED, steps=steps),

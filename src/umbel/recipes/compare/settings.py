@@ -40,9 +40,9 @@ class CompareSettings:
 
 QUICK = CompareSettings(
     data=DataSettings(train_size=6000),
-    descents="equal,uncertainty,pcgrad,upgrad",
-    seeds=2,
-    tuning_trials=4,
+    model=ModelSettings(),
+    descents="equal,pcgrad,upgrad",
+    tuning_trials=3,
     probes=10,
-    fit=FitSettings(epochs=6, learning_rate=3e-3, tensorboard=False),
+    fit=FitSettings(steps=350, learning_rate=3e-3, tensorboard=False),
 )

@@ -10,7 +10,7 @@ from umbel.core import Batch, Task, UmbelError
 from umbel.data import TensorSource
 from umbel.descent import DESCENTS, make_descent
 from umbel.engine import decoded_predictions, load, load_weights, resolve
-from umbel.recipes.build import columns_text, load_data, make_learner
+from umbel.recipes.build import columns_text, load_data
 from umbel.recipes.compare.arms import SINGLE, TUNED, Bench, probed_arm, safe, train_joint, train_single
 from umbel.recipes.compare.settings import CompareSettings
 from umbel.recipes.compare.verdict import claims, verdict
@@ -215,7 +215,7 @@ def _predictions(bench: Bench, arm: str, batch: Batch) -> dict[str, torch.Tensor
         parts = [(f"{SINGLE}/{safe(name)}/seed-0", data) for name, data in bench.alone.items()]
     decoded: dict[str, torch.Tensor] = {}
     for key, data in parts:
-        learner = make_learner(bench.settings.model, data, 0)
+        learner = bench.learner(data, 0)
         load_weights(learner, load(resolve(bench.study.folder(key))))
         runtime = bench.study.runtime.with_settings(bench.fit.precision, 1)
         learner.to(runtime.device)
