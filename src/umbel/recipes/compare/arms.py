@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from urllib.parse import quote
 
 import torch
 
@@ -16,6 +17,7 @@ from umbel.engine.log import append_row
 from umbel.metrics import mean_relative_improvement
 from umbel.recipes.build import describe, make_learner, predicts_maps
 from umbel.recipes.compare.settings import CompareSettings
+from umbel.recipes.settings import names
 from umbel.recipes.study import Outcome, Study
 
 SINGLE = "single-task"
@@ -68,7 +70,8 @@ def single_settings(bench: Bench, task: str, seed: int) -> FitSettings:
     """How a single-task reference is trained: it sees each labelled sample as often as joint training shows it.
 
     Where only a part of the samples has the task's label, the batch shrinks with that part (to 32 at least, so that
-    the reference still takes many steps) and the passes stay the same.
+    the reference still takes many steps) and the passes stay the same. A metric of another task, which is to choose
+    the checkpoints of joint training, cannot choose here; the improvement does.
     """
     data, fit = bench.alone[task], bench.fit
     part = len(data.train) / len(bench.data.train)
@@ -76,7 +79,14 @@ def single_settings(bench: Bench, task: str, seed: int) -> FitSettings:
     if bench.study.runtime.world_size > 1:
         size += -size % bench.study.runtime.world_size
     passes = bench.joint_steps / bench.data.train.steps(fit.batch_size) * bench.settings.reference_passes
-    return replace(fit, batch_size=size, steps=max(1, round(passes * data.train.steps(size))), seed=seed)
+    metrics = [f"{task}/{metric}" for metric in bench.data.task(task).metrics]
+    return replace(
+        fit,
+        batch_size=size,
+        steps=max(1, round(passes * data.train.steps(size))),
+        monitor=fit.monitor if fit.monitor in ("improvement", "loss", *metrics) else "improvement",
+        seed=seed,
+    )
 
 
 def train_single(bench: Bench, seed: int) -> Outcome:
@@ -130,7 +140,7 @@ def train_joint(bench: Bench, arm: str, seed: int) -> Outcome:
 
 def probed_arm(settings: CompareSettings) -> str:
     """The arm in whose trainings gradient conflicts are measured: equal weights where chosen, else the first."""
-    arms = [name.strip() for name in settings.descents.split(",")]
+    arms = names(settings.descents)
     return "equal" if "equal" in arms else arms[0]
 
 
@@ -177,12 +187,12 @@ def tuned(bench: Bench) -> Descent:
 
 
 def _trials(bench: Bench) -> list[tuple[float, dict[str, float]]]:
-    names = [task.name for task in bench.data.tasks]
+    tasks = [task.name for task in bench.data.tasks]
     references = bench.outcomes[SINGLE, 0].main_validation()
     steps = max(1, round(bench.joint_steps * bench.settings.tuning_budget))
     score = functools.partial(mean_relative_improvement, references=references, higher_is_better=bench.directions)
     trials = []
-    for number, weights in enumerate(candidate_weights(names, bench.settings.tuning_trials)):
+    for number, weights in enumerate(candidate_weights(tasks, bench.settings.tuning_trials)):
         outcome = bench.study.trained(
             f"tuning/trial-{number}",
             bench.learner(bench.data, _TUNING_SEED),
@@ -190,7 +200,7 @@ def _trials(bench: Bench) -> list[tuple[float, dict[str, float]]]:
             bench.data,
             replace(bench.fit, seed=_TUNING_SEED, steps=steps),
             references=references,
-            describe=bench.described(names, _TUNING_SEED),
+            describe=bench.described(tasks, _TUNING_SEED),
             label=f"tuning weights, trial {number + 1}",
         )
         trials.append((score(outcome.main_validation()), weights))
@@ -198,5 +208,6 @@ def _trials(bench: Bench) -> list[tuple[float, dict[str, float]]]:
 
 
 def safe(name: str) -> str:
-    """A task's name as a folder's: letters, digits, ".", "_" and "-" stay, the rest is written in hexadecimal."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "._-") else f"%{ord(c):x}" for c in name)
+    """A task's name as a folder's, another one for every name: all but letters, digits and "._-~" as in addresses."""
+    quoted = quote(name, safe="", errors="surrogatepass")
+    return f"%2E{quoted[1:]}" if quoted.startswith(".") else quoted

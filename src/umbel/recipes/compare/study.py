@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import torch
 
-from umbel.core import Batch, Task, UmbelError
-from umbel.data import TensorSource
+from umbel.core import Batch, Task, UmbelError, unknown
+from umbel.data import MultiTaskData, TensorSource
 from umbel.descent import DESCENTS, make_descent
 from umbel.engine import decoded_predictions, load, load_weights, resolve
-from umbel.recipes.build import columns_text, load_data
+from umbel.recipes.build import columns_text, load_data, make_learner
 from umbel.recipes.compare.arms import SINGLE, TUNED, Bench, probed_arm, safe, train_joint, train_single
 from umbel.recipes.compare.settings import CompareSettings
 from umbel.recipes.compare.verdict import claims, verdict
@@ -45,6 +45,7 @@ def compare(settings: CompareSettings, study: Study) -> Results:
     data = load_data(settings.data)
     if len(data.tasks) == 1:
         study.warnings.append("There is one task only, so joint training and single-task training are the same.")
+    _check_networks(settings, data)
     fit = study.settle(settings, settings.fit)
     alone = {task.name: data.only([task.name]) for task in data.tasks}
     study.reporter.expect(count_trainings(settings, len(data.tasks)))
@@ -70,6 +71,14 @@ def _arms(settings: CompareSettings) -> list[str]:
     for arm in arms:
         make_descent(arm)  # an unknown name or a missing solver stops the study before it trains anything
     return arms + ([TUNED] if settings.tuning_trials else [])
+
+
+def _check_networks(settings: CompareSettings, data: MultiTaskData) -> None:
+    """Find mistakes in the network's and the monitor's names before the folder is claimed."""
+    make_learner(settings.model, data, 0)
+    monitors = ["improvement", "loss", *(f"{task.name}/{metric}" for task in data.tasks for metric in task.metrics)]
+    if settings.fit.monitor not in monitors:
+        raise unknown("monitor", settings.fit.monitor, monitors)
 
 
 def _results(bench: Bench, arms: list[str]) -> Results:

@@ -62,6 +62,11 @@ def _mean(values: list[float]) -> float:
 
 def _headline(row: Row) -> str:
     change = _percent(row.delta_m)
+    if not row.delta_m.known:
+        return (
+            "The mean change over all tasks is unknown: a task has no finite metric on the test split, or its "
+            "single-task reference is 0."
+        )
     if not row.delta_m.has_interval:
         return (
             f"One seed says nothing for certain; in this one the descent that did best on validation "
@@ -100,6 +105,8 @@ def _percent(estimate: Estimate) -> str:
 def _descents(results: Results, rows: list[Row]) -> str:
     """How the ways of settling conflicts compare with tuned fixed weights."""
     known = {row.method.key: row.delta_m for row in rows if row.delta_m.known}
+    if any(row.method.key == TUNED for row in rows) and len(known) < len(rows):
+        return "Whether a special descent pays is unknown, as the mean change over all tasks is."
     if TUNED not in known or len(known) < 2:
         return "Fixed weights were not tuned in this run, so nothing is said about whether a special descent pays."
     gain, arm = _gain_over_tuned(results)
