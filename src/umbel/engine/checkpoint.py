@@ -6,7 +6,8 @@
         settings.json         resolved settings and what the model is
         manifest.json         size and SHA-256 of the files above; written last
 
-A checkpoint is written beside its place and renamed into it, then older ones are removed.
+A checkpoint is written beside its place (in a hidden folder) and renamed into it. Older ones are removed once all
+that belongs together is written: a kill at any moment leaves a state to go on from.
 """
 
 import errno
@@ -14,12 +15,14 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
@@ -58,12 +61,14 @@ def split_state(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def save(folder: Path, kind: str, step: int, weights: dict[str, Tensor], state: dict, settings: dict) -> Path:
-    """Write `folder/{kind}-{step}` and then remove older checkpoints of that kind.
+    """Write `folder/{kind}-{step}`; one that is there already is of the same state and stays as it is.
 
     Raises:
         UmbelError: The disk is full; the previous checkpoint is still there.
     """
-    target = folder / f"{kind}-{step:08d}"
+    target = of_step(folder, kind, step)
+    if (target / "manifest.json").is_file():
+        return target
     partial = folder / f".{target.name}.{os.getpid()}"
     try:
         _write_all(partial, weights, state, {"format": FORMAT, "step": step, **settings})
@@ -78,10 +83,20 @@ def save(folder: Path, kind: str, step: int, weights: dict[str, Tensor], state: 
         shutil.rmtree(target)
     partial.rename(target)
     _sync(folder)
-    for old in folder.glob(f"{kind}-*"):
-        if old.name < target.name:
-            shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def keep_only(folder: Path, kind: str, step: int) -> None:
+    """Remove every other checkpoint of that kind, and what a killed write left behind."""
+    for path in (*folder.glob(f"{kind}-*"), *folder.glob(f".{kind}-*.*")):
+        if path != of_step(folder, kind, step):
+            (path / "manifest.json").unlink(missing_ok=True)  # first: half a folder must not look complete
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def of_step(folder: Path, kind: str, step: int) -> Path:
+    """Where the checkpoint of a kind ("step" or "best") and a step is, or would be."""
+    return folder / f"{kind}-{step:08d}"
 
 
 def latest(folder: Path, kind: str) -> Path | None:
@@ -116,22 +131,27 @@ def load(path: Path) -> Checkpoint:
     try:
         manifest = json.loads((path / "manifest.json").read_text())
         contents = {name: (path / name).read_bytes() for name in _FILES}
-        expected = {name: manifest["files"][name] for name in _FILES}
+        expected = {name: (manifest["files"][name]["bytes"], manifest["files"][name]["sha256"]) for name in _FILES}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UmbelError(f"{path} is not a complete checkpoint of Umbel ({type(error).__name__}: {error})") from None
     for name, content in contents.items():
-        if len(content) != expected[name]["bytes"]:
-            had = expected[name]["bytes"]
-            raise UmbelError(f"{path / name} is truncated: {len(content)} of {had} bytes; use an earlier checkpoint")
-        if hashlib.sha256(content).hexdigest() != expected[name]["sha256"]:
+        size, digest = expected[name]
+        if len(content) != size:
+            raise UmbelError(f"{path / name} is truncated: {len(content)} of {size} bytes; use another checkpoint")
+        if hashlib.sha256(content).hexdigest() != digest:
             raise UmbelError(f"{path / name} was changed after it was written; use another checkpoint")
     settings = json.loads(contents["settings.json"])
     if settings["format"] != FORMAT:
         raise UmbelError(
             f"{path} has checkpoint format {settings['format']}, this version reads {FORMAT}; update umbel"
         )
-    state = torch.load(io.BytesIO(contents["state.pt"]), map_location="cpu", weights_only=True)
-    return Checkpoint(path, settings["step"], load_safetensors(contents["weights.safetensors"]), state, settings)
+    try:
+        state = torch.load(io.BytesIO(contents["state.pt"]), map_location="cpu", weights_only=True)
+        weights = load_safetensors(contents["weights.safetensors"])
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
+        first = str(error).splitlines()[0]
+        raise UmbelError(f"{path} holds something other than tensors and plain values, not loaded: {first}") from None
+    return Checkpoint(path, settings["step"], weights, state, settings)
 
 
 def load_weights(learner: nn.Module, checkpoint: Checkpoint) -> None:

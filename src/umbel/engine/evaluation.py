@@ -19,7 +19,7 @@ class Evaluation:
 
     Attributes:
         metrics: Task -> metric -> value; NaN where the split has no label for the task.
-        losses: Task -> mean loss over the labelled elements.
+        losses: Task -> mean loss over the labelled elements; NaN where there are none, infinite where it diverged.
     """
 
     metrics: dict[str, dict[str, float]]
@@ -66,11 +66,17 @@ def evaluate(
             sums[i] += torch.stack([task.mean_loss(prediction, batch) * count, count])
     learner.train(training)
     totals = runtime.sum(sums).tolist()
-    losses = {t.name: total / n if n else math.nan for t, (total, n) in zip(learner.tasks, totals, strict=True)}
+    losses = {t.name: _mean(total, n) for t, (total, n) in zip(learner.tasks, totals, strict=True)}
     counts = [n for _, n in totals]
     return Evaluation(
         {t.name: _compute(metrics[t.name], bool(n)) for t, n in zip(learner.tasks, counts, strict=True)}, losses
     )
+
+
+def _mean(total: float, count: float) -> float:
+    if not count:
+        return math.nan
+    return math.inf if math.isnan(total) else total / count
 
 
 def _compute(metrics: Mapping, labelled: bool) -> dict[str, float]:
@@ -88,24 +94,40 @@ class Monitor:
 
     Attributes:
         name: "improvement", "loss" or "task/metric".
-        references: For "improvement": task -> main metric to compare with.
+        references: For "improvement": task -> main metric to compare with. A task whose reference is 0 or not
+            finite is left out.
     """
 
     name: str
     references: Mapping[str, float]
 
+    def check(self, learner: Learner) -> None:
+        """Before training: see whether this can be computed for the learner.
+
+        Raises:
+            UmbelError: `name` names no metric of any task, or a task has no reference.
+        """
+        known = ["improvement", "loss", *(f"{t.name}/{m}" for t in learner.tasks for m in t.metrics)]
+        if self.name not in known:
+            raise UmbelError(f"monitor {self.name!r} is not known; use {', '.join(known)}")
+        for task in learner.tasks:
+            if self.name == "improvement" and self.references and task.name not in self.references:
+                raise UmbelError(f"monitor 'improvement': task {task.name!r} has no reference; give one for each task")
+
     def score(self, evaluation: Evaluation, learner: Learner) -> float:
         """The number; -inf when it is not finite.
 
         Raises:
-            UmbelError: `name` names no metric of any task.
+            UmbelError: See `check`.
         """
+        self.check(learner)
         value = self._value(evaluation, learner)
         return value if math.isfinite(value) else -math.inf
 
     def _value(self, evaluation: Evaluation, learner: Learner) -> float:
+        loss = sum(value for value in evaluation.losses.values() if not math.isnan(value))
         if self.name == "loss":
-            return -sum(evaluation.losses.values())
+            return -loss
         if self.name == "improvement":
             main = evaluation.main()
             gains = [
@@ -113,14 +135,11 @@ class Monitor:
                 for t in learner.tasks
                 if math.isfinite(self.references[t.name]) and self.references[t.name]
             ]
-            return sum(gains) / len(gains) if gains else -sum(evaluation.losses.values())
-        for task in learner.tasks:
-            for metric, value in evaluation.metrics[task.name].items():
-                if self.name == f"{task.name}/{metric}":
-                    better = task.higher_is_better if metric == task.main_metric else _direction(task, metric)
-                    return value if better else -value
-        known = [f"{t.name}/{m}" for t in learner.tasks for m in t.metrics]
-        raise UmbelError(f"monitor {self.name!r} is not known; use improvement, loss, {', '.join(known)}")
+            return sum(gains) / len(gains) if gains else -loss
+        task, metric = next((t, m) for t in learner.tasks for m in t.metrics if f"{t.name}/{m}" == self.name)
+        better = task.higher_is_better if metric == task.main_metric else _direction(task, metric)
+        value = evaluation.metrics[task.name][metric]
+        return value if better else -value
 
 
 def _direction(task, metric: str) -> bool:

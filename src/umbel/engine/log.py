@@ -3,6 +3,10 @@
 import csv
 from pathlib import Path
 
+from umbel.errors import UmbelError
+
+_LOGS = ("train.csv", "validation.csv")
+
 
 class Log:
     """Rows of `train.csv` (losses) and `validation.csv` (metrics); rows after the resumed step are dropped.
@@ -11,6 +15,9 @@ class Log:
         folder: The run's folder; None logs nowhere.
         step: The step that the run goes on from.
         tensorboard: Write event files to `folder/tensorboard` too.
+
+    Raises:
+        UmbelError: A file of that name is there that is no log; it is left as it is.
     """
 
     def __init__(self, folder: Path | None, step: int = 0, tensorboard: bool = True) -> None:
@@ -18,8 +25,9 @@ class Log:
         self._writer = None
         if folder is None:
             return
-        for path in folder.glob("*.csv"):
-            _keep_until(path, step)
+        for name in _LOGS:
+            if (folder / name).exists():
+                _keep_until(folder / name, step)
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - slow to import
 
@@ -41,13 +49,20 @@ class Log:
 
 
 def append_row(path: Path, step: int, values: dict[str, float]) -> None:
-    """Add a row to a CSV log; the first row decides the columns."""
+    """Add a row to a CSV log; the first row decides the columns.
+
+    Raises:
+        UmbelError: The row cannot be written (a full disk, ...).
+    """
     new = not path.exists()
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        if new:
-            rows.writerow(["step", *values])
-        rows.writerow([step, *(f"{v:.9g}" for v in values.values())])
+    try:
+        with open(path, "a", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            if new:
+                rows.writerow(["step", *values])
+            rows.writerow([step, *(f"{v:.9g}" for v in values.values())])
+    except OSError as error:
+        raise UmbelError(f"cannot write {path}: {error.strerror}; free some space and go on with --resume") from None
 
 
 def read(path: Path) -> list[dict[str, float]]:
@@ -59,12 +74,14 @@ def read(path: Path) -> list[dict[str, float]]:
 
 
 def _keep_until(path: Path, step: int) -> None:
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    with open(path, newline="", encoding="utf-8") as file:
+        lines = file.readlines()
+    if lines and not "step,".startswith(lines[0][:5]):
+        raise UmbelError(f"{path} is not a log of a run; choose another folder for the run")
     kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",", 1)[0]) <= step]
     partial = path.with_suffix(".partial")
-    partial.write_text("".join(lines[:1] + kept) if kept else "", encoding="utf-8")
     if kept:
+        partial.write_text("".join(lines[:1] + kept), encoding="utf-8", newline="")
         partial.replace(path)
     else:
-        partial.unlink()
         path.unlink()

@@ -1,6 +1,7 @@
 """One training run: its state, its steps, and what it leaves on disk."""
 
 import dataclasses
+import itertools
 import math
 import signal
 import time
@@ -25,7 +26,10 @@ from umbel.nn import synchronise_norms
 Observer = Callable[[int, Learner, Batch, OperatingPoint], None]
 """Called before each step with (step, learner, batch, point); must leave everything as it is."""
 
-_FIXED = ("seed", "batch_size", "optimizer", "learning_rate", "weight_decay", "schedule", "precision", "accumulate")
+_FIXED = (
+    *("seed", "batch_size", "accumulate", "optimizer", "learning_rate", "weight_decay", "schedule", "warmup"),
+    *("clip_norm", "precision", "channels_last"),  # moments of the optimizer have the weights' memory format
+)
 
 
 class Interrupted(UmbelError):
@@ -93,6 +97,7 @@ class TrainingRun:
         self.validate_every = self.settings.validate_every or max(self.epoch_steps, self.total // 50)
         self.progress = Progress()
         self.best_weights: dict | None = None
+        self.best_extra: dict = {}
         self.step_seconds: list[float] = []
         self.saved_at = time.monotonic()
         self.stop_requested = False
@@ -108,6 +113,7 @@ class TrainingRun:
         previous = checkpoints.latest(self.folder, "step") if self.folder else None
         if previous and not resume:
             raise UmbelError(f"{self.plan.out} already holds a run; go on with --resume or choose another folder")
+        Monitor(self.settings.monitor, self.plan.references or {}).check(self.learner)
         if self.runtime.world_size > 1:
             synchronise_norms(self.learner)
         self.learner.to(self.runtime.device)
@@ -120,23 +126,33 @@ class TrainingRun:
         if previous:
             self._restore(checkpoints.load(previous))
         if self.settings.compile:
-            self.learner.model.encoder.compile()
+            if not isinstance(encoder := getattr(self.learner.model, "encoder", None), torch.nn.Module):
+                raise UmbelError("compile: the learner's model has no encoder; leave `compile` off")
+            encoder.compile()
         self.runtime.check_replicas(self.learner, f"at step {self.progress.step}")
         main_out = self.plan.out if self.runtime.is_main else None
         if main_out:
             main_out.mkdir(parents=True, exist_ok=True)
+            self._remove_others()
         self.log = Log(main_out, self.progress.step, self.settings.tensorboard)
 
     def _restore(self, saved: checkpoints.Checkpoint) -> None:
         """Everything as it was at the checkpoint's step."""
         before, now = saved.settings["fit"], dataclasses.asdict(self.settings)
         for name in _FIXED:
-            if before[name] != now[name]:
+            if name in before and before[name] != now[name]:
                 was = f"{saved.path} was trained with {name}={before[name]}, not {now[name]}"
                 raise UmbelError(f"{was}; use that to resume")
         checkpoints.load_weights(self.learner, saved)
-        self.optimizer.load_state_dict(saved.state["optimizer"])
-        self.plan.descent.load_state_dict(saved.state["descent"])
+        try:
+            self.plan.descent.load_state_dict(saved.state["descent"])
+            self.optimizer.load_state_dict(saved.state["optimizer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            name = type(self.plan.descent).__name__
+            raise UmbelError(
+                f"{saved.path} was trained with another descent than this {name} ({' '.join(str(error).split())}); "
+                "use the same to resume"
+            ) from None
         self.progress = Progress.of(saved.state["progress"])
         if self.progress.interval is not None:
             self.progress.interval = self.progress.interval.to(self.runtime.device)
@@ -148,17 +164,22 @@ class TrainingRun:
         self.learner.train()
         self.plan.reporter.begin(self.plan.label, self.total, self.progress.step)
         size, rank, world_size = self.settings.batch_size, self.runtime.rank, self.runtime.world_size
-        with self._interruptible():
-            while self.progress.step < self.total:
-                epoch, start = divmod(self.progress.step, self.epoch_steps)
-                for batch in self.plan.train.train_batches(size, self.settings.seed, epoch, start, rank, world_size):
-                    began = time.perf_counter()
-                    losses, rate = self._step(self._placed(batch))
-                    self.step_seconds.append(time.perf_counter() - began)
-                    self._after_step(losses, rate)
-                    if self.progress.step == self.total:
-                        break
-        self._finish()
+        try:
+            with self._interruptible():
+                while self.progress.step < self.total:
+                    epoch, start = divmod(self.progress.step, self.epoch_steps)
+                    batches = self.plan.train.train_batches(size, self.settings.seed, epoch, start, rank, world_size)
+                    came = self.progress.step
+                    for batch in itertools.islice(batches, self.total - came):
+                        began = time.perf_counter()
+                        losses, rate = self._step(self._placed(batch))
+                        self.step_seconds.append(time.perf_counter() - began)
+                        self._after_step(losses, rate)
+                    if self.progress.step == came:
+                        raise UmbelError(f"the training set gave no batch for step {came + 1}; its `steps` says more")
+            self._finish()
+        finally:
+            self.log.close()
 
     def _step(self, batch: Batch) -> tuple[Losses, float]:
         """One step of the optimizer; everything random in it depends on (seed, step, process) alone."""
@@ -171,8 +192,8 @@ class TrainingRun:
         set_learning_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
         losses = self.plan.descent(self.learner, batch, point, runtime)
-        self._check(losses)
         align(self.trained)
+        self._check(losses)
         if settings.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.trained, settings.clip_norm)
         self.optimizer.step()
@@ -184,13 +205,23 @@ class TrainingRun:
         return losses, rate
 
     def _check(self, losses: Losses) -> None:
-        """Stop on a loss that is not finite, before it reaches the weights."""
+        """Stop on a loss or gradient that is not finite, before it reaches the weights (and the next checkpoint)."""
         try:
             check_finite(losses)
+            self._check_gradients()
         except UmbelError as error:
             last = checkpoints.latest(self.folder, "step") if self.folder else None
             good = f"last good checkpoint: {last}" if last else "there is no checkpoint before it"
             raise UmbelError(f"step {self.progress.step + 1}: {error} ({good})") from None
+
+    def _check_gradients(self) -> None:
+        gradients = [p.grad for p in self.trained if p.grad is not None]
+        if not gradients or torch.isfinite(torch.nn.utils.get_total_norm(gradients, norm_type=math.inf)):
+            return
+        parts = ((self.learner, ""), (self.plan.descent, "the descent's "))
+        named = [(where + name, p.grad) for part, where in parts for name, p in part.named_parameters()]
+        bad = next((n for n, gradient in named if gradient is not None and not gradient.isfinite().all()), "the whole")
+        raise UmbelError(f"the gradient of {bad} is not finite; lower the learning rate or look at the inputs")
 
     def _placed(self, batch: Batch) -> Batch:
         """The batch on the device, pictures in the chosen memory format."""
@@ -227,7 +258,7 @@ class TrainingRun:
         self.log.write("validation", progress.step, {**metrics, **losses, self.settings.monitor: score})
         if progress.best is None or score > progress.best_score:
             progress.best, progress.best_score, progress.best_step = evaluation, score, progress.step
-            self.best_weights, _ = checkpoints.split_state(self.learner)
+            self.best_weights, self.best_extra = checkpoints.split_state(self.learner)
 
     # -- saving -------------------------------------------------------------------------------------
 
@@ -252,7 +283,8 @@ class TrainingRun:
         if self.folder and self.runtime.is_main:
             settings = {"fit": dataclasses.asdict(self.settings), **self.plan.describe}
             if self.best_weights is not None:
-                best = {"metrics": progress.best.metrics, "losses": progress.best.losses}
+                results = {"metrics": progress.best.metrics, "losses": progress.best.losses}
+                best = {"learner_extra": self.best_extra, **results}
                 checkpoints.save(self.folder, "best", progress.best_step, self.best_weights, best, settings)
             weights, extra = checkpoints.split_state(self.learner)
             state = {
@@ -262,18 +294,25 @@ class TrainingRun:
                 "progress": progress.state(),
             }
             checkpoints.save(self.folder, "step", progress.step, weights, state, settings)
+            self._remove_others()
         self.runtime.barrier()
         self.saved_at = time.monotonic()
+
+    def _remove_others(self) -> None:
+        """Leave the two checkpoints that this progress belongs to, and no half-written ones."""
+        checkpoints.keep_only(self.folder, "step", self.progress.step)
+        checkpoints.keep_only(self.folder, "best", self.progress.best_step)
 
     def _finish(self) -> None:
         """Save, and leave the learner with its best weights."""
         self._save()
-        self.log.close()
         self.plan.reporter.end()
-        if self.best_weights is None and self.folder:
-            self.best_weights = checkpoints.load(checkpoints.latest(self.folder, "best")).weights
-        extra = {name: v for name, v in self.learner.state_dict().items() if not isinstance(v, torch.Tensor)}
-        self.learner.load_state_dict({**self.best_weights, **extra})
+        if self.best_weights is None:
+            checkpoints.load_weights(
+                self.learner, checkpoints.load(checkpoints.of_step(self.folder, "best", self.progress.best_step))
+            )
+        else:
+            self.learner.load_state_dict({**self.best_weights, **self.best_extra})
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:

@@ -1,26 +1,18 @@
 """Settings of one training run: typed, frozen, and free of torch so that the command's help stays quick."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from umbel.errors import UmbelError
+from umbel.errors import UmbelError, unknown
 
 Precision = Literal["auto", "float32", "bf16"]
 Schedule = Literal["cosine", "one-cycle", "constant"]
 Optimizer = Literal["adamw", "sgd"]
 
-
-_POSITIVE = (
-    "epochs",
-    "steps",
-    "batch_size",
-    "accumulate",
-    "learning_rate",
-    "clip_norm",
-    "validate_every",
-    "log_every",
-)
+_WHOLE = ("epochs", "steps", "batch_size", "accumulate", "validate_every", "log_every")
+_CHOICES = {"precision": Precision, "schedule": Schedule, "optimizer": Optimizer}
 
 
 @dataclass(frozen=True)
@@ -70,20 +62,18 @@ class FitSettings:
     """Seed of initialisation, order, augmentation, points and noise."""
 
     def __post_init__(self) -> None:
-        positive = (
-            "epochs",
-            "steps",
-            "batch_size",
-            "accumulate",
-            "learning_rate",
-            "clip_norm",
-            "validate_every",
-            "log_every",
-        )
-        for name in positive:
+        for name in (*_WHOLE, "learning_rate", "clip_norm"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not 0 < value < math.inf:
                 raise UmbelError(f"{name} is {value}; it must be greater than 0")
+            if name in _WHOLE and value is not None and value != int(value):
+                raise UmbelError(f"{name} is {value}; it must be a whole number")
+        for name in ("weight_decay", "checkpoint_seconds"):
+            if not getattr(self, name) >= 0:
+                raise UmbelError(f"{name} is {getattr(self, name)}; it must not be negative")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in get_args(choices):
+                raise unknown(name, str(getattr(self, name)), get_args(choices))
         if not 0 <= self.warmup < 1:
             raise UmbelError(f"warmup is {self.warmup}; it is a part of the steps, at least 0 and below 1")
 
