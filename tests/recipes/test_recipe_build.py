@@ -1,0 +1,167 @@
+"""From settings to data and networks, and from a checkpoint back to both."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from small_studies import FIT, SMALL, run
+
+from umbel.core import UmbelError
+from umbel.engine import Silent, load, open_runtime, resolve
+from umbel.recipes.build import columns_text, load_data, make_learner, rebuild
+from umbel.recipes.settings import DataSettings, ModelSettings
+from umbel.recipes.single import evaluate_checkpoint, train
+from umbel.recipes.train_settings import TrainSettings
+
+RUNTIME = open_runtime()
+
+
+@pytest.fixture
+def table(tmp_path):
+    """200 people with blank cells in an input and in both targets."""
+    generator = np.random.default_rng(0)
+    height, weight = generator.normal(170, 10, 200), generator.normal(70, 8, 200)
+    frame = pd.DataFrame(
+        {
+            "height": height,
+            "weight": np.where(generator.random(200) < 0.1, np.nan, weight),
+            "age": np.where(generator.random(200) < 0.3, np.nan, height / 4 + generator.normal(0, 1, 200)),
+            "tall": np.where(generator.random(200) < 0.2, None, np.where(height > 170, "yes", "no")),
+        }
+    )
+    path = tmp_path / "people.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+class Listener(Silent):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, line):
+        self.lines.append(line)
+
+
+def test_own_table_with_blank_cells_is_compared(table, tmp_path):
+    listener = Listener()
+    settings = dataclasses.replace(
+        SMALL, data=DataSettings(data=str(table), targets="age,tall"), model=ModelSettings(), seeds=1
+    )
+    results = run(tmp_path / "study", settings, reporter=listener)
+    assert [(t.name, t.kind) for t in results.tasks] == [("age", "regression"), ("tall", "classification")]
+    values = [v for r in results.runs for metrics in r.metrics.values() for v in metrics.values()]
+    assert torch.tensor(values).isfinite().all()
+    (text,) = listener.lines
+    shown = [line.split() for line in text.splitlines()[1:]]
+    assert [line[:2] for line in shown] == [
+        ["height", "input"],
+        ["weight", "input"],
+        ["age", "target"],
+        ["tall", "target"],
+    ]
+    assert "blank" in text
+
+
+def test_known_sets_have_no_columns_to_tell_of():
+    assert columns_text(DataSettings(data="digits")) == ""
+
+
+def spoilt(table, **columns):
+    frame = pd.read_csv(table)
+    for name, values in columns.items():
+        frame[name] = values
+    frame.to_csv(table, index=False)
+    return str(table)
+
+
+@pytest.mark.parametrize(
+    ("columns", "targets", "message"),
+    [
+        ({"tall": "yes"}, "tall", "tall.*one class|tall.*only one|tall.*same"),
+        ({"tall": None}, "tall", "tall"),
+        ({}, "tal", "unknown.*'tal'.*did you mean 'tall'"),
+        ({}, "", "--targets"),
+    ],
+)
+def test_tables_that_cannot_be_learnt_from_are_refused(table, columns, targets, message):
+    with pytest.raises(UmbelError, match=message) as error:
+        load_data(DataSettings(data=spoilt(table, **columns), targets=targets))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("flag", ["targets", "image_column", "kinds", "split_column", "ignore"])
+def test_flags_of_own_tables_are_refused_elsewhere(flag):
+    with pytest.raises(UmbelError, match=f"--{flag.replace('_', '-')} is for own tables"):
+        load_data(DataSettings(data="digits", **{flag: "a"}))
+
+
+def test_sizes_and_tasks_are_passed_on():
+    data = load_data(DataSettings(data="overlay-digits", train_size=100, tasks="gap, left"))
+    assert len(data.train) == 100
+    assert [task.name for task in data.tasks] == ["gap", "left"]
+
+
+def test_the_same_seed_gives_the_same_network():
+    data = load_data(DataSettings(data="digits"))
+    first, again, other = (make_learner(ModelSettings(), data, seed).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(first[name], again[name]) for name in first if isinstance(first[name], torch.Tensor))
+    assert any(not torch.equal(first[n], other[n]) for n in first if isinstance(first[n], torch.Tensor))
+
+
+def trained(out, **changes):
+    settings = TrainSettings(
+        data=DataSettings(data="digits", tasks="loops,digit"),
+        model=ModelSettings(encoder_options="widths=4/8"),
+        fit=FIT,
+    )
+    return train(dataclasses.replace(settings, **changes), RUNTIME, out, False, Silent())
+
+
+def test_a_checkpoint_is_evaluated_to_the_numbers_of_its_training(tmp_path):
+    """Also from the checkpoint's own folder, and with the tasks in the order that they were trained in."""
+    before = trained(tmp_path / "run")
+    for path in (tmp_path / "run", resolve(tmp_path / "run")):
+        after = evaluate_checkpoint(path, "test", RUNTIME)
+        assert after.metrics == before.metrics
+        assert list(after.metrics) == ["loops", "digit"]
+        assert (after.samples, after.directions, after.units) == (before.samples, before.directions, before.units)
+    others = [evaluate_checkpoint(tmp_path / "run", split, RUNTIME) for split in ("train", "validation")]
+    assert len({other.samples for other in [*others, before]}) == 3
+    with pytest.raises(UmbelError, match="split 'tset' is not known"):
+        evaluate_checkpoint(tmp_path / "run", "tset", RUNTIME)
+
+
+def test_networks_of_a_study_are_evaluated_too(tmp_path):
+    results = run(tmp_path / "study", dataclasses.replace(SMALL, seeds=1, tuning_trials=0))
+    tested = {r.method: r.metrics for r in results.runs}
+    networks = tmp_path / "study" / "networks"
+    assert evaluate_checkpoint(networks / "pcgrad" / "seed-0", "test", RUNTIME).metrics == tested["pcgrad"]
+    alone = evaluate_checkpoint(networks / "single-task" / "loops" / "seed-0", "test", RUNTIME).metrics
+    assert alone == {"loops": tested["single-task"]["loops"]}
+
+
+def test_a_checkpoint_that_does_not_say_what_it_is_gives_an_error(tmp_path):
+    trained(tmp_path / "run")
+    saved = load(resolve(tmp_path / "run"))
+    for missing in ("data", "model", "tasks", "seed"):
+        kept = {name: value for name, value in saved.settings.items() if name != missing}
+        with pytest.raises(UmbelError, match="does not say how its network was built"):
+            rebuild(kept, "there")
+    with pytest.raises(UmbelError, match="does not say how its network was built"):
+        rebuild({**saved.settings, "model": {"depth": 3}}, "there")
+
+
+def test_training_on_is_refused_with_another_descent_or_network(tmp_path):
+    trained(tmp_path / "run")
+    for changes in ({"descent": "uncertainty"}, {"model": ModelSettings(encoder_options="widths=8/8")}):
+        settings = TrainSettings(
+            data=DataSettings(data="digits", tasks="loops,digit"),
+            model=changes.get("model", ModelSettings(encoder_options="widths=4/8")),
+            descent=changes.get("descent", "equal"),
+            fit=FIT,
+        )
+        with pytest.raises(UmbelError) as error:
+            train(settings, RUNTIME, tmp_path / "run", True, Silent())
+        assert "\n" not in str(error.value)
