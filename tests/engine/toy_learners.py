@@ -1,5 +1,6 @@
 """Very different methods in about twenty lines each: if one loop trains them all, the contracts are right."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -74,7 +75,7 @@ def split(samples: Batch) -> tuple[TensorSource, TensorSource]:
 
 
 def mlp(*sizes: int) -> nn.Sequential:
-    layers = [part for a, b in zip(sizes, sizes[1:], strict=False) for part in (nn.Linear(a, b), nn.Tanh())]
+    layers = [part for a, b in itertools.pairwise(sizes) for part in (nn.Linear(a, b), nn.Tanh())]
     return nn.Sequential(*layers)
 
 
@@ -386,15 +387,14 @@ def pictures(dropout: float = 0.0, augment: bool = False, normalise: bool = True
     value[:80, 0] = torch.nan
     norm = nn.BatchNorm2d(6) if normalise else nn.Identity()
     encoder = nn.Sequential(
-        *(nn.Conv2d(2, 6, 3), norm, nn.ReLU(), nn.Conv2d(6, 4, 3), nn.Tanh()),
+        *(nn.Conv2d(2, 6, 3, bias=not normalise), norm, nn.ReLU(), nn.Conv2d(6, 4, 3), nn.Tanh()),
         *(nn.Dropout(dropout), nn.Flatten(), nn.Linear(16, 8)),
     )
     train, validation = split(Batch(x, {"value": value, "side": side}))
     if augment:
         train = TensorSource(train.samples, Shift())
-    return Toy(
-        Learner(two_heads(encoder), PAIR), WeightedSum(), train, validation, SETTINGS, ("value", 0.02), not dropout
-    )
+    learner = Learner(two_heads(encoder), PAIR)
+    return Toy(learner, WeightedSum(), train, validation, SETTINGS, ("value", 0.02), not dropout)
 
 
 TOYS: Mapping[str, Callable[[], Toy]] = {
