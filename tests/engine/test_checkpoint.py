@@ -12,7 +12,7 @@ from torch import nn
 from toy_learners import make, pictures
 
 from umbel.descent import make_descent
-from umbel.engine import fit, load, load_weights, resolve
+from umbel.engine import Checkpoint, fit, load, load_weights, resolve
 from umbel.errors import UmbelError
 
 
@@ -132,6 +132,7 @@ def test_weights_that_are_none_are_refused(saved):
 
 def test_weights_of_another_model_are_refused(saved):
     checkpoint = load(last(saved))
+    assert isinstance(checkpoint, Checkpoint) and checkpoint.step == 8
     learner = pictures().learner
     before = {name: tensor.clone() for name, tensor in learner.state_dict().items()}
     key = "model.heads.task_value.weight"

@@ -13,7 +13,7 @@ import torch
 from toy_learners import TOYS, make
 from toy_pairs import CASES, train
 
-from umbel.engine import Interrupted, evaluate, fit, open_runtime
+from umbel.engine import Fitted, Interrupted, evaluate, fit, open_runtime
 
 HERE = Path(__file__).parent
 
@@ -63,7 +63,7 @@ def test_learns_repeats_and_resumes(name, tmp_path):
     assert (resumed.best, resumed.best_step) == (fitted.best, fitted.best_step)
     for log in ("train.csv", "validation.csv"):
         assert (tmp_path / "parts" / log).read_bytes() == (tmp_path / "whole" / log).read_bytes()
-    assert len(resumed.__dict__) and not math.isnan(resumed.seconds_per_step)
+    assert isinstance(resumed, Fitted) and not math.isnan(resumed.seconds_per_step)
 
 
 def launch(arguments: list[str], folder: Path) -> list[dict]:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from umbel.errors import UmbelError
 
-_LOGS = ("train.csv", "validation.csv")
+_LOGS = ("train.csv", "validation.csv", "conflict.csv")  # the last is written by an observer
 
 
 class Log:
     """Rows of `train.csv` (losses) and `validation.csv` (metrics); rows after the resumed step are dropped.
+
+    So are those of `conflict.csv`, to which an observer adds with `append_row`.
 
     Args:
         folder: The run's folder; None logs nowhere.

@@ -98,6 +98,7 @@ class TrainingRun:
         self.progress = Progress()
         self.best_weights: dict | None = None
         self.best_extra: dict = {}
+        self.loss_names: list[str] = []
         self.step_seconds: list[float] = []
         self.saved_at = time.monotonic()
         self.stop_requested = False
@@ -234,6 +235,10 @@ class TrainingRun:
     def _after_step(self, losses: Losses, rate: float) -> None:
         """Log, validate and save when it is time."""
         progress = self.progress
+        self.loss_names = self.loss_names or list(losses)
+        if list(losses) != self.loss_names:
+            now, before = ", ".join(losses), ", ".join(self.loss_names)
+            raise UmbelError(f"step {progress.step}: the losses are {now}, but were {before}; return all in every step")
         values = losses.stack()
         progress.interval = values if progress.interval is None else progress.interval + values
         progress.interval_steps += 1

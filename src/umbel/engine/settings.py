@@ -68,7 +68,7 @@ class FitSettings:
                 raise UmbelError(f"{name} is {value}; it must be greater than 0")
             if name in _WHOLE and value is not None and value != int(value):
                 raise UmbelError(f"{name} is {value}; it must be a whole number")
-        for name in ("weight_decay", "checkpoint_seconds"):
+        for name in ("weight_decay", "checkpoint_seconds", "least_steps"):
             if not getattr(self, name) >= 0:
                 raise UmbelError(f"{name} is {getattr(self, name)}; it must not be negative")
         for name, choices in _CHOICES.items():

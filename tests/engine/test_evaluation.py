@@ -1,0 +1,174 @@
+"""Evaluation against metrics by hand, and what chooses the best step."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from toy_learners import PAIR, draws, make, two_heads, two_tasks
+
+from umbel.core import Batch, Learner, OperatingPoint
+from umbel.data import TensorSource
+from umbel.engine import Evaluation, Monitor, decoded_predictions, evaluate, open_runtime
+from umbel.errors import UmbelError
+
+
+class Known(nn.Module):
+    """Predictions that are the inputs: value = the first two, logits = the last two."""
+
+    def forward(self, inputs, point):
+        shift = point.get("shift", 0.0)
+        return {"value": inputs[:, :2] + shift, "side": inputs[:, 2:]}
+
+
+@pytest.fixture
+def samples():
+    return two_tasks()
+
+
+@pytest.mark.parametrize("batch_size", [1000, 256, 7, 1])
+def test_metrics_are_those_of_the_whole_split(samples, batch_size):
+    learner = Learner(Known(), PAIR)
+    found = evaluate(learner, TensorSource(samples), open_runtime(), batch_size=batch_size)
+    value, side = samples.targets["value"], samples.targets["side"]
+    present = ~torch.isnan(value)
+    error = (samples.inputs[:, :2] - value)[present].square().mean().item()
+    assert found.metrics["value"]["MSE"] == pytest.approx(error, rel=1e-5)
+    assert found.losses["value"] == pytest.approx(error, rel=1e-5)
+    labelled = side >= 0
+    logits, wanted = samples.inputs[labelled][:, 2:], side[labelled]
+    guess = logits.argmax(1)
+    assert found.metrics["side"]["accuracy"] == pytest.approx((guess == wanted).double().mean().item(), rel=1e-6)
+    scores = []
+    for k in (0, 1):
+        hits = ((guess == k) & (wanted == k)).sum().item()
+        scores.append(2 * hits / ((guess == k).sum().item() + (wanted == k).sum().item()))
+    assert found.metrics["side"]["macro F1"] == pytest.approx(sum(scores) / 2, rel=1e-6)
+    loss = nn.functional.cross_entropy(logits, wanted).item()
+    assert found.losses["side"] == pytest.approx(loss, rel=1e-5)
+    assert found.main() == {"value": found.metrics["value"]["MSE"], "side": found.metrics["side"]["accuracy"]}
+
+
+def test_a_split_without_labels_of_a_task_gives_nan_for_it_alone(samples):
+    samples.targets["side"][:] = -1
+    found = evaluate(Learner(Known(), PAIR), TensorSource(samples), open_runtime(), batch_size=50)
+    assert math.isnan(found.losses["side"]) and all(math.isnan(v) for v in found.metrics["side"].values())
+    assert found.losses["value"] > 0
+
+
+def test_the_point_is_given_or_the_first_of_the_sweep(samples):
+    learner, source = Learner(Known(), PAIR), TensorSource(samples)
+    base = evaluate(learner, source, open_runtime()).losses["value"]
+    shifted = evaluate(learner, source, open_runtime(), OperatingPoint(shift=3.0)).losses["value"]
+    assert shifted > base + 4
+    toy = make("slimmable")
+    first = evaluate(toy.learner, toy.validation, open_runtime())
+    assert first == evaluate(toy.learner, toy.validation, open_runtime(), OperatingPoint(width=1.0))
+    assert first != evaluate(toy.learner, toy.validation, open_runtime(), OperatingPoint(width=0.25))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_leaves_no_trace(training):
+    encoder = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5))
+    learner = Learner(two_heads(encoder), PAIR).double().train(training)
+    before = {name: tensor.clone() for name, tensor in learner.state_dict().items()}
+    source = TensorSource(two_tasks())
+    once = evaluate(learner, source, open_runtime())
+    assert once == evaluate(learner, source, open_runtime())  # no dropout
+    assert learner.training == encoder[2].training == training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in learner.state_dict().items())
+    assert all(p.grad is None for p in learner.parameters())
+
+
+def test_predictions_for_pictures_are_in_natural_units(samples):
+    found = decoded_predictions(Learner(Known(), PAIR), samples[:5], open_runtime(), OperatingPoint())
+    assert torch.allclose(found["value"], samples.inputs[:5, :2].float())
+    assert torch.allclose(found["side"].sum(1), torch.ones(5))
+
+
+# -- the monitor ---------------------------------------------------------------------------------------------------
+
+EVALUATION = Evaluation(
+    {"value": {"MSE": 2.0}, "side": {"accuracy": 0.6, "macro F1": 0.5}}, {"value": 2.0, "side": 0.7}
+)
+
+
+@pytest.fixture
+def learner():
+    return Learner(Known(), PAIR)
+
+
+def test_the_monitor_is_greater_when_it_is_better(learner):
+    def score(name, **references):
+        return Monitor(name, references).score(EVALUATION, learner)
+
+    assert score("loss") == pytest.approx(-2.7)
+    assert score("value/MSE") == -2.0
+    assert score("side/accuracy") == 0.6
+    assert score("side/macro F1") == 0.5
+    # half the error: + 50 %; accuracy 0.6 after 0.8: - 25 %
+    assert score("improvement", value=4.0, side=0.8) == pytest.approx((50 - 25) / 2)
+
+
+def test_a_reference_that_cannot_be_divided_by_is_left_out(learner):
+    for reference in (0.0, math.nan):
+        assert Monitor("improvement", {"value": reference, "side": 0.5}).score(EVALUATION, learner) == pytest.approx(20)
+    assert Monitor("improvement", {"value": 0.0, "side": 0.0}).score(EVALUATION, learner) == pytest.approx(-2.7)
+
+
+def test_an_unknown_monitor_is_refused_before_training_and_lists_what_there_is(learner, tmp_path):
+    from dataclasses import replace
+
+    from umbel.engine import fit
+
+    toy = make("slimmable")
+    for name in ("accuracy", "side/auroc", "other/MSE", ""):
+        with pytest.raises(UmbelError) as caught:
+            fit(toy.learner, toy.descent, toy.train, toy.validation, replace(toy.settings, monitor=name), out=tmp_path)
+        assert "improvement, loss, value/MSE, side/accuracy, side/macro F1" in str(caught.value)
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_task_without_reference_is_refused_before_training():
+    from dataclasses import replace
+
+    from umbel.engine import fit
+
+    toy = make("slimmable")
+    settings = replace(toy.settings, monitor="improvement")
+    with pytest.raises(UmbelError, match="task 'side' has no reference"):
+        fit(toy.learner, toy.descent, toy.train, toy.validation, settings, references={"value": 1.0})
+
+
+def test_a_task_that_validation_does_not_label_does_not_hide_the_others(learner):
+    # Its loss is NaN: the best step must still be chosen by the rest.
+    half = Evaluation({**EVALUATION.metrics, "side": {"accuracy": math.nan}}, {"value": 2.0, "side": math.nan})
+    assert Monitor("loss", {}).score(half, learner) == -2.0
+
+
+def test_a_network_that_diverged_is_never_the_best(learner):
+    x = two_tasks()
+    x.inputs[:, :2] = torch.nan
+    found = evaluate(learner, TensorSource(x), open_runtime())
+    assert found.losses["value"] == math.inf
+    for name in ("loss", "value/MSE"):
+        assert Monitor(name, {}).score(found, learner) == -math.inf
+
+
+def test_the_direction_of_a_second_metric_is_its_own(learner):
+    from umbel import tasks
+
+    kinds = (tasks.regression("value", 2), PAIR[1])
+    evaluation = Evaluation({"value": {"RMSE": 2.0, "MAE": 1.5}, "side": {"accuracy": 0.6}}, {})
+    assert Monitor("value/MAE", {}).score(evaluation, Learner(Known(), kinds)) == -1.5
+
+
+def test_integer_inputs_and_mappings_are_evaluated():
+    class Table(nn.Module):
+        def forward(self, inputs, point):
+            return {"value": nn.functional.one_hot(inputs["code"], 2).double()}
+
+    code = torch.randint(2, (20,), generator=draws())
+    source = TensorSource(Batch({"code": code}, {"value": nn.functional.one_hot(code, 2).double()}))
+    found = evaluate(Learner(Table(), PAIR[:1]), source, open_runtime(), batch_size=6)
+    assert found.losses == {"value": 0.0}
