@@ -394,3 +394,11 @@ def test_a_metric_of_one_task_can_choose_the_checkpoints_of_joint_training(tmp_p
 def test_settings_out_of_range_are_refused(changes):
     with pytest.raises(UmbelError, match=next(iter(changes))):
         dataclasses.replace(SMALL, **changes)
+
+
+def test_a_batch_that_does_not_divide_by_the_processes_is_refused_at_once(tmp_path, monkeypatch):
+    """References take batches of their own, so that it would be found after the first of them was trained."""
+    monkeypatch.setattr("umbel.engine.runtime.FabricRuntime.world_size", 3)
+    with pytest.raises(UmbelError, match="batch size 32 does not divide by 3 processes"):
+        run(tmp_path / "study")
+    assert list(tmp_path.iterdir()) == []

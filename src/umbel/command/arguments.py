@@ -9,11 +9,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import tyro
 
 from umbel.errors import UmbelError, unknown
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 T = TypeVar("T")
 
@@ -60,8 +63,10 @@ def parse(kind: type[T], default: T | None, arguments: Sequence[str], prog: str,
         return parsed
     if not rest[0].startswith("-"):
         raise UmbelError(f"{prog}: nothing takes {rest[0]!r}; flags begin with --, see {prog} --help")
-    parser = tyro.extras.get_parser(kind, prog=prog, description=description, config=marks, **extra)
-    flags = set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", parser.format_help()))
+    helped = io.StringIO()
+    with contextlib.redirect_stdout(helped), contextlib.suppress(SystemExit):
+        tyro.cli(kind, args=["--help"], prog=prog, description=description, config=marks, **extra)
+    flags = set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", helped.getvalue()))
     raise unknown("flag", rest[0].split("=")[0], flags)
 
 
@@ -100,6 +105,17 @@ def new_folder(name: str, resume: bool) -> Path:
             return path
         path = following
     return path
+
+
+def console() -> "Console":
+    """Where tables are printed. A closed pipe (`| head`) is left to `umbel.cli`; rich would end with status 1."""
+    from rich.console import Console  # noqa: PLC0415
+
+    class _Console(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return _Console()
 
 
 def stdout_is_quiet() -> bool:

@@ -3,7 +3,7 @@
 import json
 from importlib.util import find_spec
 
-from umbel.command.arguments import take_flag
+from umbel.command.arguments import console, take_flag
 from umbel.data import catalogue, data_folders
 from umbel.errors import UmbelError
 from umbel.recipes import ELEVEN, RECIPES
@@ -71,10 +71,9 @@ def inventory() -> dict[str, list[dict[str, object]]]:
 
 
 def _print(found: dict[str, list]) -> None:
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    console = Console()
+    screen = console()
 
     def show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
         table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
@@ -82,7 +81,7 @@ def _print(found: dict[str, list]) -> None:
             table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*row)
-        console.print(table, "")
+        screen.print(table, "")
 
     works = {True: "works", False: "planned"}
     show("Methods", ("", "", ""), [(m["key"], works[m["implemented"]], m["title"]) for m in found["methods"]])
@@ -107,7 +106,7 @@ def _print(found: dict[str, list]) -> None:
             for d in found["data"]
         ],
     )
-    console.print(
+    screen.print(
         f"Data is looked for in: {', '.join(found['data_folders'])} (set UMBEL_DATA to add a folder)\n", markup=False
     )
     show(

@@ -28,6 +28,8 @@ def report(arguments: list[str]) -> int:
             raise UmbelError(f"umbel report has no option {argument}; it takes folders and --out")
         else:
             folders.append(Path(argument))
+    if out and len(folders) == 1:
+        raise UmbelError("--out is for a page of several studies; the page of one stays beside its results.json")
     if not folders:
         raise UmbelError("umbel report needs at least one folder with a results.json")
     from umbel.report import Results, write_combined, write_page  # noqa: PLC0415 - imports torch

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from umbel.command.arguments import RunOptions, command_line, new_folder, parse, stdout_is_quiet, take_flag
+from umbel.command.arguments import RunOptions, command_line, console, new_folder, parse, stdout_is_quiet, take_flag
 from umbel.errors import UmbelError, unknown
 from umbel.recipes import RECIPES, Recipe
 
@@ -102,11 +102,9 @@ def _judge(results: "Results", as_json: bool) -> int:
     if as_json:
         print(json.dumps([dataclasses.asdict(claim) for claim in results.claims], indent=1))
     else:
-        from rich.console import Console  # noqa: PLC0415
-
         from umbel.report import claims_table  # noqa: PLC0415
 
-        Console().print(claims_table(results))
+        console().print(claims_table(results))
     return 1 if short else 0
 
 

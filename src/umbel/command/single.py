@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from umbel.command.arguments import RunOptions, new_folder, parse, stdout_is_quiet
+from umbel.command.arguments import RunOptions, console, new_folder, parse, stdout_is_quiet
 from umbel.recipes.train_settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ def _show(trained: "Trained", as_json: bool) -> None:
     if as_json:
         print(json.dumps(dataclasses.asdict(trained), indent=1))
         return
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     table = Table(title=f"{trained.split} split, {trained.samples:,} samples", title_justify="left")
@@ -80,5 +79,5 @@ def _show(trained: "Trained", as_json: bool) -> None:
             arrow = ("↑" if trained.directions[task] else "↓") if number == 0 else ""
             unit = f" {trained.units.get(task, '')}" if number == 0 else ""
             table.add_row(task if number == 0 else "", f"{metric} {arrow}", f"{value:.4g}{unit}")
-    Console().print(table)
+    console().print(table)
     print(f"checkpoint: {trained.checkpoint}")

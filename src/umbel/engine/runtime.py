@@ -1,6 +1,7 @@
 """Processes, device and precision. The only file that opens Fabric, and the model is never wrapped by it."""
 
 import hashlib
+import logging
 import os
 import time
 import warnings
@@ -99,6 +100,8 @@ def open_runtime(devices: int = 1) -> FabricRuntime:
     accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     many = devices > 1 or under_torchrun
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)  # else each process announces itself
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fabric = Fabric(accelerator=accelerator, devices=devices, strategy="ddp" if many else "auto")

@@ -85,7 +85,7 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor, float]:
     weights = (counts / counts.sum(0)).detach()
     mean = (weights * means).sum(0)
     variance = (weights * (variances + (means - mean).square())).sum(0)
-    return mean, variance, float(counts[:, 0].sum())
+    return mean, variance, float(counts[:, 0].detach().sum())
 
 
 class _OverProcesses(_BatchNorm):

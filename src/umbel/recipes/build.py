@@ -6,6 +6,7 @@ from pathlib import Path
 
 from umbel.core import Learner, UmbelError, check_inputs, check_labels
 from umbel.data import MultiTaskData, TensorSource, describe_columns, from_table, load
+from umbel.data.pictures import subset
 from umbel.nn import build_model
 from umbel.recipes.settings import DataSettings, ModelSettings, names, options
 
@@ -69,7 +70,10 @@ def _table_arguments(settings: DataSettings) -> dict:
 def _own_table(settings: DataSettings) -> MultiTaskData:
     if not settings.targets:
         raise UmbelError(f"--data {settings.data}: say what to predict with --targets column,column")
-    return from_table(settings.data, **_table_arguments(settings), resolution=settings.resolution)
+    data = from_table(settings.data, **_table_arguments(settings), resolution=settings.resolution)
+    if settings.train_size is None:
+        return data
+    return dataclasses.replace(data, train=data.train.select(subset(len(data.train), settings.train_size)))
 
 
 def _known_set(settings: DataSettings) -> MultiTaskData:
@@ -82,7 +86,12 @@ def _known_set(settings: DataSettings) -> MultiTaskData:
         chosen["size"] = settings.train_size
     if settings.resolution is not None:
         chosen["resolution"] = settings.resolution
-    return load(settings.data, **chosen)
+    try:
+        return load(settings.data, **chosen)
+    except TypeError as error:  # "size=small", say; the options are the user's own words
+        if not settings.options:
+            raise
+        raise UmbelError(f"--options {settings.options}: a value is of the wrong kind ({error})") from error
 
 
 def make_learner(settings: ModelSettings, data: MultiTaskData, seed: int, maps: bool | None = None) -> Learner:
@@ -95,15 +104,22 @@ def make_learner(settings: ModelSettings, data: MultiTaskData, seed: int, maps: 
         maps: Whether the encoder keeps the resolution that tasks with maps want; unset: when `data` has one. A
             single-task reference is given what the joint network has.
     """
-    model = build_model(
-        data.input_shape,
-        data.tasks,
-        settings.encoder or None,
-        seed=seed,
-        hidden=settings.hidden,
-        keep_maps=predicts_maps(data) if maps is None else maps,
-        **options(settings.encoder_options, "--encoder-options"),
-    )
+    chosen = options(settings.encoder_options, "--encoder-options")
+    keep_maps = predicts_maps(data) if maps is None else maps
+    try:
+        model = build_model(
+            data.input_shape,
+            data.tasks,
+            settings.encoder or None,
+            seed=seed,
+            hidden=settings.hidden,
+            keep_maps=keep_maps,
+            **chosen,
+        )
+    except (TypeError, ValueError, RuntimeError) as error:  # "widths=wide", say
+        if not chosen:
+            raise
+        raise UmbelError(f"--encoder-options {settings.encoder_options}: no such network ({error})") from error
     return Learner(model, data.tasks)
 
 

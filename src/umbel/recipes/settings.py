@@ -25,7 +25,7 @@ class DataSettings:
     tasks: str = ""
     """Only these tasks of the set, with commas between; unset: all."""
     train_size: int | None = None
-    """At most so many training samples."""
+    """At most so many training samples (of a generated set: so many)."""
     resolution: int | None = None
     """Height of the pictures in pixels, where the set offers a choice."""
     options: str = ""
@@ -42,6 +42,10 @@ class ModelSettings:
     """Options of the encoder: "widths=16/32/64,norm=group"."""
     hidden: int | None = None
     """Width of the heads' hidden layer; unset: none for vectors, a sensible one for maps."""
+
+    def __post_init__(self) -> None:
+        if self.hidden is not None and self.hidden < 1:
+            raise UmbelError(f"hidden is {self.hidden}; give at least 1, or leave it out")
 
 
 def names(text: str) -> tuple[str, ...]:

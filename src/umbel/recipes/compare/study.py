@@ -45,7 +45,7 @@ def compare(settings: CompareSettings, study: Study) -> Results:
     data = load_data(settings.data)
     if len(data.tasks) == 1:
         study.warnings.append("There is one task only, so joint training and single-task training are the same.")
-    _check_networks(settings, data)
+    _check_training(settings, data, study.runtime.world_size)
     fit = study.settle(settings, settings.fit)
     alone = {task.name: data.only([task.name]) for task in data.tasks}
     study.reporter.expect(count_trainings(settings, len(data.tasks)))
@@ -73,9 +73,12 @@ def _arms(settings: CompareSettings) -> list[str]:
     return arms + ([TUNED] if settings.tuning_trials else [])
 
 
-def _check_networks(settings: CompareSettings, data: MultiTaskData) -> None:
-    """Find mistakes in the network's and the monitor's names before the folder is claimed."""
+def _check_training(settings: CompareSettings, data: MultiTaskData, processes: int) -> None:
+    """Find what would stop a training later on, before the folder is claimed."""
     make_learner(settings.model, data, 0)
+    size = settings.fit.batch_size
+    if size % processes:
+        raise UmbelError(f"batch size {size} does not divide by {processes} processes; use a multiple of {processes}")
     monitors = ["improvement", "loss", *(f"{task.name}/{metric}" for task in data.tasks for metric in task.metrics)]
     if settings.fit.monitor not in monitors:
         raise unknown("monitor", settings.fit.monitor, monitors)
