@@ -136,5 +136,9 @@ def test_centre_and_scale_ignores_missing_values():
     "wrong", [{"size": 0}, {"resolution": 8}, {"evaluation_size": 0}, {"names": ()}, {"names": ("depht",)}]
 )
 def test_bad_arguments(wrong):
-    with pytest.raises(UmbelError, match=r"did you mean 'depth'|must be at least 1"):
+    with pytest.raises(UmbelError, match=r"did you mean 'depth'|must be at least 1|no task; name one"):
         scenes(**{"size": 1, "evaluation_size": 1, "resolution": 16, **wrong})
+
+
+def test_one_task_may_be_named_by_a_plain_text():
+    assert [task.name for task in scenes(size=2, evaluation_size=1, resolution=16, names="depth").tasks] == ["depth"]

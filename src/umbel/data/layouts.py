@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from umbel import tasks
-from umbel.core import Batch, Task, UmbelError, unknown
+from umbel.core import Batch, Task, UmbelError
 from umbel.data.augment import FlipMaps
 from umbel.data.celeba import celeba
 from umbel.data.find import need
 from umbel.data.folders import Size, carved, checked_labels, listed, nearest, partners, scaled
-from umbel.data.maps import centre_and_scale
+from umbel.data.maps import centre_and_scale, chosen_tasks
 from umbel.data.pascal_context import pascal_context
 from umbel.data.pictures import subset
 from umbel.data.source import MultiTaskData, TensorSource
@@ -177,15 +177,11 @@ def _load(
     root: Path,
     size: int | None,
     resolution: int | None,
-    names: Sequence[str],
+    names: Sequence[str] | str,
     share: float,
     flip: bool,
 ) -> MultiTaskData:
-    for name in names:
-        if name not in layout.folders:
-            raise unknown("task", name, layout.folders)
-    if not names:
-        raise UmbelError(f"{layout.name}: no task; name one or more of {', '.join(layout.folders)}")
+    names = chosen_tasks(names, layout.folders, layout.name)
     files, test_files = _files(root, "train", layout, names), _files(root, "val", layout, names)
     learnt, kept = carved(len(files["image"]), share, layout.name)
     learnt = learnt[subset(len(learnt), size)]
@@ -208,7 +204,7 @@ def _load(
 def nyuv2(
     size: int | None = None,
     resolution: int | None = None,
-    names: Sequence[str] = tuple(_NYUV2.folders),
+    names: Sequence[str] | str = tuple(_NYUV2.folders),
     validation: float = 0.1,
     augment: bool = True,
 ) -> MultiTaskData:
@@ -241,7 +237,7 @@ def nyuv2(
 def cityscapes(
     size: int | None = None,
     resolution: int | None = None,
-    names: Sequence[str] = tuple(_CITYSCAPES.folders),
+    names: Sequence[str] | str = tuple(_CITYSCAPES.folders),
     validation: float = 0.1,
     augment: bool = True,
 ) -> MultiTaskData:

@@ -1,12 +1,36 @@
 """Label maps: the boundaries derived from them, and the statistics of depth maps."""
 
+from collections.abc import Iterable, Sequence
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from umbel.errors import UmbelError, unknown
+
 _ALL, _FIRST, _REST = slice(None), slice(None, -1), slice(1, None)
 _NEIGHBOURS = (((_ALL, _FIRST), (_ALL, _REST)), ((_ALL, _ALL, _FIRST), (_ALL, _ALL, _REST)))
 """Index pairs that lay each pixel over the one below it, and over the one to its right."""
+
+
+def chosen_tasks(names: Sequence[str] | str, known: Iterable[str], where: str) -> tuple[str, ...]:
+    """The tasks of a set that a user chose, by name: several, or one as a plain text.
+
+    Args:
+        names: What the user wrote.
+        known: The tasks that the set offers.
+        where: Name of the set, for errors.
+
+    Raises:
+        UmbelError: An unknown task, or none.
+    """
+    known, chosen = tuple(known), (names,) if isinstance(names, str) else tuple(names)
+    for name in chosen:
+        if name not in known:
+            raise unknown("task", name, known)
+    if not chosen:
+        raise UmbelError(f"{where}: no task; name one or more of {', '.join(known)}")
+    return chosen
 
 
 def boundaries_of(labels: Int[Tensor, "N H W"], void: int | None = -1) -> Float[Tensor, "N 1 H W"]:

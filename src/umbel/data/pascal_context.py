@@ -14,11 +14,11 @@ from scipy.io import loadmat
 from torch import Tensor
 
 from umbel import tasks
-from umbel.core import Batch, Task, UmbelError, unknown
+from umbel.core import Batch, Task, UmbelError
 from umbel.data.augment import FlipMaps
 from umbel.data.find import need
 from umbel.data.folders import Size, carved, checked_labels, nearest, opened
-from umbel.data.maps import boundaries_of
+from umbel.data.maps import boundaries_of, chosen_tasks
 from umbel.data.pictures import subset
 from umbel.data.source import MultiTaskData, TensorSource
 
@@ -119,7 +119,7 @@ def _task(name: str) -> Task:
 def pascal_context(
     size: int | None = None,
     resolution: int = 128,
-    names: Sequence[str] = TASKS[:2],
+    names: Sequence[str] | str = TASKS[:2],
     validation: float = 0.1,
     augment: bool = True,
 ) -> MultiTaskData:
@@ -144,11 +144,9 @@ def pascal_context(
     Differs from ASTMT: boundaries are not thinned, and are found after resizing; human parts and the distilled normals
     are not read.
     """
-    for name in names:
-        if name not in TASKS:
-            raise unknown("task", name, TASKS)
-    if not names or resolution < 16:
-        raise UmbelError(f"pascal-context: {len(names)} task(s), resolution {resolution}; at least 1 and 16 are needed")
+    names = chosen_tasks(names, TASKS, "pascal-context")
+    if resolution < 16:
+        raise UmbelError(f"pascal-context: resolution {resolution} is too low; give 16 or more")
     hint = "get PASCAL_MT.tgz of github.com/facebookresearch/astmt and unpack it"
     root = need("pascal-context", "PASCAL_MT", "pascal_context", hint=hint)
     published = _identifiers(root, "train")

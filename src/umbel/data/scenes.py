@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from umbel import tasks
-from umbel.core import Batch, Task, UmbelError, unknown
+from umbel.core import Batch, Task, UmbelError
 from umbel.data.augment import FlipMaps
-from umbel.data.maps import boundaries_of, centre_and_scale
+from umbel.data.maps import boundaries_of, centre_and_scale, chosen_tasks
 from umbel.data.random_scenes import KINDS, random_scenes
 from umbel.data.shading import render
 from umbel.data.source import MultiTaskData, TensorSource, seeded
@@ -77,7 +77,7 @@ def scenes(
     resolution: int = 48,
     seed: int = 0,
     evaluation_size: int = 400,
-    names: Sequence[str] = TASKS[:3],
+    names: Sequence[str] | str = TASKS[:3],
     augment: bool = True,
 ) -> MultiTaskData:
     """Ray-cast scenes: exact labels for dense tasks, where no real set can be had.
@@ -97,13 +97,11 @@ def scenes(
     Raises:
         UmbelError: An unknown task, or a size that cannot be.
     """
-    for name in names:
-        if name not in TASKS:
-            raise unknown("task", name, TASKS)
-    if not names or size < 1 or evaluation_size < 1 or resolution < 16:
+    names = chosen_tasks(names, TASKS, "scenes")
+    if size < 1 or evaluation_size < 1 or resolution < 16:
         raise UmbelError(
-            f"scenes: size {size}, evaluation_size {evaluation_size}, resolution {resolution}, {len(names)} task(s); "
-            "sizes and tasks must be at least 1 and the resolution at least 16"
+            f"scenes: size {size}, evaluation_size {evaluation_size}, resolution {resolution}; "
+            "sizes must be at least 1 and the resolution at least 16"
         )
     maps = [name for name in names if name != "reconstruction"]
     train, validation, test = (

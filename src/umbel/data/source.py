@@ -77,11 +77,23 @@ def as_float(tensor: Tensor) -> Tensor:
     return tensor.float().div_(255) if tensor.dtype == torch.uint8 else tensor
 
 
-def _ready(batch: Batch) -> Batch:
+def ready(batch: Batch) -> Batch:
     """Byte pictures as floats; targets as they are."""
     inputs = batch.inputs
     inputs = as_float(inputs) if isinstance(inputs, Tensor) else {n: as_float(t) for n, t in inputs.items()}
     return replace(batch, inputs=inputs)
+
+
+def shared_batch(samples: int, batch_size: int, rank: int, world_size: int) -> tuple[int, slice]:
+    """The size of every training batch of a set, and which part of it a process takes.
+
+    Raises:
+        UmbelError: There is less than one sample for each process.
+    """
+    size = min(batch_size, samples)
+    if size < world_size:
+        raise UmbelError(f"a batch of {size} samples is too small for {world_size} processes; use fewer processes")
+    return size, slice(rank * size // world_size, (rank + 1) * size // world_size)
 
 
 class TensorSource:
@@ -109,13 +121,10 @@ class TensorSource:
         self, batch_size: int, seed: int, epoch: int, start: int = 0, rank: int = 0, world_size: int = 1
     ) -> Iterator[Batch]:
         """One epoch in a random order; see `Source`."""
-        size = min(batch_size, len(self))
-        if size < world_size:
-            raise UmbelError(f"a batch of {size} samples is too small for {world_size} processes; use fewer processes")
+        size, share = shared_batch(len(self), batch_size, rank, world_size)
         order = torch.randperm(len(self), generator=seeded(seed, epoch))
-        share = slice(rank * size // world_size, (rank + 1) * size // world_size)
         for step in range(start, self.steps(batch_size)):
-            batch = _ready(self.samples[order[step * size : (step + 1) * size][share]])
+            batch = ready(self.samples[order[step * size : (step + 1) * size][share]])
             if self.augment is not None:
                 uniform = torch.rand(size, self.augment.draws, generator=seeded(seed, epoch, step, 1))
                 batch = self.augment(batch, uniform[share])
@@ -124,7 +133,7 @@ class TensorSource:
     def batches(self, batch_size: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
         """Every sample once, in order; see `Source`."""
         for start in range(rank * batch_size, len(self), world_size * batch_size):
-            yield _ready(self.samples[start : start + batch_size])
+            yield ready(self.samples[start : start + batch_size])
 
     def select(self, index: Tensor) -> "TensorSource":
         """The samples that `index` (int64 or bool) picks."""

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from umbel.core import Batch, Task
 from umbel.data.items import Form, Item, Items, read_item
-from umbel.data.source import MultiTaskData, TensorSource, as_float, seeded
+from umbel.data.source import MultiTaskData, TensorSource, ready, seeded, shared_batch
 from umbel.errors import UmbelError
 
 
@@ -92,13 +92,6 @@ def _same_form(what: str, number: int, first: Tensor, other: int, tensor: Tensor
         )
 
 
-def _ready(batch: Batch) -> Batch:
-    """Byte pictures as floats; targets as they are."""
-    inputs = batch.inputs
-    inputs = as_float(inputs) if isinstance(inputs, Tensor) else {n: as_float(t) for n, t in inputs.items()}
-    return replace(batch, inputs=inputs)
-
-
 class StreamSource:
     """A data set that is read item by item, in this process or in workers, a batch at a time.
 
@@ -135,15 +128,14 @@ class StreamSource:
     ) -> Iterator[Batch]:
         """One epoch in a random order; see `Source`."""
         order = torch.randperm(len(self), generator=seeded(seed, epoch))
-        size = min(batch_size, len(self) // world_size * world_size)
-        share = slice(rank * size // world_size, (rank + 1) * size // world_size)
+        size, share = shared_batch(len(self), batch_size, rank, world_size)
         picks = [order[i * size : (i + 1) * size][share].tolist() for i in range(start, self.steps(batch_size))]
-        yield from map(_ready, self.read(picks, seed, epoch))
+        yield from map(ready, self.read(picks, seed, epoch))
 
     def batches(self, batch_size: int, rank: int = 0, world_size: int = 1) -> Iterator[Batch]:
         """Every sample once, in order; see `Source`. Random transforms, if any, draw the same numbers at every call."""
         starts = range(rank * batch_size, len(self), world_size * batch_size)
-        yield from map(_ready, self.read([list(range(i, min(i + batch_size, len(self)))) for i in starts], 0, -1))
+        yield from map(ready, self.read([list(range(i, min(i + batch_size, len(self)))) for i in starts], 0, -1))
 
     def read(self, picks: Sequence[Sequence[int]], seed: int, epoch: int) -> Iterator[Batch]:
         """The named items, a batch for each group; bytes stay bytes."""

@@ -84,7 +84,7 @@ def _escaped(text: str) -> str:
 
 def markdown_report(results: Results) -> str:
     """Title, command, verdict, tables and claims of a study, for docs/results."""
-    parts = [f"# {_escaped(results.title)}\n", f"```\n{results.command}\n```\n"]
+    parts = [f"# {_escaped(results.title)}\n", f"```text\n{results.command}\n```\n"]
     parts.append("".join(f"- {_escaped(sentence)}\n" for sentence in results.verdict))
     parts.append(f"{_escaped(full_grid(results).title)}. Bold: best mean of a column.\n")
     parts.append(markdown(full_grid(results)))

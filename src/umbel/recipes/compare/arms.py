@@ -75,7 +75,7 @@ def single_settings(bench: Bench, task: str, seed: int) -> FitSettings:
     """
     data, fit = bench.alone[task], bench.fit
     part = len(data.train) / len(bench.data.train)
-    size = min(fit.batch_size, max(32, round(fit.batch_size * part / 8) * 8))
+    size = fit.batch_size if part == 1 else min(fit.batch_size, max(32, round(fit.batch_size * part / 8) * 8))
     if bench.study.runtime.world_size > 1:
         size += -size % bench.study.runtime.world_size
     passes = bench.joint_steps / bench.data.train.steps(fit.batch_size) * bench.settings.reference_passes

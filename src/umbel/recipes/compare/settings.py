@@ -39,8 +39,6 @@ class CompareSettings:
 
 
 QUICK = CompareSettings(
-    data=DataSettings(train_size=6000),
-    model=ModelSettings(),
     descents="equal,pcgrad,upgrad",
     tuning_trials=3,
     probes=10,
