@@ -49,3 +49,9 @@ def test_interval_of_one_value_is_unknown_and_of_many_is_normal():
     assert mean == 3.0 and math.isnan(half)
     _, half = confidence_interval([0.0, 1.0] * 50)
     assert half == pytest.approx(1.984 * math.sqrt(25 / 99) / 10, rel=0.02)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_not_finite_leaves_no_interval(bad):
+    mean, half_width = confidence_interval([1.0, bad, 2.0])
+    assert math.isnan(mean) and math.isnan(half_width)

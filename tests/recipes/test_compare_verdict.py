@@ -55,11 +55,11 @@ def results(arms, seeds=3, tasks=TASKS, spread=0.001, validation=None, conflicts
 
 
 def text(made):
-    return " ".join(verdict(made, None))
+    return " ".join(verdict(made))
 
 
 def test_help_is_said_with_its_size():
-    sentences = verdict(results({"equal": [1.10, 1.20]}), None)
+    sentences = verdict(results({"equal": [1.10, 1.20]}))
     assert sentences[0].startswith("Joint training helps on the whole")
     assert "(equal)" in sentences[0]
     assert "+15." in sentences[0] or "+14." in sentences[0]
@@ -68,20 +68,20 @@ def test_help_is_said_with_its_size():
 
 
 def test_harm_is_said_for_the_tasks_that_have_it():
-    sentences = verdict(results({"equal": [1.10, 0.60]}), None)
+    sentences = verdict(results({"equal": [1.10, 0.60]}))
     assert sentences[0].startswith("Joint training hurts on the whole")
     assert any(s.startswith("It helps kind (+") for s in sentences)
     assert any(s.startswith("It hurts size (-") for s in sentences)
 
 
 def test_what_may_be_chance_is_not_called_a_difference():
-    sentences = verdict(results({"equal": [1.001, 1.001]}, spread=0.05), None)
+    sentences = verdict(results({"equal": [1.001, 1.001]}, spread=0.05))
     assert sentences[0].startswith("Joint training makes no clear difference on the whole")
     assert sentences[1].startswith("No clear difference for kind")
 
 
 def test_one_seed_says_nothing_for_certain():
-    sentences = verdict(results({"equal": [1.5, 1.5]}, seeds=1), None)
+    sentences = verdict(results({"equal": [1.5, 1.5]}, seeds=1))
     assert sentences[0].startswith("One seed says nothing for certain")
     assert "±" not in " ".join(sentences)
     assert "helps" not in " ".join(sentences)
@@ -92,9 +92,7 @@ def test_a_mean_that_cannot_be_known_is_not_called_one_seed():
     runs = [
         Run(r.method, r.seed, r.metrics | {"kind": {"accuracy": float("nan")}}, {}, r.validation) for r in made.runs
     ]
-    sentences = verdict(
-        results({"equal": [1.1, 1.1], TUNED: [1.1, 1.1]}).__class__(**{**vars(made), "runs": runs}), None
-    )
+    sentences = verdict(results({"equal": [1.1, 1.1], TUNED: [1.1, 1.1]}).__class__(**{**vars(made), "runs": runs}))
     assert "unknown" in sentences[0]
     assert "One seed" not in " ".join(sentences)
     assert "not tuned" not in " ".join(sentences)
@@ -103,7 +101,7 @@ def test_a_mean_that_cannot_be_known_is_not_called_one_seed():
 
 def test_many_tasks_are_counted_rather_than_listed():
     many = tuple(TaskInfo(f"t{i}", "classification", "accuracy", True, "", ("a",), ("accuracy",)) for i in range(20))
-    sentences = verdict(results({"equal": [1.1] * 20}, tasks=many), None)
+    sentences = verdict(results({"equal": [1.1] * 20}, tasks=many))
     assert "t7" in sentences[1]
     assert "t8" not in sentences[1]
     assert "and 12 more" in sentences[1]
@@ -115,7 +113,7 @@ def test_the_best_descent_is_chosen_on_validation_and_measured_on_test():
         {"equal": [1.02, 1.02], "pcgrad": [1.30, 1.30]},
         validation={"equal": [1.40, 1.40], "pcgrad": [1.01, 1.01]},
     )
-    sentences = verdict(made, None)
+    sentences = verdict(made)
     assert "(equal)" in sentences[0]
     assert "+2." in sentences[0] or "+1.9" in sentences[0]
     assert "(equal, chosen on validation)" in claims(made)[0].statement

@@ -43,8 +43,10 @@ def mean_relative_improvement(
 def confidence_interval(values: Sequence[float]) -> tuple[float, float]:
     """Mean and half-width of its 95 % confidence interval (Student's t over repetitions).
 
-    One value has no interval: the half-width is NaN.
+    One value has no interval: the half-width is NaN. A value that is not finite leaves neither: both are NaN.
     """
+    if not all(math.isfinite(value) for value in values):
+        return math.nan, math.nan
     mean = statistics.fmean(values)
     if len(values) < 2:
         return mean, math.nan

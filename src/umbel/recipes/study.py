@@ -126,11 +126,7 @@ class Study:
         folder = self.folder(key)
         file = folder / "outcome.json"
         if file.exists():
-            load_weights(learner, load(resolve(folder)))
-            learner.to(self.runtime.device)
-            self.reporter.begin(label or key, 1, 1)
-            self.reporter.end()
-            return build(Outcome, json.loads(file.read_text(encoding="utf-8")), f"{file}: ")
+            return self._remembered(file, learner, label or key)
         began = time.perf_counter()
         fitted = fit(
             learner,
@@ -162,6 +158,13 @@ class Study:
             write_atomically(file, json.dumps(plain(dataclasses.asdict(outcome)), indent=1))
         self.runtime.barrier()
         return outcome
+
+    def _remembered(self, file: Path, learner: Learner, label: str) -> Outcome:
+        load_weights(learner, load(resolve(file.parent)))
+        learner.to(self.runtime.device)
+        self.reporter.begin(label, 1, 1)
+        self.reporter.end()
+        return build(Outcome, json.loads(file.read_text(encoding="utf-8")), f"{file}: ")
 
     def log(self, key: str, name: str) -> list[dict[str, float]]:
         """Rows of a network's log: "train", "validation" or what an observer wrote."""

@@ -104,7 +104,7 @@ def _results(bench: Bench, arms: list[str]) -> Results:
         samples=_samples(bench) if study.runtime.is_main else (),
         warnings=[*study.warnings, *_warnings(bench)],
     )
-    return dataclasses.replace(results, claims=claims(results), verdict=verdict(results, bench))
+    return dataclasses.replace(results, claims=claims(results), verdict=verdict(results))
 
 
 def _why(bench: Bench) -> str:

@@ -1,20 +1,15 @@
 """What came of the comparison, in plain sentences, and what it claims."""
 
-from __future__ import annotations
-
 import math
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from umbel.descent import DESCENTS
 from umbel.recipes.compare.arms import SINGLE, TUNED
-from umbel.report import Claim, Estimate, Results, Row, Run, delta_m, summary
-
-if TYPE_CHECKING:
-    from umbel.recipes.compare.arms import Bench
+from umbel.report import Claim, Conflict, Estimate, Results, Row, Run, delta_m, summary
 
 
-def verdict(results: Results, bench: Bench) -> list[str]:
+def verdict(results: Results) -> list[str]:
     """Sentences, the most important first."""
     rows = [row for row in summary(results) if not row.is_reference]
     best = _best(results)
@@ -22,18 +17,26 @@ def verdict(results: Results, bench: Bench) -> list[str]:
     sentences = [_headline(row), *_tasks(row)]
     sentences.append(_descents(results, rows))
     if results.conflicts:
-        mean = sum(c.mean for c in results.conflicts) / len(results.conflicts)
-        worst = min(results.conflicts, key=lambda c: c.mean)
-        sentences.append(
-            f"Gradients of two tasks agree with a mean cosine of {mean:+.2f}; the least of all, {worst.first} and "
-            f"{worst.second}, with {worst.mean:+.2f} (negative in {worst.fraction_negative:.0%} of the measurements)."
-        )
+        sentences.append(_conflicts(results.conflicts))
     alone = results.method(SINGLE)
     sentences.append(
         f"One joint network has {row.method.parameters:,} parameters; the {len(results.tasks)} single-task networks "
         f"have {alone.parameters:,} together."
     )
     return sentences
+
+
+def _conflicts(conflicts: Sequence[Conflict]) -> str:
+    """How the tasks' gradients agree."""
+    worst = min(conflicts, key=lambda conflict: conflict.mean)
+    negative = f"negative in {worst.fraction_negative:.0%} of the measurements"
+    if len(conflicts) == 1:
+        return f"The gradients of the two tasks have a mean cosine of {worst.mean:+.2f} ({negative})."
+    mean = sum(conflict.mean for conflict in conflicts) / len(conflicts)
+    return (
+        f"Gradients of two tasks agree with a mean cosine of {mean:+.2f}; the least of all, {worst.first} and "
+        f"{worst.second}, with {worst.mean:+.2f} ({negative})."
+    )
 
 
 def _best(results: Results) -> str:
