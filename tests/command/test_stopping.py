@@ -5,8 +5,8 @@ import time
 
 from commands import SMALL, finish, results_without_times, start
 
-STUDY = [*SMALL, *["--descents", "equal,pcgrad", "--seeds", "1", "--tuning-trials", "2", "--probes", "10"]]
-LONG = ["--steps", "60", "--validate-every", "20", "--checkpoint-seconds", "0.05"]
+STUDY = [*SMALL, "--descents", "equal,pcgrad", "--seeds", "1", "--tuning-trials", "0", "--probes", "10"]
+LONG = ["--steps", "50", "--validate-every", "25", "--checkpoint-seconds", "0.05"]
 
 
 def begun(*more):

@@ -3,7 +3,7 @@
 import pytest
 
 from umbel.core import UmbelError
-from umbel.recipes import ELEVEN, RECIPES
+from umbel.recipes import ELEVEN, RECIPES, Method, Recipe
 from umbel.recipes.settings import names, options
 
 
@@ -57,12 +57,14 @@ def test_options_run_no_code():
 
 def test_the_eleven_methods():
     assert len({method.key for method in ELEVEN}) == 11
+    assert all(isinstance(method, Method) for method in ELEVEN)
     assert not any(method.implemented for method in ELEVEN)
     assert all(method.title and method.paper for method in ELEVEN)
 
 
 def test_each_recipe_has_its_name_and_two_kinds_of_settings():
     for name, recipe in RECIPES.items():
+        assert isinstance(recipe, Recipe)
         assert recipe.name == name
         assert isinstance(recipe.quick, recipe.settings)
         assert recipe.settings() != recipe.quick

@@ -86,17 +86,11 @@ def _print(found: dict[str, list]) -> None:
     works = {True: "works", False: "planned"}
     show("Methods", ("", "", ""), [(m["key"], works[m["implemented"]], m["title"]) for m in found["methods"]])
     show("Recipes (umbel run NAME)", ("", ""), [(r["name"], r["title"]) for r in found["recipes"]])
+    lacking = {d["name"]: "" if d["available"] else f" (needs umbel\\[{d['extra']}])" for d in found["descents"]}
     show(
         "Descents (--descents)",
         ("", "backward passes", ""),
-        [
-            (
-                d["name"],
-                d["backward_passes"],
-                d["summary"] + ("" if d["available"] else f" (needs umbel[{d['extra']}])"),
-            )
-            for d in found["descents"]
-        ],
+        [(d["name"], d["backward_passes"], d["summary"] + lacking[d["name"]]) for d in found["descents"]],
     )
     show(
         "Data sets (--data)",
