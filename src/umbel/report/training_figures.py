@@ -86,6 +86,8 @@ def cosine_figures(results: Results) -> Iterator[Picture]:
         axes.axhline(0, color=REFERENCE, linewidth=1, linestyle="--")
         axes.set_xlabel("step")
         axes.set_ylabel("cosine of gradients")
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, -1.05), min(high, 1.05))  # a band over few seeds may promise more than a cosine can be
         figure.legend(loc="outside lower left", ncols=columns)
         told = f"Cosine of the tasks' gradients over training with {method.title}, {len(pairs)} pairs."
         yield finished(figure, f"Agreement over training: {method.title}", told)

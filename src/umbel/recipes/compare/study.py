@@ -88,7 +88,7 @@ def _results(bench: Bench, arms: list[str]) -> Results:
     data, study = bench.data, bench.study
     results = Results(
         study="compare",
-        title=f"{data.title}: one network for {len(data.tasks)} tasks, or one for each?",
+        title=f"One network for {len(data.tasks)} tasks, or one for each? {data.title}",
         command=study.command,
         data=DataInfo(
             data.name, data.title, data.note, {s: len(getattr(data, s)) for s in ("train", "validation", "test")}
