@@ -1,6 +1,7 @@
 """The usual kinds of task. Each function gives a `Task`; missing labels are NaN (float) or negative (integer)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -140,22 +141,13 @@ def segmentation(name: str, labels: Sequence[str], class_weights: Tensor | None 
 
     Metrics: mean intersection over union, pixel accuracy.
     """
-    labels = _need(labels, 2, name)
     many = {"num_classes": len(labels), "validate_args": False}
-    return Task(
-        name=name,
-        outputs=len(labels),
-        loss=partial(losses.cross_entropy, weight=class_weights) if class_weights is not None else losses.cross_entropy,
-        metrics={
-            "mIoU": partial(MulticlassJaccardIndex, average="macro", **many),
-            "pixel accuracy": partial(MulticlassAccuracy, average="micro", **many),
-        },
-        higher_is_better=True,
-        output="map",
-        decode=_softmax,
-        labels=labels,
-        kind="segmentation",
-    )
+    metrics = {
+        "mIoU": partial(MulticlassJaccardIndex, average="macro", **many),
+        "pixel accuracy": partial(MulticlassAccuracy, average="micro", **many),
+    }
+    flat = classification(name, labels, class_weights)
+    return replace(flat, metrics=metrics, output="map", kind="segmentation")
 
 
 def boundaries(name: str) -> Task:
@@ -163,16 +155,7 @@ def boundaries(name: str) -> Task:
 
     Metrics: F1 at probability 0.5 without tolerance, area under the ROC curve.
     """
-    return Task(
-        name=name,
-        outputs=1,
-        loss=losses.bernoulli,
-        metrics={"F1": _Rounded, "AUROC": _RoundedArea},
-        higher_is_better=True,
-        output="map",
-        decode=_sigmoid,
-        kind="boundaries",
-    )
+    return replace(multilabel(name, ("boundary",)), output="map", labels=(), kind="boundaries")
 
 
 def dense_regression(name: str, centre: float = 0.0, scale: float = 1.0, unit: str = "", kind: str = "depth") -> Task:
@@ -180,18 +163,7 @@ def dense_regression(name: str, centre: float = 0.0, scale: float = 1.0, unit: s
 
     Metrics: root mean squared error, mean absolute error, in natural units.
     """
-    flat = regression(name, 1, centre, scale, unit=unit)
-    return Task(
-        name=name,
-        outputs=1,
-        loss=flat.loss,
-        metrics=flat.metrics,
-        higher_is_better=False,
-        output="map",
-        decode=flat.decode,
-        unit=unit,
-        kind=kind,
-    )
+    return replace(regression(name, 1, centre, scale, unit=unit), output="map", kind=kind)
 
 
 def _unit_vectors(prediction: Tensor) -> Tensor:
