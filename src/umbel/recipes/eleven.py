@@ -69,3 +69,4 @@ ELEVEN = (
         "Sagduyu et al. 2024, arXiv 2411.10385",
     ),
 )
+"""The eleven methods, in the order in which they are listed."""

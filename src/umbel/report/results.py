@@ -23,6 +23,7 @@ from umbel.report.records import (
 from umbel.report.schema import build, plain
 
 SCHEMA = 1
+"""Version of the form of results.json."""
 FILE_NAME = "results.json"
 
 
