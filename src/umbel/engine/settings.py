@@ -57,7 +57,7 @@ class FitSettings:
     log_every: int = 20
     """Steps between rows of the log."""
     tensorboard: bool = True
-    """Write TensorBoard curves beside the CSV log."""
+    """TensorBoard curves beside the CSV log."""
     seed: int = 0
     """Seed of initialisation, order, augmentation, points and noise."""
 

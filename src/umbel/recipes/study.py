@@ -121,8 +121,12 @@ class Study:
         describe: Mapping[str, object] | None = None,
         observe: Observer | None = None,
         label: str = "",
+        tested: bool = True,
     ) -> Outcome:
-        """Train a network, or take up the one of that key; `learner` ends with its best weights either way."""
+        """Train a network, or take up the one of that key; `learner` ends with its best weights either way.
+
+        A network that only helps to choose something is not `tested`: the test split is not looked at.
+        """
         folder = self.folder(key)
         file = folder / "outcome.json"
         if file.exists():
@@ -146,7 +150,7 @@ class Study:
         seconds = time.perf_counter() - began
         here = self.runtime.with_settings(fitted.settings.precision, 1)
         outcome = Outcome(
-            test=evaluate(learner, data.test, here).metrics,
+            test=evaluate(learner, data.test, here).metrics if tested else {},
             validation=fitted.best.metrics,
             steps=fitted.steps,
             best_step=fitted.best_step,

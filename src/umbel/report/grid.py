@@ -259,11 +259,11 @@ def claims_grid(results: Results) -> Grid:
         interval = DASH if claim.interval is None else "{:.4g} to {:.4g}".format(*claim.interval).replace("-", "−")
         state, mark = claim_state(claim)
         note = claim.reason if claim.holds is None else "" if claim.certain else _doubt(claim)
-        told = f"{state}: {note}" if note else state
+        told = f"{state}{': ' if claim.holds is None else ', but '}{note}" if note else state
         entries = (Entry(claim.statement), Entry(value), Entry(interval), Entry(f"{bar} {claim.bar:g}{unit}"))
         rows.append((*entries, Entry(told, mark=mark)))
     return Grid("Claims", (*columns, Column("result", numeric=False)), tuple(rows))
 
 
 def _doubt(claim: Claim) -> str:
-    return "one seed, no interval" if claim.interval is None else "the interval crosses the bar"
+    return "one seed has no interval" if claim.interval is None else "the interval crosses the bar"

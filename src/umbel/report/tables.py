@@ -14,6 +14,7 @@ from umbel.report.summary import Estimate, point_text, summary
 
 _STYLES = {"good": "green", "bad": "red", "": ""}
 _MARKS = {"holds": "✓ ", "falls short": "✗ ", "not measured": "? "}
+_WHOLE = 20  # names of methods up to this length are not broken into lines
 _CSV_COLUMNS = ("method", "point", "task", "metric", "unit", "higher_is_better", "mean", "half_width_95", "seeds")
 _CSV_COLUMNS += ("improvement_percent", "improvement_half_width_95")
 
@@ -21,11 +22,13 @@ _CSV_COLUMNS += ("improvement_percent", "improvement_half_width_95")
 def rich_table(grid: Grid) -> Table:
     """A grid for the terminal; the best of each column in bold."""
     table = Table(title=Text(grid.title, style="bold"), title_justify="left", header_style="bold")
-    for column in grid.columns:
+    for number, column in enumerate(grid.columns):
         heading = Text(column.title)
         if column.subtitle:
             heading.append(f"\n{column.subtitle}", style="not bold dim")
-        table.add_column(heading, justify="right" if column.numeric else "left", overflow="fold")
+        whole = number == 0 and max((len(row[0].text) for row in grid.rows), default=0) <= _WHOLE
+        justify = "right" if column.numeric else "left"
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=whole)
     for row in grid.rows:
         cells = []
         for entry in row:

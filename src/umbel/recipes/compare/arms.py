@@ -202,6 +202,7 @@ def _trials(bench: Bench) -> list[tuple[float, dict[str, float]]]:
             references=references,
             describe=bench.described(tasks, _TUNING_SEED),
             label=f"tuning weights, trial {number + 1}",
+            tested=False,
         )
         trials.append((score(outcome.main_validation()), weights))
     return trials

@@ -28,6 +28,8 @@ class CompareSettings:
     fit: FitSettings = field(default_factory=FitSettings)
 
     def __post_init__(self) -> None:
+        if self.fit.seed:
+            raise UmbelError("a comparison runs seeds 0, 1, 2, ...; say how many with --seeds and leave --seed out")
         if self.seeds < 1:
             raise UmbelError(f"seeds is {self.seeds}; at least 1 is needed")
         if not 0 < self.tuning_budget <= 1:
