@@ -15,6 +15,8 @@ from umbel.descent import (
     Jacobian,
     MinimumNorm,
     NashBargaining,
+    ProjectedMean,
+    ProjectedRows,
     RandomWeights,
     TaskWeighting,
     Uncertainty,
@@ -46,7 +48,10 @@ def test_a_name_and_its_class_give_the_same_update(name):
     assert torch.equal(by_name, by_class)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("mgda", MinimumNorm), ("nash-mtl", NashBargaining)])
+SOLVED = {"mgda": MinimumNorm, "nash-mtl": NashBargaining, "upgrad": ProjectedRows, "dualproj": ProjectedMean}
+
+
+@pytest.mark.parametrize(("name", "kind"), SOLVED.items())
 def test_our_own_solvers_stand_behind_their_names(name, kind):
     assert torch.equal(gradient(make_descent(name), learner()), gradient(Jacobian(kind()), learner()))
 

@@ -60,7 +60,7 @@ def test_a_batch_without_any_label_moves_nothing():
     assert all(value.abs().max() == 0 for value in got.values())
 
 
-@pytest.mark.parametrize("aggregator", [tj.GradVac(), tj.PCD(), tj.CRMOGMWeighting(tj.UPGradWeighting())])
+@pytest.mark.parametrize("aggregator", [tj.GradVac(), tj.PCD(), tj.CRMOGMWeighting(tj.MGDAWeighting())])
 def test_a_stateful_aggregator_refuses_a_missing_row_and_says_which(aggregator):
     with pytest.raises(UmbelError, match=r"'b' has no label.*all tasks"):
         Jacobian(aggregator)(learner(), unlabel(batch(), "b"), POINT, SingleProcess())
@@ -102,7 +102,7 @@ STATES = {
     "gradvac": tj.GradVac,
     "pcd": tj.PCD,
     "excess": lambda: tj.ExcessMTL(n_warmup_steps=2),
-    "cr-mogm": lambda: tj.CRMOGMWeighting(tj.UPGradWeighting()),
+    "cr-mogm": lambda: tj.CRMOGMWeighting(tj.MGDAWeighting()),
     "nash": lambda: tj.NashMTL(n_tasks=3, update_weights_every=3),
     "pcgrad": tj.PCGrad,
     "graddrop": tj.GradDrop,
@@ -113,6 +113,8 @@ STATES = {
 @pytest.mark.parametrize("kind", STATES)
 @pytest.mark.parametrize("steps", [0, 1, 4])
 def test_a_saved_state_goes_on_exactly(kind, steps, tmp_path):
+    if kind == "nash":
+        pytest.importorskip("ecos", reason="TorchJD's NashMTL needs ecos")
     batches = [batch(seed=s) for s in range(8)]
     taught, descent = learner(), Jacobian(STATES[kind]())
     train(descent, taught, batches[:steps])
@@ -214,30 +216,28 @@ def hide(monkeypatch, *hidden: str) -> None:
 @pytest.mark.parametrize(
     ("name", "module"),
     [
-        ("upgrad", "quadprog"),
-        ("dualproj", "qpsolvers"),
         ("cagrad", "clarabel"),
         ("fairgrad", "scipy"),
-        ("mgda", "scipy"),
     ],
 )
 def test_a_missing_solver_is_an_error_when_the_descent_is_made(monkeypatch, name, module):
     hide(monkeypatch, module)
-    with pytest.raises(UmbelError, match=rf"{module}.*pip install \"umbel\[solvers\]\""):
+    with pytest.raises(UmbelError, match=rf"{module}.*pip install"):
         make_descent(name)
 
 
-@pytest.mark.parametrize("make", [lambda: tj.NashMTL(n_tasks=2), tj.UPGradWeighting])
+@pytest.mark.parametrize("make", [lambda: tj.CAGrad(0.5), lambda: tj.FairGradWeighting(2.0)])
 def test_a_missing_solver_is_an_error_for_a_given_aggregator_too(monkeypatch, make):
     aggregator = make()
-    hide(monkeypatch, "ecos", "quadprog")
-    with pytest.raises(UmbelError, match=r"umbel\[solvers\]"):
+    hide(monkeypatch, "clarabel", "scipy")
+    with pytest.raises(UmbelError, match="pip install"):
         Jacobian(aggregator)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_solver_that_fails_silently_is_noticed_once(monkeypatch, fails):
+    pytest.importorskip("ecos", reason="TorchJD's NashMTL wants ECOS, which is under the GPL and not installed by us")
     import cvxpy
 
     def fail(*_, **__):

@@ -7,12 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
-from torchjd.aggregation import UPGrad
 from toy_learners import PAIR, make, real, two_tasks
 
 from umbel.core import Batch, Learner, Losses, MultiTaskModel, PointModule
 from umbel.data import TensorSource
-from umbel.descent import Jacobian, WeightedSum, make_descent
+from umbel.descent import Jacobian, ProjectedRows, WeightedSum, make_descent
 from umbel.engine import FitSettings, evaluate, fit, load, open_runtime, resolve, resolve_settings
 from umbel.engine.log import read
 from umbel.errors import UmbelError
@@ -108,13 +107,13 @@ def test_the_optimizer_is_the_plain_one():
     """Our loop with channels_last, fused AdamW and a Jacobian against the textbook's loop."""
     toy, plain = make("pictures"), make("pictures")
     settings = {"steps": 5, "schedule": "constant", "warmup": 0.0, "weight_decay": 0.1, "validate_every": 100}
-    run(toy, Jacobian(UPGrad()), channels_last=True, **settings)
+    run(toy, Jacobian(ProjectedRows()), channels_last=True, **settings)
     groups = [
         {"params": [p for p in plain.learner.parameters() if p.ndim > 1], "weight_decay": 0.1},
         {"params": [p for p in plain.learner.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=toy.settings.learning_rate, fused=False, foreach=False)
-    descent, runtime = Jacobian(UPGrad()), open_runtime()
+    descent, runtime = Jacobian(ProjectedRows()), open_runtime()
     for batch in [*plain.train.train_batches(32, 0, 0)][:5]:
         optimizer.zero_grad()
         descent(plain.learner, batch, plain.learner.sweep()[0], runtime)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
-from torchjd.aggregation import UPGrad
 from torchmetrics.regression import MeanSquaredError
 
 from umbel import tasks
@@ -26,7 +25,7 @@ from umbel.core import (
     total,
 )
 from umbel.data import TensorSource
-from umbel.descent import Jacobian, WeightedSum, task_gradients
+from umbel.descent import Jacobian, ProjectedRows, WeightedSum, task_gradients
 from umbel.engine import FitSettings
 from umbel.nn import ExponentialMovingAverage
 
@@ -333,7 +332,7 @@ def two_sets() -> Toy:
         "side": samples.targets["side"].masked_fill(domain == 0, -1),
     }
     samples = Batch(samples.inputs, targets, domain)
-    return finished(Learner(two_heads(normalised()), PAIR), Jacobian(UPGrad()), samples, ("side", 0.8))
+    return finished(Learner(two_heads(normalised()), PAIR), Jacobian(ProjectedRows()), samples, ("side", 0.8))
 
 
 # -- numbers of a grid, with a loss on differences of what is predicted --------------------------------------------

@@ -10,7 +10,6 @@ from aggregator_laws import (
     assert_permutation,
     assert_scale,
 )
-from torchjd.linalg import QuadprogProjector
 
 from umbel.descent import DESCENTS, make_descent
 
@@ -27,9 +26,7 @@ def aggregate(name: str):
 
     def apply(jacobian):
         names = [str(t) for t in range(len(jacobian))]
-        # TorchJD's projections are regularised by 1e-4 of the largest gradient; the laws are about the projections
-        options = {"projector": QuadprogProjector(reg_eps=1e-9)} if name in ("upgrad", "dualproj") else {}
-        return make_descent(name, **options)._settle(jacobian, names, [True] * len(jacobian))
+        return make_descent(name)._settle(jacobian, names, [True] * len(jacobian))
 
     return apply
 

@@ -82,8 +82,8 @@ def _one_line(box: str) -> str:
 
 
 def command_line(arguments: Sequence[str]) -> str:
-    """The exact command, as a reader can paste it."""
-    return shlex.join(["umbel", *arguments])
+    """The exact command, as a reader can paste it to make the same again (that it was resumed is left out)."""
+    return shlex.join(["umbel", *(a for a in arguments if a != "--resume")])
 
 
 def take_flag(arguments: list[str], flag: str) -> bool:

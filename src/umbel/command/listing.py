@@ -13,7 +13,7 @@ _USAGE = """usage: umbel list [--json]
 Methods (and whether each is implemented), recipes, descents, data sets (found or missing, and where), extras.
 """
 _EXTRAS = {
-    "solvers": ("cvxpy", "clarabel", "ecos", "qpsolvers", "quadprog"),
+    "solvers": ("cvxpy", "clarabel"),
     "parquet": ("pyarrow",),
 }
 

@@ -9,8 +9,11 @@ from umbel.descent.solvers import (
     GramianWeighting,
     MinimumNorm,
     NashBargaining,
+    ProjectedMean,
+    ProjectedRows,
     minimum_norm_weights,
     nash_weights,
+    projection_weights,
 )
 from umbel.descent.weighted import WeightedSum
 from umbel.descent.weightings import (
@@ -35,6 +38,8 @@ __all__ = [
     "Jacobian",
     "MinimumNorm",
     "NashBargaining",
+    "ProjectedMean",
+    "ProjectedRows",
     "RandomWeights",
     "TaskGradients",
     "TaskWeighting",
@@ -48,6 +53,7 @@ __all__ = [
     "nash_weights",
     "option_names",
     "present_losses",
+    "projection_weights",
     "task_gradients",
     "untouched",
 ]

@@ -19,6 +19,7 @@ SOLVERS = {
 }
 """TorchJD aggregator -> the packages that its solver needs."""
 
+_EXTRA = ("cvxpy", "clarabel")  # in the extra `solvers`; the others are under the GPL or come with Umbel
 _TWO_BATCHES = ("MoDoWeighting", "SDMGradWeighting")
 _NASH_TOLERANCE = 0.05
 
@@ -33,7 +34,8 @@ def need_solver(name: str, modules: Iterable[str]) -> None:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            raise UmbelError(f'{name} needs the package {module!r}; run: pip install "umbel[solvers]"') from error
+            package = '"umbel[solvers]"' if module in _EXTRA else module
+            raise UmbelError(f"{name} needs the package {module!r}; run: pip install {package}") from error
 
 
 class Aggregation:

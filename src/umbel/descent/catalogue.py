@@ -11,7 +11,7 @@ from umbel.core import Descent, UmbelError, unknown
 from umbel.descent.aggregation import SOLVERS, need_solver
 from umbel.descent.famo import FAMO
 from umbel.descent.jacobian import Jacobian
-from umbel.descent.solvers import MinimumNorm, NashBargaining
+from umbel.descent.solvers import MinimumNorm, NashBargaining, ProjectedMean, ProjectedRows
 from umbel.descent.weighted import WeightedSum
 from umbel.descent.weightings import DynamicWeightAverage, Fixed, GeometricMean, RandomWeights, Uncertainty
 
@@ -46,11 +46,11 @@ def _sum(weighting: Callable[..., Any], summary: str) -> Entry:
     return Entry(make, summary, "1", _named(weighting))
 
 
-def _own(weighting: Callable[..., Any], summary: str, modules: tuple[str, ...] = ()) -> Entry:
+def _own(weighting: Callable[..., Any], summary: str) -> Entry:
     def make(*, seed: int = 0, **options: Any) -> Descent:
         return Jacobian(weighting(**options), seed=seed)
 
-    return Entry(make, summary, "T", (*_named(weighting), "seed"), modules, "solvers" if modules else "")
+    return Entry(make, summary, "T", (*_named(weighting), "seed"))
 
 
 def _torchjd(name: str, summary: str, **defaults: Any) -> Entry:
@@ -87,13 +87,13 @@ DESCENTS: Mapping[str, Entry] = MappingProxyType(
         "pcgrad": _torchjd("PCGrad", "take out what opposes another task; sums rows (Yu 2020)"),
         "gradvac": _torchjd("GradVac", "pull gradients towards their usual angle; keeps state (Wang 2021)"),
         "graddrop": _torchjd("GradDrop", "keep one sign for each parameter, at random (Chen 2020)"),
-        "mgda": _own(MinimumNorm, "shortest vector in the gradients' hull, solved exactly (Sener 2018)", ("scipy",)),
+        "mgda": _own(MinimumNorm, "shortest vector in the gradients' hull, solved exactly (Sener 2018)"),
         "cagrad": _torchjd("CAGrad", "near the mean, best for the worst task; option c (Liu 2021)", c=0.5),
         "nash-mtl": _own(NashBargaining, "bargaining solution, solved exactly (Navon 2022)"),
         "imtl-g": _torchjd("IMTLG", "equal projections on all gradients (Liu 2021)"),
         "aligned-mtl": _torchjd("AlignedMTL", "gradients made orthogonal and equally long (Senushkin 2023)"),
-        "upgrad": _torchjd("UPGrad", "project each gradient so that it harms no task, then mean (Quinton 2024)"),
-        "dualproj": _torchjd("DualProj", "project the mean so that it harms no task (Lopez-Paz 2017)"),
+        "upgrad": _own(ProjectedRows, "project each gradient so that it harms no task, then mean (Quinton 2024)"),
+        "dualproj": _own(ProjectedMean, "project the mean so that it harms no task (Lopez-Paz 2017)"),
         "fairgrad": _torchjd("FairGrad", "alpha-fair progress of the tasks; option alpha (Ban 2024)", alpha=2.0),
         "config": _torchjd("ConFIG", "equal cosine with all gradients (Liu 2024)"),
     }

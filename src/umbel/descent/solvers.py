@@ -36,16 +36,64 @@ def minimum_norm_weights(gramian: Float[Tensor, "T T"]) -> Float[Tensor, " T"]:
     import numpy  # noqa: PLC0415
     from scipy.optimize import nnls  # noqa: PLC0415
 
-    matrix = gramian.detach().double().cpu()
-    size = float(matrix.diagonal().max())
-    count = len(matrix)
-    if size <= 0:
+    root, count = _root(gramian), len(gramian)
+    if root is None:
         return torch.full_like(gramian.diagonal(), 1 / count)
-    eigenvalues, vectors = torch.linalg.eigh(matrix / size)
-    root = vectors.mul(eigenvalues.clamp(min=0).sqrt()).T
     stacked = torch.cat([root, torch.ones(1, count, dtype=root.dtype)]).numpy()
     solution, _ = nnls(stacked, numpy.append(numpy.zeros(count), 1.0))
     return torch.from_numpy(solution / solution.sum()).to(gramian)
+
+
+def _root(gramian: Tensor) -> Tensor | None:
+    """F, float64 [T, T], with FᵀF = G / max G_ii; None when every row has length 0."""
+    matrix = gramian.detach().double().cpu()
+    size = float(matrix.diagonal().max())
+    if size <= 0:
+        return None
+    eigenvalues, vectors = torch.linalg.eigh(matrix / size)
+    return vectors.mul(eigenvalues.clamp(min=0).sqrt()).T
+
+
+class ProjectedRows(GramianWeighting):
+    """UPGrad: each row is projected onto the cone of directions that oppose no row; the mean of the projections.
+
+    Reference: Quinton, Rey, "Jacobian descent for multi-objective optimization", 2024.
+    Differs from TorchJD: solved exactly, without the 1e-4 that is added to the Gramian there, and by SciPy alone.
+    """
+
+    def forward(self, gramian: Tensor) -> Tensor:
+        """[T, T] -> [T]."""
+        return torch.stack([projection_weights(gramian, row) for row in torch.eye(len(gramian)) / len(gramian)]).sum(0)
+
+
+class ProjectedMean(GramianWeighting):
+    """DualProj: the mean of the rows, projected onto the cone of directions that oppose no row.
+
+    Reference: Lopez-Paz, Ranzato, "Gradient episodic memory for continual learning", NeurIPS 2017.
+    Differs from TorchJD: as `ProjectedRows`.
+    """
+
+    def forward(self, gramian: Tensor) -> Tensor:
+        """[T, T] -> [T]."""
+        return projection_weights(gramian, torch.full((len(gramian),), 1 / len(gramian)))
+
+
+def projection_weights(gramian: Float[Tensor, "T T"], start: Float[Tensor, " T"]) -> Float[Tensor, " T"]:
+    """Weights w of the projection of startᵀJ onto {d : J d >= 0}: min ½ wᵀG w over w >= start.
+
+    Solved exactly as non-negative least squares: w = start + z, z = argmin ‖F z + F start‖² over z >= 0, FᵀF = G.
+
+    Args:
+        gramian: G = J Jᵀ.
+        start: Weights of the vector that is projected.
+    """
+    from scipy.optimize import nnls  # noqa: PLC0415
+
+    root, given = _root(gramian), start.double()
+    if root is None:
+        return start.to(gramian)
+    more, _ = nnls(root.numpy(), -(root @ given).numpy())
+    return (given + torch.from_numpy(more)).to(gramian)
 
 
 class NashBargaining(GramianWeighting):

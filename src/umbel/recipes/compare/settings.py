@@ -19,7 +19,7 @@ class CompareSettings:
     """Repetitions, with seeds 0, 1, 2, ..."""
     tuning_trials: int = 8
     """Weightings tried (on validation, with a seed of their own) for the tuned fixed weights; 0 leaves them out."""
-    tuning_budget: float = 0.5
+    tuning_budget: float = 1.0
     """Length of a trial, as a part of a full training."""
     reference_passes: float = 1.0
     """How often a single-task reference sees each labelled sample, relative to joint training."""
@@ -43,6 +43,7 @@ class CompareSettings:
 QUICK = CompareSettings(
     descents="equal,pcgrad,upgrad",
     tuning_trials=3,
+    tuning_budget=0.5,
     probes=10,
     fit=FitSettings(steps=350, learning_rate=3e-3, tensorboard=False),
 )
