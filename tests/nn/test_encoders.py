@@ -124,3 +124,10 @@ def test_unusable_torchvision_networks_are_refused():
         torchvision_encoder("swin_t", (3, 32, 32))
     with pytest.raises(UmbelError, match="need 3 channels"):
         torchvision_encoder("resnet18", (1, 32, 32), weights="DEFAULT")
+
+
+@pytest.mark.parametrize(
+    ("side", "widths", "left"), [(32, (4, 4, 4), 4), (16, (4, 4, 4), 2), (8, (4, 4, 4), 2), (32, (4,), 16)]
+)
+def test_the_usual_downsampling_follows_the_picture(side, widths, left):
+    assert ConvEncoder((1, side, side), widths).feature_shape == (4, left, left)

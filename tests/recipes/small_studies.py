@@ -24,6 +24,7 @@ SMALL = CompareSettings(
     descents="equal,pcgrad",
     seeds=2,
     tuning_trials=3,
+    tuning_budget=0.5,
     probes=3,
     fit=FIT,
 )

@@ -189,7 +189,7 @@ def test_tuned_weights_are_those_of_the_best_trial(finished):
     wanted = [{"digit": 1, "loops": 1}, {"digit": 1.5, "loops": 0.5}, {"digit": 0.5, "loops": 1.5}][best]
     chosen = [r.settings["weights"] for r in results.runs if r.method == "tuned-weights"]
     assert chosen[0] == chosen[1] == pytest.approx(wanted)
-    assert all(outcome["steps"] == 3 for outcome in outcomes), "half the budget by default"
+    assert all(outcome["steps"] == 3 for outcome in outcomes), "half the budget, as asked for"
 
 
 def test_conflicts_are_measured_at_the_steps_asked_for_in_one_arm(finished):

@@ -99,7 +99,8 @@ class ConvEncoder(nn.Module):
         input_shape: (C, H, W).
         widths: Channels of each stage.
         norm: "batch" or "group".
-        downsample: How many times smaller than the picture the feature map is: 1, 2, 4, ... 2^stages.
+        downsample: How many times smaller than the picture the feature map is: 1, 2, 4, ... 2^stages. None: 8 for
+            pictures from 16 pixels on, 4 for smaller ones, as far as the stages reach.
         mean: Of the pictures, for the standardisation.
         std: Likewise.
 
@@ -112,7 +113,7 @@ class ConvEncoder(nn.Module):
         input_shape: Sequence[int],
         widths: Sequence[int] = (32, 64, 128),
         norm: str = "batch",
-        downsample: int = 4,
+        downsample: int | None = None,
         mean: float | Sequence[float] = 0.5,
         std: float | Sequence[float] = 0.25,
     ) -> None:
@@ -120,6 +121,8 @@ class ConvEncoder(nn.Module):
         channels, height, width = picture_shape(input_shape)
         if not widths:
             raise UmbelError("a convolutional encoder needs at least one width")
+        if downsample is None:
+            downsample = min(8 if min(height, width) >= 16 else 4, 2 ** len(widths))
         steps = strides(downsample, len(widths))
         pairs = zip([channels, *widths], widths, steps, strict=False)
         self.standardise = Standardise(mean, std)
