@@ -108,3 +108,13 @@ def test_numbers():
     assert number(Estimate(), 2) == "–"
     assert decimals([Estimate(0.95)]) == 3 and decimals([Estimate(7.5)]) == 2 and decimals([Estimate(0.0)]) == 3
     assert decimals([Estimate(25_000.0)]) == 0 and decimals([]) == 2
+
+
+def test_a_narrow_terminal_shows_the_metrics_and_leaves_out_the_costs():
+    shown = {}
+    for width in (60, 300):
+        text = io.StringIO()
+        print_report(fakes.small(), Console(file=text, width=width))
+        shown[width] = text.getvalue()
+    assert "parameters" in shown[300].split("━┩")[0] and "time per step" in shown[300]
+    assert "parameters" not in shown[60].split("┡")[0] and "ms" not in shown[60].split("┡")[0]

@@ -50,6 +50,9 @@ class Grid:
     rows: tuple[tuple[Entry, ...], ...]
 
 
+_COSTS = ("time per step", "parameters")
+
+
 def decimals(estimates: Iterable[Estimate]) -> int:
     """How many decimals a column needs for three digits of its largest value."""
     largest = max((abs(e.mean) for e in estimates if e.known), default=1.0)
@@ -135,7 +138,14 @@ def _assembled(title: str, columns: Sequence[tuple[Column, Sequence[Entry]]]) ->
 def _costs(rows: Sequence[Row]) -> list[tuple[Column, list[Entry]]]:
     parameters = [Entry(f"{r.method.parameters:,}", value=r.method.parameters) for r in rows]
     milliseconds = _entries([r.milliseconds_per_step for r in rows], None)
-    return [(Column("time per step", "ms"), milliseconds), (Column("parameters"), parameters)]
+    return [(Column(_COSTS[0], "ms"), milliseconds), (Column(_COSTS[1]), parameters)]
+
+
+def without_costs(grid: Grid) -> Grid:
+    """The grid without the columns of time and parameters, for narrow places."""
+    kept = [i for i, column in enumerate(grid.columns) if column.title not in _COSTS]
+    rows = tuple(tuple(row[i] for i in kept) for row in grid.rows)
+    return Grid(grid.title, tuple(grid.columns[i] for i in kept), rows)
 
 
 def _names(rows: Sequence[Row]) -> tuple[Column, list[Entry]]:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from umbel.report.grid import Grid, claims_grid, full_grid, relative_grid, short_grid
+from umbel.report.grid import Grid, claims_grid, full_grid, relative_grid, short_grid, without_costs
 from umbel.report.results import Results
 from umbel.report.summary import Estimate, point_text, summary
 
@@ -39,9 +39,15 @@ def rich_table(grid: Grid) -> Table:
     return table
 
 
-def main_table(results: Results) -> Table:
-    """Methods against tasks for the terminal; with many tasks, figures over tasks."""
-    return rich_table(short_grid(results))
+def main_table(results: Results, costs: bool = True) -> Table:
+    """Methods against tasks for the terminal; with many tasks, figures over tasks.
+
+    Args:
+        results: Of a study.
+        costs: Show the columns of time and parameters, too.
+    """
+    grid = short_grid(results)
+    return rich_table(grid if costs else without_costs(grid))
 
 
 def claims_table(results: Results) -> Table:
@@ -59,7 +65,10 @@ def _marked(entry):
 def print_report(results: Results, console: Console | None = None) -> None:
     """Print verdict, main table, claims and warnings."""
     console = console or Console()
-    console.print(main_table(results))
+    table = main_table(results)
+    if console.measure(table).maximum > console.width:  # the page has the costs; the metrics need the room more
+        table = main_table(results, costs=False)
+    console.print(table)
     for sentence in results.verdict:
         console.print(Text(sentence))
     if results.claims:
