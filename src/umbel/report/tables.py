@@ -66,7 +66,8 @@ def print_report(results: Results, console: Console | None = None) -> None:
     """Print verdict, main table, claims and warnings."""
     console = console or Console()
     table = main_table(results)
-    if console.measure(table).maximum > console.width:  # the page has the costs; the metrics need the room more
+    wide = console.options.update(width=10_000)
+    if console.measure(table, options=wide).maximum > console.width:  # the page has the costs; the metrics need the room more
         table = main_table(results, costs=False)
     console.print(table)
     for sentence in results.verdict:
