@@ -105,10 +105,11 @@ def kill_while_saving(descent: str, moments: range) -> None:
 
 
 def kill_any_time(descent: str) -> None:
-    """One run, killed after random times until a life is long enough to finish."""
+    """One run, killed after random times until a life is long enough to finish; the first two lives are slow."""
     out, times, codes = Path(f"any-{descent}"), random.Random(0), []
     for life in range(40):
-        child = start("any", lambda: train(out, descent))
+        slow = (lambda *_: time.sleep(0.1)) if life < 2 else None
+        child = start("any", lambda slow=slow: train(out, descent, slow))
         time.sleep(times.uniform(0.05, 0.3) * 1.2**life)
         os.kill(child, signal.SIGKILL)
         codes.append(ended("any", child))

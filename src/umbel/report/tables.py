@@ -67,7 +67,7 @@ def print_report(results: Results, console: Console | None = None) -> None:
     console = console or Console()
     table = main_table(results)
     wide = console.options.update(width=10_000)
-    if console.measure(table, options=wide).maximum > console.width:  # the page has the costs; the metrics need the room more
+    if console.measure(table, options=wide).maximum > console.width:  # metrics need the room, the page has the costs
         table = main_table(results, costs=False)
     console.print(table)
     for sentence in results.verdict:
