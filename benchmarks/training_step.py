@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.measure import Row, compare, interleaved
-from umbel.core import Batch, Learner
+from umbel.core import Batch, Learner, Task
 from umbel.data import TensorSource
 from umbel.descent import WeightedSum
 from umbel.engine import FitSettings, Silent, open_runtime
@@ -31,9 +31,12 @@ def _set() -> Batch:
     return Batch(pictures, targets)
 
 
-def _model(encoder: str) -> nn.Module:
+OPTIONS = {"conv": {}, "resnet": {"width": 16}}
+
+
+def _model(encoder: str) -> tuple[nn.Module, list[Task]]:
     tasks = [classification(name, [str(i) for i in range(count)]) for name, count in TASKS.items()]
-    return build_model((3, 32, 32), tasks, encoder), tasks
+    return build_model((3, 32, 32), tasks, encoder, **OPTIONS[encoder]), tasks
 
 
 def ours(encoder: str, bf16: bool, out: Path | None) -> Callable[[], None]:
@@ -117,7 +120,7 @@ def measure() -> list[Row]:
         for bf16 in (False, True):
             name = f"{encoder}, {'bf16 channels_last' if bf16 else 'float32'}, batch {BATCH}, 32x32, 2 tasks"
             with tempfile.TemporaryDirectory() as folder:
-                turns = TURNS if encoder == "conv" else TURNS // 4
+                turns = TURNS if encoder == "conv" else TURNS // 2
                 mine, theirs = interleaved(ours(encoder, bf16, Path(folder)), by_hand(encoder, bf16), turns, WARM_UP)
             rows.append(compare(f"time of a step: {name}", mine, theirs, "by hand", TARGET_TIME, 1e3 / BLOCK, "ms"))
     peaks = [[_peak_mb(which) for _ in range(3)] for which in ("ours", "by_hand")]

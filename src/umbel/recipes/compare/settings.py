@@ -43,7 +43,6 @@ class CompareSettings:
 QUICK = CompareSettings(
     descents="equal,pcgrad,upgrad",
     tuning_trials=3,
-    tuning_budget=0.5,
     probes=10,
     fit=FitSettings(steps=350, learning_rate=3e-3, tensorboard=False),
 )
