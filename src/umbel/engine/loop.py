@@ -186,7 +186,7 @@ class TrainingRun:
         """One step of the optimizer; everything random in it depends on (seed, step, process) alone."""
         step, settings, runtime = self.progress.step, self.settings, self.runtime
         point = self.learner.draw_point(seeded(settings.seed, step, 2), step / self.total)
-        torch.manual_seed(seeded(settings.seed, step, 3, runtime.rank).initial_seed())
+        _seed_default(seeded(settings.seed, step, 3, runtime.rank).initial_seed(), runtime.device)
         if self.plan.observe:
             self.plan.observe(step, self.learner, batch, point)
         rate = settings.learning_rate * learning_rate_factor(step, self.total, settings)
@@ -337,3 +337,13 @@ class TrainingRun:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+
+def _seed_default(seed: int, device: torch.device) -> None:
+    """Seed the generators that modules draw from by default.
+
+    `torch.manual_seed` also looks for every other device, at about a millisecond a call.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
