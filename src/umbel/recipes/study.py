@@ -91,7 +91,7 @@ class Study:
                 if (now := _flat(wanted).get(name)) != value:
                     was = f"{self.out} was begun with {name}={value}, not {now}"
                     raise UmbelError(f"{was}; resume with the same settings")
-            return fit_settings.replace(**before["resolved"])
+            return fit_settings.replace(**before["decided"])
         if self.out.exists() and any(self.out.iterdir()):
             raise UmbelError(f"{self.out} is not empty and holds no study; choose another --out")
         resolved = resolve_settings(fit_settings, self.runtime)
@@ -100,7 +100,7 @@ class Study:
         if self.runtime.is_main:
             self.out.mkdir(parents=True, exist_ok=True)
             write_atomically(
-                file, json.dumps({"settings": wanted, "resolved": chosen, "command": self.command}, indent=1)
+                file, json.dumps({"settings": wanted, "decided": chosen, "command": self.command}, indent=1)
             )
         self.runtime.barrier()
         return fit_settings.replace(**chosen)
