@@ -42,11 +42,14 @@ def check_labels(tasks: tuple[Task, ...], batch: Batch, where: str) -> None:
     """
     for task in tasks:
         target = task.target_of(batch)
-        present = target[task.labelled(target)] if task.labelled(target).shape == target.shape else None
-        if not bool(task.labelled(target).any()):
+        mask = task.labelled(target)
+        if not bool(mask.any()):
             raise UmbelError(f"{where}: task {task.name!r} has no label at all; drop the task or add labels")
-        if present is None or present.is_floating_point() or task.kind not in ("classification", "segmentation"):
+        if target.is_floating_point() or mask.shape != target.shape:
             continue
+        if task.kind not in ("classification", "segmentation"):
+            continue
+        present = target[mask]
         if (top := int(present.max())) >= task.outputs:
             raise UmbelError(f"{where}: task {task.name!r} has label {top}; its classes are 0 to {task.outputs - 1}")
         if bool((present == present[0]).all()):

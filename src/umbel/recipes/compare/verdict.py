@@ -12,7 +12,7 @@ from umbel.report import Claim, Conflict, Estimate, Results, Row, Run, delta_m, 
 def verdict(results: Results) -> list[str]:
     """Sentences, the most important first."""
     rows = [row for row in summary(results) if not row.is_reference]
-    best = _best(results)
+    best = _best(results, _joint(results))
     row = next(r for r in rows if r.method.key == best)
     sentences = [_headline(row), *_tasks(row)]
     sentences.append(_descents(results, rows))
@@ -39,10 +39,14 @@ def _conflicts(conflicts: Sequence[Conflict]) -> str:
     )
 
 
-def _best(results: Results) -> str:
-    """The joint arm with the best mean delta-m on *validation*: the test split chooses nothing."""
-    scores = {m.key: _validation_delta_m(results, m.key) for m in results.methods if m.key != SINGLE}
-    return max(scores, key=lambda key: scores[key] if math.isfinite(scores[key]) else -math.inf)
+def _best(results: Results, arms: Sequence[str]) -> str:
+    """The arm with the best mean delta-m on *validation*: the test split chooses nothing."""
+    scores = {arm: _validation_delta_m(results, arm) for arm in arms}
+    return max(scores, key=lambda arm: scores[arm] if math.isfinite(scores[arm]) else -math.inf)
+
+
+def _joint(results: Results) -> list[str]:
+    return [method.key for method in results.methods if method.key != SINGLE]
 
 
 def _validation_delta_m(results: Results, method: str) -> float:
@@ -112,7 +116,7 @@ def _descents(results: Results, rows: list[Row]) -> str:
         return "Whether a special descent pays is unknown, as the mean change over all tasks is."
     if TUNED not in known or len(known) < 2:
         return "Fixed weights were not tuned in this run, so nothing is said about whether a special descent pays."
-    gain, arm = _gain_over_tuned(results)
+    gain, arm = _gain_over_tuned(results, [arm for arm in _joint(results) if arm != TUNED])
     words = {1: "more than", -1: "less than", 0: "not clearly different from"}
     return (
         f"Among the other descents {results.method(arm).title} did best on validation; on the test split its delta-m "
@@ -120,10 +124,9 @@ def _descents(results: Results, rows: list[Row]) -> str:
     )
 
 
-def _gain_over_tuned(results: Results) -> tuple[Estimate, str]:
-    """delta-m of the best other descent (by validation) minus that of the tuned weights, seed by seed."""
-    others = [m.key for m in results.methods if m.key not in (SINGLE, TUNED)]
-    arm = max(others, key=lambda key: _validation_delta_m(results, key))
+def _gain_over_tuned(results: Results, arms: Sequence[str]) -> tuple[Estimate, str]:
+    """delta-m of the best of the arms (by validation) minus that of the tuned weights, seed by seed; and that arm."""
+    arm = _best(results, arms)
     tuned = {run.seed: delta_m(results.tasks, run, ref) for run, ref in _paired(results, TUNED)}
     own = {run.seed: delta_m(results.tasks, run, ref) for run, ref in _paired(results, arm)}
     return Estimate.of(own[seed] - tuned[seed] for seed in own if seed in tuned), arm
@@ -131,7 +134,7 @@ def _gain_over_tuned(results: Results) -> tuple[Estimate, str]:
 
 def claims(results: Results) -> list[Claim]:
     """What the study set out to test; each is measured on the test split and may fall short."""
-    best = _best(results)
+    best = _best(results, _joint(results))
     gain = Estimate.of(delta_m(results.tasks, run, ref) for run, ref in _paired(results, best))
     statement = (
         f"One network for all tasks ({results.method(best).title}, chosen on validation) is at most 1 % worse than one "
@@ -140,10 +143,7 @@ def claims(results: Results) -> list[Claim]:
     found = [Claim.measured("joint-not-worse", statement, gain.mean, -1.0, ">=", gain.half_width, "%")]
     special = [m.key for m in results.methods if m.key in DESCENTS and DESCENTS[m.key].passes == "T"]
     if special and any(m.key == TUNED for m in results.methods):
-        arm = max(special, key=lambda key: _validation_delta_m(results, key))
-        tuned = {run.seed: delta_m(results.tasks, run, ref) for run, ref in _paired(results, TUNED)}
-        pairs = [(run, ref) for run, ref in _paired(results, arm) if run.seed in tuned]
-        more = Estimate.of(delta_m(results.tasks, run, ref) - tuned[run.seed] for run, ref in pairs)
+        more, arm = _gain_over_tuned(results, special)
         statement = f"{arm} (the best gradient-based descent on validation) beats tuned fixed weights"
         found.append(
             Claim.measured("gradients-beat-weights", statement, more.mean, 0.0, ">", more.half_width, "points")
