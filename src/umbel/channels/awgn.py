@@ -1,0 +1,40 @@
+"""Additive white Gaussian noise."""
+
+import torch
+from torch import Tensor
+
+from umbel.channels.channel import (
+    EMPTY_POINT,
+    LARGEST_SNR,
+    Channel,
+    Received,
+    capped,
+    noise_deviation,
+    per_sample,
+    standard_normal,
+)
+from umbel.channels.units import noise_variance
+from umbel.core.point import OperatingPoint
+
+
+class AWGN(Channel):
+    """Additive white Gaussian noise: y = z + w, w ~ CN(0, s2), s2 = 10^(-snr_db/10).
+
+    On each real dimension of a complex use the noise has the variance s2/2; on a real use it has s2.
+    What is received is y itself: it is not scaled.
+    """
+
+    def receive(
+        self,
+        latent: Tensor,
+        snr_db: float,
+        generator: torch.Generator | None = None,
+        point: OperatingPoint = EMPTY_POINT,
+    ) -> Received:
+        """The latent and noise; see `Channel.receive`. The effective ratio is 1/s2."""
+        latent = self.prepared(latent)
+        deviation, variance = noise_deviation(snr_db, self.complex_uses), noise_variance(snr_db)
+        if deviation:
+            latent = latent + standard_normal(latent.shape, latent, generator).mul_(deviation)
+        ratio = per_sample(latent, capped(1 / variance) if variance else LARGEST_SNR)
+        return Received(latent, ratio.flatten(), ratio, torch.ones_like(ratio))
