@@ -3,16 +3,7 @@
 import torch
 from torch import Tensor
 
-from umbel.channels.channel import (
-    EMPTY_POINT,
-    LARGEST_SNR,
-    Channel,
-    Received,
-    capped,
-    noise_deviation,
-    per_sample,
-    standard_normal,
-)
+from umbel.channels.channel import EMPTY_POINT, LARGEST_SNR, Channel, Received, noise_deviation, standard_normal
 from umbel.channels.units import noise_variance
 from umbel.core.point import OperatingPoint
 
@@ -34,7 +25,7 @@ class AWGN(Channel):
         """The latent and noise; see `Channel.receive`. The effective ratio is 1/s2."""
         latent = self.prepared(latent)
         deviation, variance = noise_deviation(snr_db, self.complex_uses), noise_variance(snr_db)
-        if deviation:
-            latent = latent + standard_normal(latent.shape, latent, generator).mul_(deviation)
-        ratio = per_sample(latent, capped(1 / variance) if variance else LARGEST_SNR)
-        return Received(latent, ratio.flatten(), ratio, torch.ones_like(ratio))
+        received = latent + standard_normal(latent.shape, latent, generator).mul_(deviation) if deviation else latent
+        ratio = min(1 / variance, LARGEST_SNR) if variance else LARGEST_SNR
+        ratios = latent.new_full((len(latent), *[1] * (latent.ndim - 1)), ratio)
+        return Received(received, ratios.flatten(), ratios, torch.ones_like(ratios))

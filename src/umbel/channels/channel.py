@@ -73,7 +73,7 @@ class Channel(PointModule, ABC):
             point: What else can be turned, see each channel.
 
         Raises:
-            UmbelError: The ratio is NaN or -inf, or the latent cannot be sent.
+            UmbelError: The ratio is NaN or below -200, or the latent cannot be sent.
         """
 
     def forward(self, latent: Tensor, point: OperatingPoint) -> Tensor:
@@ -94,7 +94,7 @@ def snr_of(point: OperatingPoint, receiver: str = "") -> float:
         receiver: Which one; not needed when ``snr_db`` is one number for all.
 
     Raises:
-        UmbelError: ``snr_db`` is missing, not a number, -inf, or has no value for this receiver.
+        UmbelError: ``snr_db`` is missing, not a number, below -200, or has no value for this receiver.
     """
     value = point.require("snr_db")
     if isinstance(value, Mapping):
@@ -111,16 +111,6 @@ def standard_normal(shape: tuple[int, ...], like: Tensor, generator: torch.Gener
     """Independent N(0, 1) with the type and device of `like`, drawn on the generator's own device."""
     device = like.device if generator is None else generator.device
     return torch.randn(shape, generator=generator, dtype=like.dtype, device=device).to(like.device)
-
-
-def capped(ratio: float) -> float:
-    """A signal-to-noise ratio, at most `LARGEST_SNR`."""
-    return min(ratio, LARGEST_SNR)
-
-
-def per_sample(latent: Tensor, value: float) -> Tensor:
-    """[B, 1, ...] filled with one value, to go beside the latent."""
-    return latent.new_full((len(latent), *[1] * (latent.ndim - 1)), value)
 
 
 def noise_deviation(snr_db: float, complex_uses: bool) -> float:

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from umbel.channels.channel import EMPTY_POINT, LARGEST_SNR, Channel, Received, standard_normal
+from umbel.channels.channel import EMPTY_POINT, LARGEST_SNR, Channel, Received, noise_deviation, standard_normal
 from umbel.channels.units import as_complex, as_real, noise_variance
 from umbel.core.point import OperatingPoint
 from umbel.errors import UmbelError, unknown
@@ -76,24 +76,17 @@ class Fading(Channel):
             )
         return float(csi_error)
 
-    def gains(
-        self, latent: Tensor, generator: torch.Generator | None = None, csi_error: float = 0.0
-    ) -> tuple[Tensor, Tensor]:
-        """Draw the true and the estimated channel (h, h_hat).
+    def estimate(self, latent: Tensor, generator: torch.Generator | None = None, csi_error: float = 0.0) -> Tensor:
+        """Draw the receiver's estimate of the channel (the channel itself when there is no error).
 
         Returns:
-            Complex, [B, 1, ...] (block) or one for each use, [B, c, ...] (real uses: [B, 2c, ...]).
+            Complex, one for each sample, [B, 1, ...] (block), or for each use, [B, c, ...] (real uses: [B, 2c, ...]).
         """
         uses = latent.shape[1] // 2 if self.complex_uses else latent.shape[1]
         tail = (uses, *latent.shape[2:]) if self.coherence == "fast" else (1,) * (latent.ndim - 1)
-        shape = (len(latent), *tail, 2)
         scattered = 1 / (self.k_factor + 1)
-        draw = standard_normal(shape, latent, generator)
-        estimate = torch.view_as_complex(draw * math.sqrt((scattered - csi_error) / 2)) + math.sqrt(1 - scattered)
-        if not csi_error:
-            return estimate, estimate
-        error = torch.view_as_complex(standard_normal(shape, latent, generator) * math.sqrt(csi_error / 2))
-        return estimate + error, estimate
+        draw = standard_normal((2, len(latent), *tail), latent, generator).mul_(math.sqrt((scattered - csi_error) / 2))
+        return torch.complex(draw[0] + math.sqrt(1 - scattered), draw[1])
 
     def receive(
         self,
@@ -102,29 +95,46 @@ class Fading(Channel):
         generator: torch.Generator | None = None,
         point: OperatingPoint = EMPTY_POINT,
     ) -> Received:
-        """Fade, noise and equaliser; see `Channel.receive`."""
+        """Fade, noise and equaliser; see `Channel.receive`.
+
+        The receiver first turns y by the phase of its estimate. Noise and error are circularly symmetric, so what is
+        left is |h_hat| z + e z + w with e and w distributed as before, and the arithmetic is real.
+        """
         latent = self.prepared(latent)
         variance = noise_variance(snr_db)
         csi_error = self._checked(point["csi_error"]) if "csi_error" in point else self.csi_error
-        true, estimate = self.gains(latent, generator, csi_error)
-        noise = standard_normal(latent.shape, latent, generator)
-        if self.complex_uses:
-            sent, noise, disturbance = as_complex(latent), as_complex(noise * math.sqrt(variance / 2)), csi_error
-        else:
-            turned = estimate.abs().clamp(min=_TINY)
-            true, estimate = (true * estimate.conj()).real / turned, turned
-            sent, noise, disturbance = latent, noise * math.sqrt(variance), csi_error / 2
-        arrived = true * sent + noise
-        equalised, gain, ratio = self._equalise(arrived, estimate, disturbance + variance)
-        latent = as_real(equalised) if self.complex_uses else equalised
+        estimate = self.estimate(latent, generator, csi_error)
+        power = (estimate.real.square() + estimate.imag.square()).clamp(min=_TINY)
+        disturbance = standard_normal(latent.shape, latent, generator).mul_(noise_deviation(snr_db, self.complex_uses))
+        if csi_error:
+            disturbance = disturbance + self._misjudged(latent, estimate, csi_error, generator)
+        disturbance_power = variance + csi_error / (1 if self.complex_uses else 2)
+        ratio = (power / max(disturbance_power, _TINY)).clamp(max=LARGEST_SNR)
+        gain, scale = self._equaliser(power, disturbance_power)
+        latent = self._each(latent, gain) + self._each(disturbance, scale)
+        if self.equaliser == "none" and self.complex_uses:
+            phase = estimate / power.sqrt()
+            latent, gain = as_real(as_complex(latent) * phase), estimate
         return Received(latent, ratio.flatten(1).mean(1), ratio, gain)
 
-    def _equalise(self, arrived: Tensor, estimate: Tensor, disturbance: float) -> tuple[Tensor, Tensor, Tensor]:
-        """(equalised uses, gain, effective ratio of each use)."""
-        power = estimate.abs().square().clamp(min=_TINY)
-        ratio = (power / max(disturbance, _TINY)).clamp(max=LARGEST_SNR)
+    def _equaliser(self, power: Tensor, disturbance_power: float) -> tuple[Tensor, Tensor]:
+        """Factors of the latent and of what disturbs it, after the phase is undone."""
         if self.equaliser == "none":
-            return arrived, estimate, ratio
-        regulariser = disturbance if self.equaliser == "mmse" else 0.0
-        equalised = arrived * (estimate.conj() / (power + regulariser))
-        return equalised, power / (power + regulariser), ratio
+            return power.sqrt(), torch.ones_like(power)
+        total = power + disturbance_power if self.equaliser == "mmse" else power
+        return power / total, power.sqrt() / total
+
+    def _misjudged(
+        self, latent: Tensor, estimate: Tensor, csi_error: float, generator: torch.Generator | None
+    ) -> Tensor:
+        """What the receiver does not know of its channel, times what was sent: e z."""
+        draw = standard_normal((2, *estimate.shape), latent, generator).mul_(math.sqrt(csi_error / 2))
+        if not self.complex_uses:
+            return draw[0] * latent
+        return as_real(torch.complex(draw[0], draw[1]) * as_complex(latent))
+
+    def _each(self, latent: Tensor, factor: Tensor) -> Tensor:
+        """The latent with every use times its real factor."""
+        if not self.complex_uses or factor.shape[1] == 1:
+            return latent * factor
+        return (latent.unflatten(1, (2, -1)) * factor.unsqueeze(1)).flatten(1, 2)

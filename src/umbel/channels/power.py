@@ -1,5 +1,6 @@
 """The power constraint of a transmitter."""
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -11,18 +12,18 @@ from umbel.errors import unknown
 Per = Literal["sample", "batch"]
 """What keeps to the power: every sample, or only the mean of a batch."""
 
-SMALLEST_NORM = 1e-6
-"""A latent with a smaller Euclidean norm than this is scaled as if it had this norm: see `normalise_power`."""
+SMALLEST_NORM = 1e-4
+"""A latent with a smaller Euclidean norm than this is scaled as if it had this norm; see `normalise_power`."""
 
 
 def normalise_power(latent: Tensor, power: float = 1.0, per: Per = "sample", complex_uses: bool = True) -> Tensor:
     """Scale a latent to a mean power per channel use.
 
-        z <- sqrt(n P) z / max(||z||, 1e-6)
+        z <- sqrt(n P) z / max(||z||, 1e-4)
 
     for every sample on its own, or with the norm of the whole batch (and n uses times B). With complex uses half of
-    the power lies on each real dimension on average. The largest magnitude is taken out before squaring, so nothing
-    overflows. A latent of zeros stays zero, with the finite gradient of division by 1e-6 (no power can be given to it).
+    the power lies on each real dimension on average. A latent of zeros stays zero (no scale gives it power) and its
+    gradient is that of division by 1e-4.
 
     Args:
         latent: [B, 2c, ...], any floating point; computed in float32 (float64 stays).
@@ -47,5 +48,5 @@ def normalise_power(latent: Tensor, power: float = 1.0, per: Per = "sample", com
     else:
         axes = tuple(range(1, latent.ndim))
     with torch.autocast(latent.device.type, enabled=False):
-        square = latent.square().sum(axes, keepdim=True)
-        return latent * (uses * power / square.clamp(min=SMALLEST_NORM**2)).sqrt()
+        norm = torch.linalg.vector_norm(latent, dim=axes, keepdim=True)
+        return latent * (math.sqrt(uses * power) / norm.clamp(min=SMALLEST_NORM))

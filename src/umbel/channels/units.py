@@ -33,10 +33,12 @@ def noise_variance(snr_db: float, power: float = 1.0) -> float:
         power: Mean power per use, P.
 
     Raises:
-        UmbelError: `snr_db` is NaN or -inf, or the power is not positive.
+        UmbelError: `snr_db` is NaN or below -200, or the power is not positive.
     """
-    if math.isnan(snr_db) or snr_db == -math.inf:
-        raise UmbelError(f"snr_db is {snr_db}; give a number of decibels (inf for a channel without noise)")
+    if not snr_db >= -200:
+        raise UmbelError(
+            f"snr_db is {snr_db}; give a number of decibels from -200 up (inf for a channel without noise)"
+        )
     check_power(power)
     return power * linear(-float(snr_db))
 
