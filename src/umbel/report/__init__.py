@@ -1,7 +1,9 @@
 """Results of a study: one file of numbers, tables, figures, pictures and a self-contained page."""
 
+from umbel.report.charts import Chart, Series, chart_series
 from umbel.report.combine import write_combined
 from umbel.report.environment import describe_environment
+from umbel.report.image_grid import draw_image_grid
 from umbel.report.page import write_page
 from umbel.report.pictures import draw_samples
 from umbel.report.records import (
@@ -20,6 +22,7 @@ from umbel.report.tables import claims_table, csv_table, main_table, markdown_re
 
 __all__ = [
     "SCHEMA",
+    "Chart",
     "Claim",
     "Conflict",
     "Curve",
@@ -30,11 +33,14 @@ __all__ = [
     "Row",
     "Run",
     "SampleSheet",
+    "Series",
     "TaskInfo",
+    "chart_series",
     "claims_table",
     "csv_table",
     "delta_m",
     "describe_environment",
+    "draw_image_grid",
     "draw_samples",
     "main_table",
     "markdown_report",

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from umbel.core import UmbelError
+from umbel.report.elements import claims_table, closed, gallery, operating_points, table
 from umbel.report.figures import figures
 from umbel.report.files import write_atomically
 from umbel.report.grid import DASH, Column, Entry, Grid, claim_state, full_grid, number, short_grid
 from umbel.report.html import Markup, join, tag
-from umbel.report.page import claims_table, document, gallery, section, table
+from umbel.report.page import document, section
 from umbel.report.results import Results
-from umbel.report.summary import Row, summary
+from umbel.report.summary import Row, headline_rows
 
 FILE_NAME = "combined.html"
 
@@ -63,7 +64,7 @@ def _names(results: Sequence[Results]) -> list[str]:
 
 def _overview(results: Sequence[Results], names: Sequence[str]) -> Grid:
     """Rows: studies. Columns: size, claims, and delta-m of each method."""
-    rows_of = [[r for r in summary(one) if not r.is_reference] for one in results]
+    rows_of = [[r for r in headline_rows(one) if not r.is_reference] for one in results]
     labels = list(dict.fromkeys(row.label for rows in rows_of for row in rows))
     columns = [Column("results", numeric=False), Column("tasks"), Column("seeds"), Column("claims", "held / all")]
     columns += [Column(label, "Δm in % ↑") for label in labels]
@@ -99,9 +100,10 @@ def _study(index: int, name: str, results: Results) -> Markup:
         verdict if results.verdict else None,
         *(tag("p", tag("strong", "Note: "), warning, class_="warning") for warning in results.warnings),
         table(short),
-        tag("details", tag("summary", "Every task and method"), table(full)) if short != full else None,
+        closed("Every task and method", table(full)) if short != full else None,
         claims_table(results) if results.claims else None,
-        gallery(drawn["improvement"] + drawn["points"]),
+        gallery(drawn["improvement"]),
+        operating_points(results, drawn["points"]),
         tag("pre", tag("code", results.command)),
     )
     return section(f"study-{index}", name, content)

@@ -1,18 +1,18 @@
-"""Figures of a report: relative improvement, and metrics over operating points; the rest is in training_figures."""
+"""Figures of a report: relative improvement, and metrics over operating points; others are in training_figures."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import matplotlib
 import numpy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from umbel.report.chart_figures import chart_pictures
 from umbel.report.drawing import REFERENCE, STYLE, WIDTH, Picture, finished, heat, looks_of, new_axes, short
 from umbel.report.grid import fixed, metric_text
 from umbel.report.results import Results
-from umbel.report.summary import Row, point_key, point_text, summary
+from umbel.report.schema import is_number
+from umbel.report.summary import Row, headline_rows, point_key, point_text, summary
 from umbel.report.training_figures import conflict_maps, cosine_figures, curve_figures
 
 MANY_MARKS = 40
@@ -50,7 +50,7 @@ def _conflicts(results: Results) -> Iterator[Picture]:
 
 
 def _compared(results: Results) -> list[Row]:
-    return [row for row in summary(results) if not row.is_reference and row.delta_m.known]
+    return [row for row in headline_rows(results) if not row.is_reference and row.delta_m.known]
 
 
 def _zero_line(axes: Axes, label: str) -> None:
@@ -77,7 +77,7 @@ def _delta_figure(results: Results) -> Picture | None:
 
 
 def _relative_figure(results: Results) -> Picture | None:
-    rows = [row for row in summary(results) if not row.is_reference and any(e.known for e in row.relative.values())]
+    rows = [r for r in headline_rows(results) if not r.is_reference and any(e.known for e in r.relative.values())]
     if not rows:
         return None
     many = len(rows) * len(results.tasks) > MANY_MARKS or any(row.point != rows[0].point for row in rows)
@@ -126,7 +126,10 @@ def _relative_map(results: Results, rows: Sequence[Row]) -> Figure:
 
 
 def _point_figures(results: Results) -> Iterator[Picture]:
-    """For each task and each number that varies between operating points: the main metric against it."""
+    """The study's charts; without any, for each task and each number that varies: the main metric against it."""
+    if results.charts:
+        yield from chart_pictures(results)
+        return
     rows, looks = summary(results), looks_of(results)
     for axis in _varying(rows):
         for task in results.tasks:
@@ -147,13 +150,9 @@ def _point_figures(results: Results) -> Iterator[Picture]:
             yield finished(figure, title, f"{metric_text(task)} of {task.name} against {axis} for each method.")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _varying(rows: Sequence[Row]) -> list[str]:
     names = dict.fromkeys(name for row in rows for name in row.point)
-    values = {name: {r.point[name] for r in rows if _is_number(r.point.get(name))} for name in names}
+    values = {name: {r.point[name] for r in rows if is_number(r.point.get(name))} for name in names}
     return [name for name in names if len(values[name]) > 1]
 
 
@@ -161,7 +160,7 @@ def _lines(rows: Sequence[Row], axis: str) -> dict[tuple[str, str], list[Row]]:
     """(Method, the point's other values) -> rows in order of the axis."""
     lines: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        if _is_number(row.point.get(axis)):
+        if is_number(row.point.get(axis)):
             rest = {name: value for name, value in row.point.items() if name != axis}
             lines.setdefault((row.method.key, point_key(rest)), []).append(row)
     return {key: sorted(line, key=lambda r: r.point[axis]) for key, line in lines.items()}

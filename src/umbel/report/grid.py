@@ -7,7 +7,7 @@ from itertools import groupby
 
 from umbel.report.records import Claim, TaskInfo
 from umbel.report.results import Results
-from umbel.report.summary import Estimate, Row, point_key, summary
+from umbel.report.summary import Estimate, Row, headline_rows, point_key, summary
 
 MANY_TASKS = 6
 """With more tasks than this, the short table shows figures over tasks instead of one column each."""
@@ -155,12 +155,25 @@ def _names(rows: Sequence[Row]) -> tuple[Column, list[Entry]]:
 def _title(results: Results) -> str:
     seeds = len(results.seeds)
     interval = "mean ± 95 % interval" if seeds > 1 else "no intervals"
-    return f"{results.title}: {interval} over {seeds} seed{'s' if seeds != 1 else ''}"
+    return f"{results.title}: {interval} over {seeds} seed{'s' if seeds != 1 else ''}{_part(results)}"
+
+
+def _part(results: Results) -> str:
+    """How many of the measured rows the main table shows, where that is not all."""
+    if not results.headline:
+        return ""
+    shown, every = len(headline_rows(results)), len(summary(results))
+    return f", {shown} of {every} operating points" if shown < every else ""
 
 
 def full_grid(results: Results) -> Grid:
-    """A row for each method and point; a column for each task's main metric, delta-m, time and size."""
-    rows = summary(results)
+    """A row for each method and point of the headline; a column for each main metric, delta-m, time and size."""
+    rows = headline_rows(results)
+    return _assembled(_title(results), _measured(results, rows) + _costs(rows))
+
+
+def _measured(results: Results, rows: Sequence[Row]) -> list[tuple[Column, list[Entry]]]:
+    """Names, delta-m and the main metric of each task."""
     columns = [_names(rows)]
     if results.reference is not None:
         columns.append((Column("Δm", "% ↑"), _delta_column(rows)))
@@ -168,14 +181,23 @@ def full_grid(results: Results) -> Grid:
         estimates = [row.metrics[task.name] for row in rows]
         entries = _entries(estimates, task.higher_is_better, groups=_points(rows))
         columns.append((Column(task.name, metric_text(task)), entries))
-    return _assembled(_title(results), columns + _costs(rows))
+    return columns
+
+
+def every_point_grid(results: Results) -> Grid | None:
+    """All metrics at all operating points; None when the main table has them all."""
+    rows = summary(results)
+    if len(rows) == len(headline_rows(results)):
+        return None
+    columns = _measured(results, rows) + _further(results, rows)
+    return _assembled(f"All operating points ({len(rows)} rows)", columns)
 
 
 def short_grid(results: Results) -> Grid:
     """The full grid when there are few tasks; otherwise figures over tasks."""
     if len(results.tasks) <= MANY_TASKS:
         return full_grid(results)
-    rows = summary(results)
+    rows = headline_rows(results)
     columns = [_names(rows)]
     if results.reference is not None:
         columns.append((Column("Δm", "% ↑"), _delta_column(rows)))
@@ -231,7 +253,7 @@ def _tallies(rows: Sequence[Row]) -> list[tuple[Column, list[Entry]]]:
 
 def relative_grid(results: Results) -> Grid | None:
     """Improvement over the reference for each task (rows) and method (columns), in percent; None without reference."""
-    rows = [row for row in summary(results) if not row.is_reference]
+    rows = [row for row in headline_rows(results) if not row.is_reference]
     if results.reference is None or not rows:
         return None
     columns = [(Column("task", numeric=False), [Entry(t.name) for t in results.tasks])]
@@ -242,13 +264,19 @@ def relative_grid(results: Results) -> Grid | None:
 
 def metrics_grid(results: Results) -> Grid | None:
     """The metrics beside the main ones; None when there are none."""
-    rows, columns = summary(results), []
+    rows = headline_rows(results)
+    columns = _further(results, rows)
+    return _assembled("Further metrics", [_names(rows), *columns]) if columns else None
+
+
+def _further(results: Results, rows: Sequence[Row]) -> list[tuple[Column, list[Entry]]]:
+    columns = []
     for task in results.tasks:
         for metric in task.metrics:
             if metric != task.metric:
                 entries = _entries([row.others[task.name][metric] for row in rows], None)
                 columns.append((Column(task.name, metric), entries))
-    return _assembled("Further metrics", [_names(rows), *columns]) if columns else None
+    return columns
 
 
 def claim_state(claim: Claim) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from umbel.report.drawing import Picture
+from umbel.report.elements import claims_table, closed, gallery, operating_points, table
 from umbel.report.figures import figures
 from umbel.report.files import write_atomically
 from umbel.report.grid import (
@@ -15,7 +16,7 @@ from umbel.report.grid import (
     Column,
     Entry,
     Grid,
-    claims_grid,
+    every_point_grid,
     fixed,
     full_grid,
     metrics_grid,
@@ -76,7 +77,7 @@ def sections(results: Results, folder: Path | None) -> list[tuple[str, str, Mark
         ("results", "Results", _tables(results)),
         ("claims", "Claims", claims_table(results) if results.claims else None),
         ("improvement", "What joint training changes", gallery(drawn["improvement"])),
-        ("points", "Over operating points", gallery(drawn["points"])),
+        ("points", "Over operating points", operating_points(results, drawn["points"])),
         ("conflicts", "Do the tasks pull together?", _conflicts(results, drawn["conflicts"])),
         ("samples", "Sample pictures", _samples(results, folder) if folder is not None else None),
         ("curves", "Over training", gallery(drawn["curves"], closed_after=2 * MANY_TASKS)),
@@ -111,75 +112,16 @@ def _foot(results: Results) -> Markup:
     return tag("p", f"Study {results.study} of Umbel {results.version}, {results.created}. Numbers: results.json.")
 
 
-def table(grid: Grid, caption: str = "", style: str = "sortable") -> Markup:
-    """A grid as an accessible table that scrolls sideways where there is no room."""
-    heads = [
-        tag(
-            "th",
-            tag("span", c.title),
-            tag("small", c.subtitle) if c.subtitle else None,
-            scope="col",
-            class_="number" if c.numeric else None,
-        )
-        for c in grid.columns
-    ]
-    rows = [tag("tr", *(_cell(grid, i, entry) for i, entry in enumerate(row))) for row in grid.rows]
-    content = tag(
-        "table", tag("caption", caption or grid.title), tag("thead", tag("tr", *heads)), tag("tbody", *rows),
-        class_=style,
-    )  # fmt: skip
-    return tag("div", content, class_="scroll", tabindex="0", role="region", aria_label=caption or grid.title)
-
-
-def _cell(grid: Grid, index: int, entry: Entry) -> Markup:
-    classes = ["number"] if grid.columns[index].numeric else []
-    classes += ["best"] if entry.best else []
-    classes += [entry.mark] if entry.mark else []
-    given = {"class_": " ".join(classes) or None, "data_column": grid.columns[index].title}
-    if entry.value is not None:
-        given["data_value"] = repr(float(entry.value))
-    return tag("th", entry.text, scope="row", **given) if index == 0 else tag("td", entry.text, **given)
-
-
-def claims_table(results: Results) -> Markup:
-    """The claims; those that fall short say so in words, not only in colour."""
-    grid = claims_grid(results)
-    signs = {"holds": "✓ ", "falls short": "✗ ", "not measured": "? "}
-    rows = []
-    for row in grid.rows:
-        last = row[-1]
-        sign = next(s for word, s in signs.items() if last.text.startswith(word))
-        rows.append((*row[:-1], Entry(sign + last.text, mark=f"{last.mark} state".strip())))
-    caption = "What the study set out to show, and whether the measurements show it"
-    return table(Grid(grid.title, grid.columns, tuple(rows)), caption, "claims")
-
-
-def gallery(pictures: Sequence[Picture], closed_after: int = 1000) -> Markup | None:
-    """Figures side by side where there is room; those after the first few in a part that opens."""
-    if not pictures:
-        return None
-    drawn = [
-        tag("figure", tag("figcaption", p.title), tag("img", src=p.data_uri, alt=p.alt, loading="lazy"))
-        for p in pictures
-    ]
-    shown = tag("div", *drawn[:closed_after], class_="figures")
-    if not (rest := drawn[closed_after:]):
-        return shown
-    return join(shown, _closed(f"{len(rest)} more", tag("div", *rest, class_="figures")))
-
-
-def _closed(title: str, content: Markup) -> Markup:
-    return tag("details", tag("summary", title), content)
-
-
 def _tables(results: Results) -> Markup:
     pieces = [table(short_grid(results))]
     if len(results.tasks) > MANY_TASKS:
-        pieces.append(_closed("Every task and method", table(full_grid(results))))
+        pieces.append(closed("Every task and method", table(full_grid(results))))
     if (relative := relative_grid(results)) is not None:
-        pieces.append(_closed("Improvement for each task, in percent", table(relative)))
+        pieces.append(closed("Improvement for each task, in percent", table(relative)))
     if (further := metrics_grid(results)) is not None:
-        pieces.append(_closed("Further metrics", table(further)))
+        pieces.append(closed("Further metrics", table(further)))
+    if (every := every_point_grid(results)) is not None:
+        pieces.append(closed(every.title, table(every)))
     address = "data:text/csv;base64," + base64.b64encode(csv_table(results).encode()).decode("ascii")
     link = tag("a", "Download all numbers as CSV", href=address, download=f"{results.study}.csv")
     return join(*pieces, tag("p", link, class_="download"))
@@ -202,7 +144,7 @@ def _conflicts(results: Results, pictures: Sequence[Picture]) -> Markup | None:
     columns = (Column("method", numeric=False), Column("pair", numeric=False), Column("mean cosine"))
     columns += (Column("quartiles", "25 / 50 / 75 %"), Column("negative", "of steps"))
     numbers = table(Grid("Gradient cosines over training", columns, tuple(cells)))
-    details = _closed(f"All {len(cells)} pairs in numbers", numbers) if cells else None
+    details = closed(f"All {len(cells)} pairs in numbers", numbers) if cells else None
     return join(tag("p", text), gallery(pictures, closed_after=8), details)
 
 

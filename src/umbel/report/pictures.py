@@ -51,10 +51,11 @@ def draw_samples(
     """
     shown, words, legends = _columns(inputs, tasks, targets, predictions, limit)
     image = _drawn(shown, words, legends)
-    return write_atomically(Path(path), _encoded(image))
+    return write_atomically(Path(path), encoded(image))
 
 
-def _array(values: Any) -> numpy.ndarray:
+def array_of(values: Any) -> numpy.ndarray:
+    """A tensor (of any device and number format), array or list as an array."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = values.float() if values.is_floating_point() else values
@@ -65,7 +66,7 @@ def _columns(inputs: Any, tasks: Sequence[Task], targets: Mapping, predictions: 
     """The strips of tiles, the captions of each sample, and the legends."""
     shown: list[Strip] = []
     if not isinstance(inputs, Mapping):
-        values = _array(inputs)[:limit]
+        values = array_of(inputs)[:limit]
         if values.ndim == 4 and values.shape[1] in (1, 3):
             values = values / 255 if values.dtype == numpy.uint8 else values
             shown.append(Strip("input", "", tuple(map(picture, values))))
@@ -76,8 +77,8 @@ def _columns(inputs: Any, tasks: Sequence[Task], targets: Mapping, predictions: 
             raise UmbelError(
                 f"samples: no prediction for task {task.name!r}; known: {', '.join(predictions) or 'none'}"
             )
-        prediction = _array(predictions[task.name])[:limit]
-        target = _array(targets[task.name])[:limit] if task.name in targets else None
+        prediction = array_of(predictions[task.name])[:limit]
+        target = array_of(targets[task.name])[:limit] if task.name in targets else None
         if prediction.ndim == 4:
             columns, legend = strips(task, target, prediction)
             shown += columns
@@ -92,17 +93,18 @@ def _columns(inputs: Any, tasks: Sequence[Task], targets: Mapping, predictions: 
 
 
 @cache
-def _font(bold: bool = False, size: int = 12) -> ImageFont.FreeTypeFont:
+def font(bold: bool = False, size: int = 12) -> ImageFont.FreeTypeFont:
+    """The letters of all pictures."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size)
 
 
 def fitted(text: str, width: float, bold: bool = False) -> str:
     """The text, cut with "…" where it is wider than `width` pixels."""
-    font = _font(bold)
-    if font.getlength(text) <= width:
+    letters = font(bold)
+    if letters.getlength(text) <= width:
         return text
-    while text and font.getlength(text + "…") > width:
+    while text and letters.getlength(text + "…") > width:
         text = text[:-1]
     return text + "…"
 
@@ -134,8 +136,8 @@ def _drawn(shown: Sequence[Strip], words: Sequence[Sequence[Caption]], legends: 
     draw = ImageDraw.Draw(image)
     for column, strip in enumerate(shown):
         x = _GAP + column * (width + _GAP)
-        draw.text((x, 4), fitted(strip.title, width, True), fill=_INK, font=_font(True))
-        draw.text((x, 19), fitted(strip.subtitle, width), fill=_SOFT, font=_font())
+        draw.text((x, 4), fitted(strip.title, width, True), fill=_INK, font=font(True))
+        draw.text((x, 19), fitted(strip.subtitle, width), fill=_SOFT, font=font())
         for row, tile in enumerate(strip.tiles):
             _put(image, draw, tile, (x, head + row * step), (width, height))
     for row, columns in enumerate(texts):
@@ -143,7 +145,7 @@ def _drawn(shown: Sequence[Strip], words: Sequence[Sequence[Caption]], legends: 
         for column, space in zip(columns, widths, strict=True):
             for line, told in enumerate(column):
                 place = (x, head + row * step + line * _LINE)
-                draw.text(place, fitted(told.line, space), fill=told.colour, font=_font())
+                draw.text(place, fitted(told.line, space), fill=told.colour, font=font())
             x += space + _GAP
         if row and not shown:
             draw.line((_GAP, head + row * step - 4, total - _GAP, head + row * step - 4), fill="#d8dce1")
@@ -155,7 +157,7 @@ def _drawn(shown: Sequence[Strip], words: Sequence[Sequence[Caption]], legends: 
 def _text_widths(texts: Sequence[Sequence[Sequence[Caption]]]) -> list[int]:
     count = max((len(row) for row in texts), default=0)
     longest = [
-        max((_font().getlength(c.line) for row in texts for c in (row[i] if i < len(row) else ())), default=0)
+        max((font().getlength(c.line) for row in texts for c in (row[i] if i < len(row) else ())), default=0)
         for i in range(count)
     ]
     return [min(_TEXT_WIDTH, math.ceil(value) + 4) for value in longest]
@@ -169,7 +171,7 @@ def _put(image: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile | None, place
         return
     draw.rectangle((*place, place[0] + size[0] - 1, place[1] + size[1] - 1), outline="#b5bac1", fill="#f5f6f8")
     middle = (place[0] + size[0] / 2, place[1] + size[1] / 2)
-    draw.text(middle, "no label", fill=_SOFT, font=_font(), anchor="mm")
+    draw.text(middle, "no label", fill=_SOFT, font=font(), anchor="mm")
 
 
 def _legend_rows(legend: Legend, width: float) -> list[list[tuple[str, Any]]]:
@@ -177,7 +179,7 @@ def _legend_rows(legend: Legend, width: float) -> list[list[tuple[str, Any]]]:
     rows, x = [[(f"{fitted(legend.title, 150, True)}:", None)]], 170.0
     entries = [(legend.scale[0] + " to " + legend.scale[1], "scale")] if legend.scale else list(legend.classes)
     for text, colour in entries:
-        needed = 30 + _font().getlength(fitted(text, 150))
+        needed = 30 + font().getlength(fitted(text, 150))
         if x + needed > width and len(rows[-1]) > 1:
             rows.append([("", None)])
             x = 170.0
@@ -187,8 +189,8 @@ def _legend_rows(legend: Legend, width: float) -> list[list[tuple[str, Any]]]:
 
 
 def _draw_legend(image: Image.Image, draw: ImageDraw.ImageDraw, row: Sequence[tuple[str, Any]], y: int) -> None:
-    draw.text((_GAP, y), row[0][0], fill=_INK, font=_font(True))
-    x = _GAP + max(_font(True).getlength(row[0][0]) + 10, 60)
+    draw.text((_GAP, y), row[0][0], fill=_INK, font=font(True))
+    x = _GAP + max(font(True).getlength(row[0][0]) + 10, 60)
     for text, colour in row[1:]:
         if colour == "scale":
             ramp = value_map(numpy.tile(numpy.linspace(0, 1, 80), (12, 1)), 0, 1)
@@ -197,11 +199,11 @@ def _draw_legend(image: Image.Image, draw: ImageDraw.ImageDraw, row: Sequence[tu
         else:
             draw.rectangle((x, y + 2, x + 12, y + 13), fill=colour, outline="#888888")
             x += 17
-        draw.text((x, y), text, fill=_INK, font=_font())
-        x += _font().getlength(text) + 13
+        draw.text((x, y), text, fill=_INK, font=font())
+        x += font().getlength(text) + 13
 
 
-def _encoded(image: Image.Image) -> bytes:
+def encoded(image: Image.Image) -> bytes:
     """PNG: full colours when small enough, else 256 colours, else smaller."""
     candidate: Image.Image = image
     while True:

@@ -8,6 +8,7 @@ from typing import Any
 
 import umbel
 from umbel.core import UmbelError, unknown
+from umbel.report.charts import Chart
 from umbel.report.files import write_atomically
 from umbel.report.records import (
     Claim,
@@ -20,10 +21,11 @@ from umbel.report.records import (
     SampleSheet,
     TaskInfo,
 )
-from umbel.report.schema import build, plain
+from umbel.report.schema import Point, build, contains, plain
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the form of results.json."""
+_READ = (1, 2)  # files of schema 1 lack only keys that have a default
 FILE_NAME = "results.json"
 
 
@@ -46,6 +48,9 @@ class Results(Record):
         conflicts: Agreement of gradients.
         samples: Pictures beside the file.
         claims: What the study set out to show, and whether it did.
+        charts: Figures over operating points; without any, the page draws each task over each value that varies.
+        headline: Operating points that the main table shows, each perhaps only some of its values; empty: all. A
+            run at a point without values is always shown.
         verdict: Plain sentences, the most important first.
         warnings: What a reader must know before trusting the numbers.
         version: Version of Umbel.
@@ -67,6 +72,8 @@ class Results(Record):
     conflicts: tuple[Conflict, ...] = ()
     samples: tuple[SampleSheet, ...] = ()
     claims: tuple[Claim, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    headline: tuple[Point, ...] = ()
     verdict: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     version: str = umbel.__version__
@@ -83,6 +90,12 @@ class Results(Record):
         for key in [*named, *([self.reference] if self.reference is not None else [])]:
             if key not in keys:
                 raise unknown("method", key, keys)
+        if self.runs and not any(self.in_headline(run.point) for run in self.runs):
+            raise UmbelError(f"results of {self.study!r}: no run is at a point of the headline {list(self.headline)}")
+
+    def in_headline(self, point: Point) -> bool:
+        """Whether the main table shows an operating point."""
+        return not self.headline or not point or any(contains(point, part) for part in self.headline)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -108,7 +121,7 @@ class Results(Record):
 
     @classmethod
     def from_json(cls, text: str, where: str = FILE_NAME) -> "Results":
-        """Read what `to_json` wrote.
+        """Read what `to_json` wrote, in this version or in an older one; the results are of the newest schema.
 
         Args:
             text: The JSON.
@@ -123,13 +136,13 @@ class Results(Record):
             raise UmbelError(f"{where} is not valid JSON ({error}); it is damaged, or not a results file") from error
         if not isinstance(record, dict) or "schema" not in record:
             raise UmbelError(f"{where}: schema is missing; this is not a results file of Umbel")
-        if record["schema"] != SCHEMA:
+        if record["schema"] not in _READ:
             raise UmbelError(
-                f"{where}: schema is {record['schema']!r}, this version reads {SCHEMA}; "
+                f"{where}: schema is {record['schema']!r}, this version reads {' and '.join(map(str, _READ))}; "
                 "use the version of Umbel that wrote it, or run the study again"
             )
         try:
-            return build(cls, record, f"{where}: ")
+            return build(cls, {**record, "schema": SCHEMA}, f"{where}: ")
         except UmbelError as error:
             raise error if str(error).startswith(where) else UmbelError(f"{where}: {error}") from error
 

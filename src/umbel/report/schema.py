@@ -55,7 +55,7 @@ def build(hint: Any, value: Any, where: str) -> Any:  # noqa: PLR0911
     if dataclasses.is_dataclass(hint):
         return _record(hint, value, where)
     if origin is Annotated:
-        return _finite_again(_checked(dict, value, where))
+        return finite_again(_checked(dict, value, where))
     if origin in (Union, types.UnionType):
         inner = next(a for a in arguments if a is not type(None))
         return None if value is None else build(inner, value, where)
@@ -106,9 +106,20 @@ def _checked(kind: type, value: Any, where: str) -> Any:
     return value
 
 
-def _finite_again(value: Any) -> Any:
+def finite_again(value: Any) -> Any:
+    """The value with the texts "NaN", "Infinity" and "-Infinity" as the numbers that they stand for."""
     if isinstance(value, dict):
-        return {name: _finite_again(item) for name, item in value.items()}
+        return {name: finite_again(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_finite_again(item) for item in value]
+        return [finite_again(item) for item in value]
     return _NOT_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value of an operating point can be a place on an axis: a finite number, and not true or false."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def contains(point: Mapping[str, Any], part: Mapping[str, Any]) -> bool:
+    """Whether an operating point has all values of `part`, and perhaps more."""
+    return all(name in point and plain(point[name]) == plain(value) for name, value in part.items())

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,14 +99,6 @@ def point_key(point: Mapping[str, Any]) -> str:
     return json.dumps(plain(point), sort_keys=True)
 
 
-def points(results: Results) -> list[dict[str, Any]]:
-    """The different operating points, in order of first appearance."""
-    found: dict[str, dict[str, Any]] = {}
-    for run in results.runs:
-        found.setdefault(point_key(run.point), run.point)
-    return list(found.values())
-
-
 def summary(results: Results) -> list[Row]:
     """One row for each method and operating point that was run, in the order of the methods.
 
@@ -114,18 +106,41 @@ def summary(results: Results) -> list[Row]:
     was run at a single point serves all. A seed without its reference is left out of delta-m, and delta-m is
     unknown when a task's metric is not finite or its reference is 0.
     """
-    rows = []
-    for method in results.methods:
-        for point in points(results):
-            key = point_key(point)
-            runs = [r for r in results.runs if r.method == method.key and point_key(r.point) == key]
-            if runs:
-                rows.append(_row(results, method, point, runs))
-    return rows
+    return _rows(results, lambda point: True)
 
 
-def _row(results: Results, method: MethodInfo, point: dict[str, Any], runs: Sequence[Run]) -> Row:
-    pairs = [(run, reference) for run in runs if (reference := _reference(results, run)) is not None]
+def headline_rows(results: Results) -> list[Row]:
+    """The rows of `summary` that the main table shows."""
+    return _rows(results, results.in_headline)
+
+
+def _rows(results: Results, wanted: Callable[[dict[str, Any]], bool]) -> list[Row]:
+    runs_at: dict[tuple[str, str], list[Run]] = {}
+    keys: dict[str, dict[str, Any]] = {}
+    for run in results.runs:
+        key = point_key(run.point)
+        keys.setdefault(key, run.point)
+        runs_at.setdefault((run.method, key), []).append(run)
+    references = _references(results)
+    return [
+        _row(results, method, point, runs_at[method.key, key], references)
+        for method in results.methods
+        for key, point in keys.items()
+        if (method.key, key) in runs_at and wanted(point)
+    ]
+
+
+def _references(results: Results) -> dict[int, dict[str, Run]]:
+    """Seed -> operating point -> run of the reference."""
+    found: dict[int, dict[str, Run]] = {}
+    for run in results.runs:
+        if run.method == results.reference:
+            found.setdefault(run.seed, {}).setdefault(point_key(run.point), run)
+    return found
+
+
+def _row(results: Results, method: MethodInfo, point: dict[str, Any], runs: Sequence[Run], references: dict) -> Row:
+    pairs = [(run, reference) for run in runs if (reference := _reference(references, run)) is not None]
     has_reference = results.reference is not None
     return Row(
         method=method,
@@ -149,10 +164,11 @@ def _metric(runs: Sequence[Run], task: str, metric: str) -> Estimate:
     return Estimate.of(r.metrics[task][metric] for r in runs if metric in r.metrics.get(task, {}))
 
 
-def _reference(results: Results, run: Run) -> Run | None:
-    candidates = [r for r in results.runs if r.method == results.reference and r.seed == run.seed]
-    same = [r for r in candidates if point_key(r.point) == point_key(run.point)]
-    return same[0] if same else candidates[0] if len(candidates) == 1 else None
+def _reference(references: Mapping[int, Mapping[str, Run]], run: Run) -> Run | None:
+    """The reference's run of that seed at that point; one that was run at a single point serves all."""
+    candidates = references.get(run.seed, {})
+    alone = next(iter(candidates.values())) if len(candidates) == 1 else None
+    return candidates.get(point_key(run.point), alone)
 
 
 def _value(run: Run, task: TaskInfo) -> float:

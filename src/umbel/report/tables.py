@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from umbel.report.chart_grid import chart_grid
 from umbel.report.grid import Grid, claims_grid, full_grid, relative_grid, short_grid, without_costs
 from umbel.report.results import Results
 from umbel.report.summary import Estimate, point_text, summary
@@ -96,19 +97,30 @@ def _escaped(text: str) -> str:
 
 
 def markdown_report(results: Results) -> str:
-    """Title, command, verdict, tables and claims of a study, for docs/results."""
+    """Title, command, verdict, tables, charts in numbers and claims of a study, for docs/results."""
     parts = [f"# {_escaped(results.title)}\n", f"```text\n{results.command}\n```\n"]
     parts.append("".join(f"- {_escaped(sentence)}\n" for sentence in results.verdict))
     parts.append(f"{_escaped(full_grid(results).title)}. Bold: best mean of a column.\n")
     parts.append(markdown(full_grid(results)))
     if (relative := relative_grid(results)) is not None:
         parts += [f"## {_escaped(relative.title)}\n", markdown(relative)]
+    parts += _charts(results)
     if results.claims:
         parts += ["## Claims\n", markdown(claims_grid(results))]
     parts += [f"Note: {_escaped(warning)}\n" for warning in results.warnings]
     facts = "; ".join(f"{name} {value}" for name, value in results.environment.items())
     parts.append(f"Umbel {results.version}, {results.created}. {_escaped(facts)}\n")
     return "\n".join(part for part in parts if part)
+
+
+def _charts(results: Results) -> list[str]:
+    """Each chart as a small table."""
+    parts = ["## Over operating points\n"] if results.charts else []
+    for chart in results.charts:
+        title = f"{chart.section}: {chart.title}" if chart.section else chart.title
+        parts += [f"### {_escaped(title)}\n", markdown(chart_grid(chart))]
+        parts += [f"{_escaped(chart.note)}\n"] if chart.note else []
+    return parts
 
 
 def csv_table(results: Results) -> str:
