@@ -18,7 +18,7 @@ from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
 
 from umbel import losses
 from umbel.core import Task, UmbelError
-from umbel.metrics import MeanAngularError
+from umbel.metrics import MeanAngularError, PicturePSNR, PictureSSIM
 
 
 def _softmax(logits: Tensor) -> Tensor:
@@ -217,4 +217,37 @@ def reconstruction(name: str, channels: int) -> Task:
         decode=_clamped,
         unit="dB",
         kind="reconstruction",
+    )
+
+
+def _whole(target: Tensor) -> Tensor:
+    return ~torch.isnan(target).flatten(1).any(1)
+
+
+def picture(name: str, channels: int, scale: float = 1.0) -> Task:
+    """The input picture, judged as a whole, as in image communication. Prediction: [B, channels, H, W].
+
+    Unlike `reconstruction`, whose elements are pixels, its elements are pictures: the loss is each picture's mean
+    squared error, and metrics are means over pictures: peak signal-to-noise ratio in dB, structural similarity.
+
+    Args:
+        name: Name of the task.
+        channels: Of the picture.
+        scale: Factor of the loss. Squared errors of values in 0 to 1 are small beside a cross-entropy; 10 to 100
+            makes their gradients comparable.
+    """
+    if not scale > 0:
+        raise UmbelError(f"task {name!r}: scale is {scale}; it must be greater than 0")
+    return Task(
+        name=name,
+        outputs=channels,
+        loss=partial(losses.mean_squared_error_of_each, scale=scale),
+        metrics={"PSNR": PicturePSNR, "SSIM": PictureSSIM},
+        higher_is_better=True,
+        output="picture",
+        labelled=_whole,
+        target=_inputs,
+        decode=_clamped,
+        unit="dB",
+        kind="picture",
     )

@@ -10,6 +10,7 @@ _HOME = {
     "Fitted": "training",
     "Interrupted": "loop",
     "Monitor": "evaluation",
+    "Predictions": "evaluation",
     "Silent": "progress",
     "TerminalReporter": "progress",
     "decoded_predictions": "evaluation",
@@ -19,6 +20,7 @@ _HOME = {
     "load": "checkpoint",
     "load_weights": "checkpoint",
     "open_runtime": "runtime",
+    "predict_split": "evaluation",
     "resolve": "checkpoint",
     "resolve_settings": "training",
 }
@@ -31,6 +33,7 @@ __all__ = [
     "Fitted",
     "Interrupted",
     "Monitor",
+    "Predictions",
     "Silent",
     "TerminalReporter",
     "decoded_predictions",
@@ -40,6 +43,7 @@ __all__ = [
     "load",
     "load_weights",
     "open_runtime",
+    "predict_split",
     "resolve",
     "resolve_settings",
 ]

@@ -2,14 +2,16 @@
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from umbel.core import Batch, Learner, OperatingPoint, UmbelError
-from umbel.data import Source
-from umbel.engine.runtime import FabricRuntime
+from umbel.core import Batch, Learner, OperatingPoint, UmbelError, unknown
+from umbel.data import Source, seeded
+from umbel.engine.runtime import FabricRuntime, seed_default
 from umbel.metrics import relative_improvement
 
 
@@ -30,13 +32,26 @@ class Evaluation:
         return {task: next(iter(values.values())) for task, values in self.metrics.items()}
 
 
-@torch.no_grad()
+@contextmanager
+def _evaluating(learner: Learner, runtime: FabricRuntime, seed: int) -> Iterator[None]:
+    """Evaluation mode without gradients, and randomness (a channel's noise, say) of its own; then all as it was."""
+    training, cuda = learner.training, runtime.device.type == "cuda"
+    learner.eval()
+    with torch.no_grad(), torch.random.fork_rng(devices=[runtime.device] if cuda else []):
+        seed_default(seeded(seed, runtime.rank, 4).initial_seed(), runtime.device)
+        yield
+    learner.train(training)
+
+
 def evaluate(
     learner: Learner,
     source: Source,
     runtime: FabricRuntime,
     point: OperatingPoint | None = None,
     batch_size: int = 256,
+    *,
+    seed: int = 0,
+    draws: int = 1,
 ) -> Evaluation:
     """Every sample of a split once; with several processes each takes its share of the batches.
 
@@ -46,31 +61,96 @@ def evaluate(
         runtime: Processes and precision.
         point: Operating point; by default the first of the learner's sweep.
         batch_size: Samples at a time.
+        seed: Of whatever is random in the model (noise of a channel). The same seed gives the same numbers.
+        draws: How many times each sample is seen, each time with noise of its own.
     """
     point = learner.sweep()[0] if point is None else point
-    training = learner.training
-    learner.eval()
     metrics = {
         task.name: {name: make().to(runtime.device) for name, make in task.metrics.items()} for task in learner.tasks
     }
     sums = torch.zeros(len(learner.tasks), 2, dtype=torch.float64, device=runtime.device)
-    for cpu_batch in source.batches(batch_size, runtime.rank, runtime.world_size):
-        batch = cpu_batch.to(runtime.device)
-        with runtime.autocast():
-            predictions = learner.predict(batch, point)
-        for i, task in enumerate(learner.tasks):
-            prediction = predictions[task.name].float()
-            for metric in metrics[task.name].values():
-                task.update(metric, prediction, batch)
-            count = task.count(batch)
-            sums[i] += torch.stack([task.mean_loss(prediction, batch) * count, count])
-    learner.train(training)
+    with _evaluating(learner, runtime, seed):
+        for _ in range(draws):
+            for cpu_batch in source.batches(batch_size, runtime.rank, runtime.world_size):
+                batch = cpu_batch.to(runtime.device)
+                with runtime.autocast():
+                    predictions = learner.predict(batch, point)
+                sums += _updated(learner, metrics, predictions, batch)
     totals = runtime.sum(sums).tolist()
     losses = {t.name: _mean(total, n) for t, (total, n) in zip(learner.tasks, totals, strict=True)}
     counts = [n for _, n in totals]
     return Evaluation(
         {t.name: _compute(metrics[t.name], bool(n)) for t, n in zip(learner.tasks, counts, strict=True)}, losses
     )
+
+
+def _updated(learner: Learner, metrics: Mapping, predictions: Mapping[str, Tensor], batch: Batch) -> Tensor:
+    """Feed a batch to the metrics; each task's sum of losses and number of labels, [T, 2]."""
+    sums = []
+    for task in learner.tasks:
+        prediction = predictions[task.name].float()
+        for metric in metrics[task.name].values():
+            task.update(metric, prediction, batch)
+        count = task.count(batch)
+        sums.append(torch.stack([task.mean_loss(prediction, batch) * count, count]))
+    return torch.stack(sums).double()
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Raw predictions of a whole split, for whatever needs every sample (a rule that decides when to stop, say).
+
+    Attributes:
+        raw: Task -> predictions [draws * N, ...], float32 on the CPU, draw after draw.
+        targets: Task -> targets [draws * N, ...], with missing labels as in `Batch`.
+    """
+
+    raw: dict[str, Tensor]
+    targets: dict[str, Tensor]
+
+
+def predict_split(
+    learner: Learner,
+    source: Source,
+    runtime: FabricRuntime,
+    point: OperatingPoint | None = None,
+    batch_size: int = 256,
+    *,
+    tasks: Iterable[str] | None = None,
+    seed: int = 0,
+    draws: int = 1,
+) -> Predictions:
+    """All predictions of a split. Every process computes the whole of it.
+
+    Args:
+        learner: Left in the mode it was in.
+        source: The split.
+        runtime: Device and precision.
+        point: Operating point; by default the first of the learner's sweep.
+        batch_size: Samples at a time.
+        tasks: Names of the tasks to keep; None keeps all (pictures take memory).
+        seed: Of whatever is random in the model; another draw of the same sample has other noise.
+        draws: How many times each sample is predicted.
+
+    Raises:
+        UmbelError: A task that the learner does not have.
+    """
+    known = {task.name: task for task in learner.tasks}
+    for name in (chosen := list(known if tasks is None else tasks)):
+        if name not in known:
+            raise unknown("task", name, known)
+    point = learner.sweep()[0] if point is None else point
+    raw: dict[str, list[Tensor]] = {name: [] for name in chosen}
+    targets: dict[str, list[Tensor]] = {name: [] for name in chosen}
+    with _evaluating(learner, runtime, seed):
+        for _ in range(draws):
+            for batch in source.batches(batch_size):
+                with runtime.autocast():
+                    predictions = learner.predict(batch.to(runtime.device), point)
+                for name in chosen:
+                    raw[name].append(predictions[name].float().cpu())
+                    targets[name].append(known[name].target_of(batch))
+    return Predictions({n: torch.cat(v) for n, v in raw.items()}, {n: torch.cat(v) for n, v in targets.items()})
 
 
 def _mean(total: float, count: float) -> float:
@@ -147,11 +227,10 @@ def _direction(task, metric: str) -> bool:
     return task.higher_is_better if declared is None else declared
 
 
-def decoded_predictions(learner: Learner, batch: Batch, runtime: FabricRuntime, point: OperatingPoint) -> dict:
+def decoded_predictions(
+    learner: Learner, batch: Batch, runtime: FabricRuntime, point: OperatingPoint, seed: int = 0
+) -> dict[str, Tensor]:
     """Decoded predictions of one batch (natural units), for pictures."""
-    training = learner.training
-    learner.eval()
-    with torch.no_grad(), runtime.autocast():
+    with _evaluating(learner, runtime, seed), runtime.autocast():
         raw = learner.predict(batch.to(runtime.device), point)
-    learner.train(training)
     return {task.name: task.decode(raw[task.name].float()).cpu() for task in learner.tasks}

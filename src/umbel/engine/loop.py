@@ -19,7 +19,7 @@ from umbel.engine.evaluation import Evaluation, Monitor, evaluate
 from umbel.engine.log import Log
 from umbel.engine.optimise import learning_rate_factor, make_optimizer, set_learning_rate
 from umbel.engine.progress import Reporter
-from umbel.engine.runtime import FabricRuntime
+from umbel.engine.runtime import FabricRuntime, seed_default
 from umbel.engine.settings import FitSettings
 from umbel.nn import synchronise_norms
 
@@ -186,7 +186,7 @@ class TrainingRun:
         """One step of the optimizer; everything random in it depends on (seed, step, process) alone."""
         step, settings, runtime = self.progress.step, self.settings, self.runtime
         point = self.learner.draw_point(seeded(settings.seed, step, 2), step / self.total)
-        _seed_default(seeded(settings.seed, step, 3, runtime.rank).initial_seed(), runtime.device)
+        seed_default(seeded(settings.seed, step, 3, runtime.rank).initial_seed(), runtime.device)
         if self.plan.observe:
             self.plan.observe(step, self.learner, batch, point)
         rate = settings.learning_rate * learning_rate_factor(step, self.total, settings)
@@ -337,13 +337,3 @@ class TrainingRun:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-
-
-def _seed_default(seed: int, device: torch.device) -> None:
-    """Seed the generators that modules draw from by default.
-
-    `torch.manual_seed` also looks for every other device, at about a millisecond a call.
-    """
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)

@@ -4,8 +4,16 @@ from umbel.losses.elementwise import (
     angular,
     bernoulli,
     cross_entropy,
+    mean_squared_error_of_each,
     squared_error,
     standardised_squared_error,
 )
 
-__all__ = ["angular", "bernoulli", "cross_entropy", "squared_error", "standardised_squared_error"]
+__all__ = [
+    "angular",
+    "bernoulli",
+    "cross_entropy",
+    "mean_squared_error_of_each",
+    "squared_error",
+    "standardised_squared_error",
+]

@@ -40,6 +40,13 @@ def squared_error(prediction: Float[Tensor, "*shape"], target: Float[Tensor, "*s
     return (_full(prediction) - target).square()
 
 
+def mean_squared_error_of_each(
+    prediction: Float[Tensor, "B *shape"], target: Float[Tensor, "B *shape"], scale: float = 1.0
+) -> Float[Tensor, " B"]:
+    """The mean of (prediction - target)² within each sample, times `scale`."""
+    return scale * squared_error(prediction, target).flatten(1).mean(1)
+
+
 def standardised_squared_error(
     prediction: Float[Tensor, "*shape"],
     target: Float[Tensor, "*shape"],

@@ -16,6 +16,7 @@ from torch import nn
 from umbel.core import MultiTaskModel, Task, UmbelError, unknown
 from umbel.nn.encoders import ConvEncoder, GRUEncoder, MLPEncoder, ResNetEncoder
 from umbel.nn.heads import build_head
+from umbel.nn.pixel import PixelEncoder
 from umbel.nn.pretrained import torchvision_encoder
 
 _MAP_DOWNSAMPLE = 4  # tasks that predict maps get features of at least a quarter of the resolution
@@ -54,6 +55,7 @@ ENCODERS: Mapping[str, EncoderChoice] = MappingProxyType(
     {
         "conv": EncoderChoice(ConvEncoder, "small fast convolutional net, for pictures of 8x8 to 64x64"),
         "resnet": EncoderChoice(ResNetEncoder, "ResNet-18's layout with a stem for small pictures"),
+        "pixel": EncoderChoice(PixelEncoder, "keeps detail, for pictures that a decoder reconstructs"),
         "mlp": EncoderChoice(_mlp, "fully connected layers, for tables", None),
         "gru": EncoderChoice(_gru, "gated recurrent unit, last state, for series", 2),
         "torchvision-resnet18": _torchvision("resnet18"),
@@ -143,18 +145,21 @@ def build_model(
     maps = any(task.output == "map" for task in tasks) if keep_maps is None else keep_maps
     if maps and name in ENCODERS and "downsample" in _options(ENCODERS[name]):
         options = {"downsample": _MAP_DOWNSAMPLE, **options}
-    with _start(seed, ""):
+    with seeded_start(seed, ""):
         trunk = build_encoder(name, input_shape, **options)
     heads = {}
     for task in tasks:
-        with _start(seed, task.name):
+        with seeded_start(seed, task.name):
             heads[task.name] = build_head(task, trunk.feature_shape, input_shape, hidden, options.get("norm", "batch"))
     return MultiTaskModel(trunk, heads)
 
 
 @contextmanager
-def _start(seed: int, name: str) -> Iterator[None]:
-    """Torch's global generator (the only one that modules draw from when made) at a state of its own, then back."""
+def seeded_start(seed: int, name: str) -> Iterator[None]:
+    """Torch's global generator (the only one that modules draw from when made) at a state of its own, then back.
+
+    A part of a model that is made under (seed, name) starts the same whatever else the model has.
+    """
     digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int.from_bytes(digest) % 2**63)

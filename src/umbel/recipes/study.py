@@ -3,9 +3,10 @@
 import dataclasses
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from umbel.core import Descent, Learner, UmbelError
 from umbel.data import MultiTaskData
@@ -25,7 +26,7 @@ from umbel.engine.log import read
 from umbel.engine.loop import Observer
 from umbel.engine.progress import Reporter
 from umbel.report.files import write_atomically
-from umbel.report.schema import build, plain
+from umbel.report.schema import build, finite_again, plain
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,23 @@ class Study:
         self.reporter.begin(label, 1, 1)
         self.reporter.end()
         return build(Outcome, json.loads(file.read_text(encoding="utf-8")), f"{file}: ")
+
+    def measured(self, key: str, name: str, measure: Callable[[], Any]) -> Any:
+        """What `measure` gives as plain values, or what it gave when this study got so far before.
+
+        Args:
+            key: Of the trained network that is measured.
+            name: Of the measurement; its file is `name`.json in the network's folder.
+            measure: Gives numbers, texts, lists and dictionaries with texts as keys.
+        """
+        file = self.folder(key) / f"{name}.json"
+        if file.exists():
+            return finite_again(json.loads(file.read_text(encoding="utf-8")))
+        values = plain(measure())
+        if self.runtime.is_main:
+            write_atomically(file, json.dumps(values, indent=1))
+        self.runtime.barrier()
+        return finite_again(values)
 
     def log(self, key: str, name: str) -> list[dict[str, float]]:
         """Rows of a network's log: "train", "validation" or what an observer wrote."""

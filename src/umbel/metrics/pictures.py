@@ -1,0 +1,66 @@
+"""Quality of pictures, measured for each picture and averaged: peak signal-to-noise ratio and structural similarity."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+_WINDOW = 11  # pixels; of the usual Gaussian window with standard deviation 1.5
+_LEAST_ERROR = 1e-10  # 100 dB: a picture without any error counts so much
+
+
+class _MeanOverPictures(Metric):
+    """The mean of one number for each picture."""
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    def __init__(self, **settings) -> None:
+        super().__init__(**settings)
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def _add(self, values: Tensor) -> None:
+        self.total += values.double().sum()
+        self.count += len(values)
+
+    def compute(self) -> Tensor:
+        """The mean; NaN before any update."""
+        return (self.total / self.count).float()
+
+
+class PicturePSNR(_MeanOverPictures):
+    """Peak signal-to-noise ratio in dB: the mean over pictures of 10 log10(1 / mean squared error).
+
+    For values in 0 to 1. This mean over pictures is what papers on image communication report; it is larger than the
+    ratio of the mean error. A picture without error counts 100 dB.
+    """
+
+    def update(self, prediction: Float[Tensor, "n c h w"], target: Float[Tensor, "n c h w"]) -> None:
+        """Add pictures."""
+        error = (prediction.double() - target.double()).square().mean((1, 2, 3))
+        self._add(-10 * error.clamp(min=_LEAST_ERROR).log10())
+
+
+class PictureSSIM(_MeanOverPictures):
+    """Structural similarity, averaged over pictures (Wang et al., IEEE Transactions on Image Processing, 2004).
+
+    Gaussian window of 11 pixels and standard deviation 1.5. A picture with a shorter side has the largest odd window
+    that fits, with the standard deviation scaled likewise; sides below 3 pixels have no structure and count NaN.
+    """
+
+    def update(self, prediction: Float[Tensor, "n c h w"], target: Float[Tensor, "n c h w"]) -> None:
+        """Add pictures."""
+        side = min(target.shape[-2:])
+        if side < 3:
+            self._add(torch.full((len(target),), torch.nan))
+            return
+        window = min(_WINDOW, side - 1 + side % 2)
+        sigma = 1.5 * (window - 1) / (_WINDOW - 1)
+        self._add(
+            structural_similarity_index_measure(
+                prediction, target, sigma=sigma, kernel_size=window, reduction="none", data_range=1.0
+            )
+        )

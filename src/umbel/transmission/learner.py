@@ -1,0 +1,61 @@
+"""The learner of staged transmissions: every receiver's predictions after every stage are tasks of one network."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from umbel.core import Learner, OperatingPoint, Sweep, UmbelError, unknown
+from umbel.transmission.model import StagedModel
+
+SnrRange = tuple[float, float]
+"""Lowest and highest SNR in dB; both the same for a fixed one."""
+
+
+class StagedLearner(Learner):
+    """Trains a `StagedModel` jointly: each goal is a task, and the SNR is drawn anew for each step.
+
+        J = sum over goals g of weight_g · loss_g,     SNR ~ U[lowest, highest] dB, for each receiver
+
+    What the tasks compete for (`shared_parameters`) is the transmitter: the encoder and the codes.
+
+    Args:
+        model: What is trained.
+        snr_db: Range of the SNR in training, one for all receivers or one for each by name.
+    """
+
+    def __init__(self, model: StagedModel, snr_db: SnrRange | Mapping[str, SnrRange]) -> None:
+        super().__init__(model, [goal.as_task() for goal in model.goals])
+        names = [receiver.name for receiver in model.receivers]
+        given = dict(snr_db) if isinstance(snr_db, Mapping) else dict.fromkeys(names, snr_db)
+        for name in names:
+            if name not in given:
+                raise unknown("receiver of an SNR", name, given)
+        self.snr_db = {name: _checked(given[name]) for name in names}
+
+    def draw_point(self, generator: torch.Generator, progress: float) -> OperatingPoint:
+        """An SNR for each receiver, uniform in its range (in dB)."""
+        drawn = torch.rand(len(self.snr_db), generator=generator).tolist()
+        return _point(
+            {n: low + u * (high - low) for u, (n, (low, high)) in zip(drawn, self.snr_db.items(), strict=True)}
+        )
+
+    def sweep(self) -> Sweep:
+        """The middle of the training range alone: what validation is measured at."""
+        return Sweep([_point({name: (low + high) / 2 for name, (low, high) in self.snr_db.items()})])
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """The transmitter's trainable parameters: encoder and codes."""
+        parts = (*self.model.encoder.parameters(), *self.model.codes.parameters())
+        return [p for p in parts if p.requires_grad]
+
+
+def _point(snr_db: Mapping[str, float]) -> OperatingPoint:
+    return OperatingPoint(snr_db=snr_db[""] if list(snr_db) == [""] else snr_db)
+
+
+def _checked(bounds: SnrRange) -> SnrRange:
+    low, high = bounds
+    if not low <= high:  # also when one is NaN
+        raise UmbelError(f"SNR from {low} to {high} dB: give numbers, the lower one first")
+    return float(low), float(high)
