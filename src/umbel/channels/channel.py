@@ -53,6 +53,8 @@ class Channel(PointModule, ABC):
 
     def __init__(self, complex_uses: bool = True) -> None:
         super().__init__()
+        if not isinstance(complex_uses, bool):
+            raise UmbelError(f"complex_uses is {complex_uses!r}; say true or false")
         self.complex_uses = complex_uses
 
     @abstractmethod

@@ -58,8 +58,8 @@ class Fading(Channel):
         complex_uses: bool = True,
     ) -> None:
         super().__init__(complex_uses)
-        if not (math.isfinite(k_factor) and k_factor >= 0):
-            raise UmbelError(f"k_factor is {k_factor}; it is a ratio of powers, 0 (Rayleigh) or more; use AWGN for inf")
+        if not isinstance(k_factor, int | float) or not 0 <= k_factor < math.inf:
+            raise UmbelError(f"k_factor is {k_factor!r}; a ratio of powers is 0 (Rayleigh) or more; use AWGN for inf")
         if coherence not in get_args(Coherence):
             raise unknown("coherence", coherence, get_args(Coherence))
         if equaliser not in get_args(Equaliser):
