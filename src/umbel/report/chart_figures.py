@@ -3,12 +3,13 @@
 import itertools
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 
-from umbel.report.chart_grid import place_text
+from umbel.report.chart_grid import MANY_POINTS, place_text
 from umbel.report.charts import Chart, Series
 from umbel.report.drawing import COLOURS, MARKERS, REFERENCE, Picture, finished, looks_of, new_axes
 from umbel.report.grid import decimals, fixed
@@ -18,15 +19,15 @@ from umbel.report.summary import Estimate
 # Baselines stand back: greys that differ in lightness, hue and dashes.
 _GREYS = (REFERENCE, "#8a8f96", "#7a6a58", "#5f7688", "#a39aa8")
 _DASHES = ((0, (5, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)), (0, (4, 1, 1, 1, 1, 1)), (0, (9, 3)))
-_LEGEND_LETTERS = 37  # of a label in one of two columns of the legend
-_MANY_POINTS = 16  # a series of more points is drawn without markers on its line
-_AXES_HEIGHT, _LEGEND_LINE = 2.95, 0.18  # inches
+_LEGEND_LETTERS, _LEGEND_SIZE = 32, 8.5  # what fits into one of two columns of the legend
+_AXES_HEIGHT, _LEGEND_LINE = 3.05, 0.172  # inches
 
 
 def chart_pictures(results: Results) -> Iterator[Picture]:
     """A picture for each chart of the results, in their order; a group has the same colour in all."""
     own = looks_of(results)
-    fixed_colours = {name: own[m.key]["color"] for m in results.methods for name in (m.key, m.title)}
+    methods = [m for m in results.methods if m.key != results.reference]  # its grey is that of the baselines here
+    fixed_colours = {name: own[m.key]["color"] for m in methods for name in (m.key, m.title)}
     wanted = _spread(_coloured([s for chart in results.charts for s in chart.series]), fixed_colours)
     for chart in results.charts:
         yield _picture(chart, _spread(_coloured(chart.series), wanted))
@@ -42,33 +43,31 @@ def _coloured(series: Sequence[Series]) -> list[str]:
 
 
 def _spread(groups: Sequence[str], wanted: dict[str, str]) -> dict[str, str]:
-    """Group -> colour: the wanted one where it is free, otherwise the first free one."""
+    """Group -> colour: the wanted one where it is free, otherwise the first of those that are used least."""
     given: dict[str, str] = {}
     for group in sorted(groups, key=lambda g: g not in wanted):
-        free = [c for c in COLOURS if c not in given.values()] or list(COLOURS)
-        colour = wanted.get(group, free[0])
-        given[group] = colour if colour not in given.values() or len(given) >= len(COLOURS) else free[0]
+        used = Counter(given.values())
+        colour = wanted.get(group, "")
+        given[group] = colour if colour and not used[colour] else min(COLOURS, key=lambda c: used[c])
     return given
 
 
 def _looks(chart: Chart, colours: dict[str, str]) -> list[dict[str, Any]]:
-    """Colour, line and marker of each series."""
-    seen: dict[str, int] = {}
+    """Colour, line and marker of each series; those of one colour differ by marker."""
+    drawn: Counter[str] = Counter()
     looks, baselines = [], 0
     for series in chart.series:
-        group = _group(series)
-        place = seen[group] = seen.get(group, -1) + 1
-        hollow = place % 2 == 1
         if series.style == "dashed":
-            colour = colours.get(group, _GREYS[baselines % len(_GREYS)])
+            colour = colours.get(_group(series), _GREYS[baselines % len(_GREYS)])
             look = {"color": colour, "linestyle": _DASHES[baselines % len(_DASHES)], "linewidth": 1.4, "marker": ""}
             baselines += 1
         else:
-            line = "-" if series.style == "line" else "none"
-            marker = MARKERS[place % len(MARKERS)]
-            marker = "" if line == "-" and len(series.x) > _MANY_POINTS else marker
-            look = {"color": colours[group], "linestyle": line, "linewidth": 1.7, "marker": marker}
-        look["markerfacecolor"] = "white" if hollow else look["color"]
+            colour = colours[_group(series)]
+            line = series.style == "line"
+            marker = "" if line and len(series.x) > MANY_POINTS else MARKERS[drawn[colour] % len(MARKERS)]
+            look = {"color": colour, "linestyle": "-" if line else "none", "linewidth": 1.7, "marker": marker}
+            look["markerfacecolor"] = "white" if drawn[colour] % 2 else colour
+            drawn[colour] += 1
         looks.append(look)
     return looks
 
@@ -81,7 +80,9 @@ def _picture(chart: Chart, colours: dict[str, str]) -> Picture:
         _errors(axes, series, y, look["color"])
         axes.plot(series.x, y, label=label, markersize=4.5, markeredgewidth=1.2, **look)
     _axis(axes, chart)
-    figure.legend(loc="outside lower left", ncols=_columns(labels), handlelength=2.6, columnspacing=1.4)
+    figure.legend(
+        loc="outside lower left", ncols=_columns(labels), fontsize=_LEGEND_SIZE, handlelength=2.6, columnspacing=1.2
+    )
     return finished(figure, chart.title, _told(chart))
 
 
@@ -131,9 +132,10 @@ def _told(chart: Chart) -> str:
     for series in chart.series:
         known = [(x, y) for x, y in zip(series.x, series.y, strict=True) if math.isfinite(y)]
         if not known:
-            told.append(f"{series.label}: not measured")
+            told.append(f"{series.label} not measured")
             continue
         ends = known[:1] + known[1:][-1:]
         values = " to ".join(f"{fixed(y, places)} at {place_text(x)}" for x, y in ends)
-        told.append(f"{series.label}: {values}")
-    return f"{chart.y_label} against {chart.x_label}. {'; '.join(told)}."
+        told.append(f"{series.label} {values}")
+    where = f"{chart.section}: " if chart.section else ""
+    return f"{where}{chart.y_label} against {chart.x_label}. {'; '.join(told)}."

@@ -6,16 +6,22 @@ from umbel.report.charts import Chart, Series
 from umbel.report.grid import DASH, Column, Entry, Grid, decimals, fixed, number
 from umbel.report.summary import Estimate
 
-_LEAST_FILLED = 0.5
-"""Below this part of filled cells, a table with a column for each x would be mostly dashes."""
+MANY_POINTS = 16
+"""A series of more points than this is a dense line, as a bound that was computed and not measured."""
+
+_LEAST_FILLED = 0.5  # below this part of filled cells, a column for each x would be mostly dashes
 
 
 def chart_grid(chart: Chart) -> Grid:
-    """A row for each series and a column for each x; a row for each point where the series share few x."""
+    """A row for each series and a column for each x; a row for each point where the series share few x.
+
+    A dense line (more than 16 points) beside others is told at their x only.
+    """
     places = decimals([e for series in chart.series for e in _estimates(series)])
-    every = sorted({x for series in chart.series for x in series.x})
+    sparse = [series for series in chart.series if len(series.x) <= MANY_POINTS]
+    every = sorted({x for series in sparse or chart.series for x in series.x})
     once = all(len(set(series.x)) == len(series.x) for series in chart.series)
-    filled = sum(len(series.x) for series in chart.series)
+    filled = sum(len(set(series.x) & set(every)) for series in chart.series)
     if once and filled >= _LEAST_FILLED * len(every) * len(chart.series):
         return _wide(chart, every, places)
     return _long(chart, places)

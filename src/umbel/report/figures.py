@@ -1,5 +1,6 @@
 """Figures of a report: relative improvement, and metrics over operating points; others are in training_figures."""
 
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 
 import matplotlib
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 
 from umbel.report.chart_figures import chart_pictures
 from umbel.report.drawing import REFERENCE, STYLE, WIDTH, Picture, finished, heat, looks_of, new_axes, short
-from umbel.report.grid import fixed, metric_text
+from umbel.report.grid import MANY_TASKS, fixed, metric_text
 from umbel.report.results import Results
 from umbel.report.schema import is_number
 from umbel.report.summary import Row, headline_rows, point_key, point_text, summary
@@ -59,17 +60,23 @@ def _zero_line(axes: Axes, label: str) -> None:
     axes.grid(visible=False, axis="y")
 
 
+def _wrapped(row: Row) -> str:
+    """Name of the method and, under it, the operating point."""
+    items = point_text(row.point).replace(" ", "\u00a0").replace(",\u00a0", ", ")  # break between values only
+    return "\n".join([short(row.method.title, 32), *textwrap.wrap(items, 34)[:3]])
+
+
 def _delta_figure(results: Results) -> Picture | None:
     rows = _compared(results)
     if not rows:
         return None
-    looks = looks_of(results)
-    figure, axes = new_axes(0.9 + 0.32 * len(rows))
+    looks, labels = looks_of(results), [_wrapped(row) for row in rows]
+    figure, axes = new_axes(0.9 + sum(0.16 + 0.16 * (label.count("\n") + 1) for label in labels))
     for place, row in enumerate(rows):
         look = looks[row.method.key]
         width = row.delta_m.half_width if row.delta_m.has_interval else None
         axes.errorbar(row.delta_m.mean, place, xerr=width, fmt=look["marker"], color=look["color"], capsize=3)
-    axes.set_yticks(range(len(rows)), [short(row.label, 32) for row in rows])
+    axes.set_yticks(range(len(rows)), labels, fontsize=9 if any(row.point for row in rows) else None)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     _zero_line(axes, "Δm in %, to the right is better")
     told = "; ".join(f"{r.label} {fixed(r.delta_m.mean, 2, True)} %" for r in rows)
@@ -115,6 +122,8 @@ def _relative_dots(results: Results, rows: Sequence[Row]) -> Figure:
 
 def _relative_map(results: Results, rows: Sequence[Row]) -> Figure:
     values = numpy.array([[row.relative[t.name].mean for row in rows] for t in results.tasks])
+    if len(results.tasks) <= MANY_TASKS and any(row.point for row in rows):
+        return _relative_map_of_points(results, rows, values.T)
     figure, axes = new_axes(1.6 + 0.22 * len(results.tasks), max(WIDTH, 1.9 + 0.5 * len(rows)))
     heat(axes, values, 1.0, "+.1f", 8)
     axes.set_yticks(range(len(results.tasks)), [short(t.name) for t in results.tasks], fontsize=9)
@@ -122,6 +131,19 @@ def _relative_map(results: Results, rows: Sequence[Row]) -> Figure:
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.set_xlabel("improvement in %; purple is better, orange worse")
+    return figure
+
+
+def _relative_map_of_points(results: Results, rows: Sequence[Row], values: numpy.ndarray) -> Figure:
+    """Few tasks at several operating points: a row for each method and point, so that their names have room."""
+    labels = [_wrapped(row) for row in rows]
+    figure, axes = new_axes(1.25 + sum(0.1 + 0.16 * (label.count("\n") + 1) for label in labels))
+    heat(axes, values, 1.0, "+.1f", 8)
+    axes.set_yticks(range(len(rows)), labels, fontsize=9)
+    axes.set_xticks(range(len(results.tasks)), [short(t.name, 18) for t in results.tasks], rotation=20, ha="left")
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.set_xlabel("improvement in %;\npurple is better, orange worse")
     return figure
 
 

@@ -159,10 +159,10 @@ def _title(results: Results) -> str:
 
 
 def _part(results: Results) -> str:
-    """How many of the measured rows the main table shows, where that is not all."""
+    """How many of the operating points the main table shows, where that is not all."""
     if not results.headline:
         return ""
-    shown, every = len(headline_rows(results)), len(summary(results))
+    every, shown = (len({point_key(r.point) for r in rows(results)}) for rows in (summary, headline_rows))
     return f", {shown} of {every} operating points" if shown < every else ""
 
 
