@@ -24,8 +24,8 @@ def build_transmission(
     seed: int = 0,
     combine: Combine = "concatenate",
     coherence: Coherence = "stage",
-    width: int | None = None,
-    blocks: int = 2,
+    decoder_width: int | None = None,
+    decoder_blocks: int = 2,
     **options: Any,
 ) -> StagedModel:
     """An encoder, a code for each stage, and for each receiver decoders and heads.
@@ -43,9 +43,9 @@ def build_transmission(
         seed: Of the random start.
         combine: What a decoder reads of the stages so far.
         coherence: How long a fading channel keeps its gain.
-        width: Of the decoders.
-        blocks: Residual blocks of a decoder that keeps places.
-        **options: For the encoder.
+        decoder_width: Of the decoders; None takes 64 or 128.
+        decoder_blocks: Residual blocks of a decoder that keeps places.
+        **options: For the encoder (its `width` and `blocks`, say).
 
     Raises:
         UmbelError: No goal, a goal after a stage that is not sent, a receiver without channel, a picture too small
@@ -62,7 +62,7 @@ def build_transmission(
         with seeded_start(seed, f"code {index + 1}"):
             codes.append(make_code(trunk.feature_shape, stage.uses, pictures))
     shapes = [code.latent_shape for code in codes]
-    parts = _Parts(tuple(input_shape), trunk.feature_shape, shapes, combine, width, blocks, pictures, seed)
+    parts = _Parts(tuple(input_shape), trunk.feature_shape, shapes, combine, decoder_width, decoder_blocks, pictures, seed)
     names = list(dict.fromkeys(goal.receiver for goal in goals))
     by_name = dict.fromkeys(names, channels) if isinstance(channels, Channel) else dict(channels)
     receivers = []
