@@ -77,7 +77,7 @@ def _broken(change):
         ("{", "x.json is not valid JSON"),
         ("[]", "x.json: schema is missing"),
         (_broken(lambda r: r.pop("schema")), "x.json: schema is missing"),
-        (_broken(lambda r: r.update(schema=99)), "x.json: schema is 99, this version reads 1"),
+        (_broken(lambda r: r.update(schema=99)), "x.json: schema is 99, this version reads 1 and 2"),
         (_broken(lambda r: r.pop("command")), "x.json: command is missing"),
         (_broken(lambda r: r["tasks"][1].pop("metric")), r"x.json: tasks\[1\].metric is missing"),
         (_broken(lambda r: r["runs"][0].update(seed="two")), r"runs\[0\].seed is 'two', expected a whole number"),

@@ -9,7 +9,7 @@ from umbel.report.summary import Estimate
 MANY_POINTS = 16
 """A series of more points than this is a dense line, as a bound that was computed and not measured."""
 
-_LEAST_FILLED = 0.5  # below this part of filled cells, a column for each x would be mostly dashes
+_LEAST_FILLED = 0.5  # with no more than this part of the cells filled, a column for each x would be mostly dashes
 
 
 def chart_grid(chart: Chart) -> Grid:
@@ -22,7 +22,7 @@ def chart_grid(chart: Chart) -> Grid:
     every = sorted({x for series in sparse or chart.series for x in series.x})
     once = all(len(set(series.x)) == len(series.x) for series in chart.series)
     filled = sum(len(set(series.x) & set(every)) for series in chart.series)
-    if once and filled >= _LEAST_FILLED * len(every) * len(chart.series):
+    if once and filled > _LEAST_FILLED * len(every) * len(chart.series):
         return _wide(chart, every, places)
     return _long(chart, places)
 
