@@ -1,14 +1,22 @@
 """Metrics that torchmetrics lacks, and what is computed from several tasks' metrics."""
 
+from umbel.metrics.age import Age, age_of_information
 from umbel.metrics.angular_error import MeanAngularError
+from umbel.metrics.calibration import Reliability, expected_calibration_error, fit_temperature, reliability
 from umbel.metrics.improvement import confidence_interval, mean_relative_improvement, relative_improvement
 from umbel.metrics.pictures import PicturePSNR, PictureSSIM
 
 __all__ = [
+    "Age",
     "MeanAngularError",
     "PicturePSNR",
     "PictureSSIM",
+    "Reliability",
+    "age_of_information",
     "confidence_interval",
+    "expected_calibration_error",
+    "fit_temperature",
     "mean_relative_improvement",
     "relative_improvement",
+    "reliability",
 ]

@@ -6,6 +6,18 @@ from umbel.transmission.decoder import MapDecoder, VectorDecoder, signal_quality
 from umbel.transmission.goal import Goal, Stage
 from umbel.transmission.learner import SnrRange, StagedLearner
 from umbel.transmission.model import Coherence, Combine, Receiver, StagedModel
+from umbel.transmission.stopping import (
+    at_stop,
+    check_feedback,
+    check_thresholds,
+    confidence_of,
+    delay_of,
+    escalation,
+    feedback_flips,
+    independent_stop,
+    stop_round,
+)
+from umbel.transmission.thresholds import candidate_thresholds, choose_thresholds, threshold_at_delay
 
 __all__ = [
     "Coherence",
@@ -20,7 +32,19 @@ __all__ = [
     "StagedLearner",
     "StagedModel",
     "VectorDecoder",
+    "at_stop",
     "build_transmission",
+    "candidate_thresholds",
+    "check_feedback",
+    "check_thresholds",
+    "choose_thresholds",
+    "confidence_of",
+    "delay_of",
+    "escalation",
+    "feedback_flips",
+    "independent_stop",
     "make_code",
     "signal_quality",
+    "stop_round",
+    "threshold_at_delay",
 ]
