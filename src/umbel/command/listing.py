@@ -15,6 +15,7 @@ Methods (and whether each is implemented), recipes, descents, data sets (found o
 _EXTRAS = {
     "solvers": ("cvxpy", "clarabel"),
     "parquet": ("pyarrow",),
+    "comms": ("sionna", "imagecodecs"),
 }
 
 

@@ -1,0 +1,38 @@
+"""The digital chain: a picture codec, a check, a 5G LDPC code and QAM; and what it delivers.
+
+Codecs beyond WebP and JPEG, and sending for real, need the `[comms]` extra; evaluation by the shipped table of block
+error rates does not. SNR is Es/N0 for each complex channel use everywhere.
+"""
+
+from umbel.channels.digital.block_errors import SHIPPED_TABLE, BlockErrors, BlockErrorTable, Decoder, shipped_table
+from umbel.channels.digital.codecs import CODECS, LOSSLESS, Codec, find_codec, floor_bytes
+from umbel.channels.digital.coded_link import ITERATIONS, CodedLink
+from umbel.channels.digital.label_genie import LabelGenie
+from umbel.channels.digital.mcs import CRC_BITS, MCS, ModulationCoding, find_mcs
+from umbel.channels.digital.rate_table import RateTable
+from umbel.channels.digital.separate import Delivery, Judge, SeparateChain, mean_colour
+
+__all__ = [
+    "CODECS",
+    "CRC_BITS",
+    "ITERATIONS",
+    "LOSSLESS",
+    "MCS",
+    "SHIPPED_TABLE",
+    "BlockErrorTable",
+    "BlockErrors",
+    "Codec",
+    "CodedLink",
+    "Decoder",
+    "Delivery",
+    "Judge",
+    "LabelGenie",
+    "ModulationCoding",
+    "RateTable",
+    "SeparateChain",
+    "find_codec",
+    "find_mcs",
+    "floor_bytes",
+    "mean_colour",
+    "shipped_table",
+]
