@@ -20,7 +20,8 @@ class Evaluation:
     """Results on one split.
 
     Attributes:
-        metrics: Task -> metric -> value; NaN where the split has no label for the task.
+        metrics: Task -> metric -> value; NaN where the split has no label for the task, or where the model does not
+            predict it at this point (after a stage that was not sent, say).
         losses: Task -> mean loss over the labelled elements; NaN where there are none, infinite where it diverged.
     """
 
@@ -33,12 +34,12 @@ class Evaluation:
 
 
 @contextmanager
-def _evaluating(learner: Learner, runtime: FabricRuntime, seed: int) -> Iterator[None]:
+def _evaluating(learner: Learner, runtime: FabricRuntime, seed: int, rank: int = 0) -> Iterator[None]:
     """Evaluation mode without gradients, and randomness (a channel's noise, say) of its own; then all as it was."""
     training, cuda = learner.training, runtime.device.type == "cuda"
     learner.eval()
     with torch.no_grad(), torch.random.fork_rng(devices=[runtime.device] if cuda else []):
-        seed_default(seeded(seed, runtime.rank, 4).initial_seed(), runtime.device)
+        seed_default(seeded(seed, rank, 4).initial_seed(), runtime.device)
         yield
     learner.train(training)
 
@@ -69,13 +70,14 @@ def evaluate(
         task.name: {name: make().to(runtime.device) for name, make in task.metrics.items()} for task in learner.tasks
     }
     sums = torch.zeros(len(learner.tasks), 2, dtype=torch.float64, device=runtime.device)
-    with _evaluating(learner, runtime, seed):
+    _check_draws(draws)
+    with _evaluating(learner, runtime, seed, runtime.rank):
         for _ in range(draws):
             for cpu_batch in source.batches(batch_size, runtime.rank, runtime.world_size):
                 batch = cpu_batch.to(runtime.device)
                 with runtime.autocast():
                     predictions = learner.predict(batch, point)
-                sums += _updated(learner, metrics, predictions, batch)
+                _add(learner, metrics, predictions, batch, sums)
     totals = runtime.sum(sums).tolist()
     losses = {t.name: _mean(total, n) for t, (total, n) in zip(learner.tasks, totals, strict=True)}
     counts = [n for _, n in totals]
@@ -84,16 +86,21 @@ def evaluate(
     )
 
 
-def _updated(learner: Learner, metrics: Mapping, predictions: Mapping[str, Tensor], batch: Batch) -> Tensor:
-    """Feed a batch to the metrics; each task's sum of losses and number of labels, [T, 2]."""
-    sums = []
-    for task in learner.tasks:
+def _check_draws(draws: int) -> None:
+    if draws < 1:
+        raise UmbelError(f"draws is {draws}; every sample must be seen at least once")
+
+
+def _add(learner: Learner, metrics: Mapping, predictions: Mapping[str, Tensor], batch: Batch, sums: Tensor) -> None:
+    """Feed a batch to the metrics; add each task's sum of losses and number of labels to its row of `sums` [T, 2]."""
+    for task, row in zip(learner.tasks, sums, strict=True):
+        if task.name not in predictions:
+            continue
         prediction = predictions[task.name].float()
         for metric in metrics[task.name].values():
             task.update(metric, prediction, batch)
         count = task.count(batch)
-        sums.append(torch.stack([task.mean_loss(prediction, batch) * count, count]))
-    return torch.stack(sums).double()
+        row.add_(torch.stack([task.mean_loss(prediction, batch) * count, count]))
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,7 @@ def predict_split(
     seed: int = 0,
     draws: int = 1,
 ) -> Predictions:
-    """All predictions of a split. Every process computes the whole of it.
+    """All predictions of a split. Every process computes the whole of it, with the same noise.
 
     Args:
         learner: Left in the mode it was in.
@@ -128,17 +135,18 @@ def predict_split(
         runtime: Device and precision.
         point: Operating point; by default the first of the learner's sweep.
         batch_size: Samples at a time.
-        tasks: Names of the tasks to keep; None keeps all (pictures take memory).
+        tasks: Names of the tasks to keep (pictures take memory); None keeps all that are predicted at this point.
         seed: Of whatever is random in the model; another draw of the same sample has other noise.
         draws: How many times each sample is predicted.
 
     Raises:
-        UmbelError: A task that the learner does not have.
+        UmbelError: A task that the learner does not have, or does not predict at this point.
     """
     known = {task.name: task for task in learner.tasks}
     for name in (chosen := list(known if tasks is None else tasks)):
         if name not in known:
             raise unknown("task", name, known)
+    _check_draws(draws)
     point = learner.sweep()[0] if point is None else point
     raw: dict[str, list[Tensor]] = {name: [] for name in chosen}
     targets: dict[str, list[Tensor]] = {name: [] for name in chosen}
@@ -147,10 +155,14 @@ def predict_split(
             for batch in source.batches(batch_size):
                 with runtime.autocast():
                     predictions = learner.predict(batch.to(runtime.device), point)
+                if tasks is None:
+                    chosen = [name for name in chosen if name in predictions]
                 for name in chosen:
+                    if name not in predictions:
+                        raise UmbelError(f"task {name!r} is not predicted at {point}")
                     raw[name].append(predictions[name].float().cpu())
                     targets[name].append(known[name].target_of(batch))
-    return Predictions({n: torch.cat(v) for n, v in raw.items()}, {n: torch.cat(v) for n, v in targets.items()})
+    return Predictions({n: torch.cat(raw[n]) for n in chosen}, {n: torch.cat(targets[n]) for n in chosen})
 
 
 def _mean(total: float, count: float) -> float:

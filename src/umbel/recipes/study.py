@@ -180,7 +180,9 @@ class Study:
             measure: Gives numbers, texts, lists and dictionaries with texts as keys.
         """
         file = self.folder(key) / f"{name}.json"
-        if file.exists():
+        known = file.exists()
+        self.runtime.barrier()  # the first process may write it before another has looked
+        if known:
             return finite_again(json.loads(file.read_text(encoding="utf-8")))
         values = plain(measure())
         if self.runtime.is_main:

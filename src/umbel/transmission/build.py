@@ -57,20 +57,18 @@ def build_transmission(
     name = encoder or ("pixel" if any(goal.task.output == "picture" for goal in goals) else None)
     with seeded_start(seed, ""):
         trunk = build_encoder(name or default_encoder(input_shape, tasks), input_shape, **options)
+    names = list(dict.fromkeys(goal.receiver for goal in goals))
+    by_name = _channels(channels, names)
+    complex_uses = all(channel.complex_uses for channel in by_name.values())
     codes = []
     for index, stage in enumerate(stages[:1] if combine == "maximum-ratio" else stages):
         with seeded_start(seed, f"code {index + 1}"):
-            codes.append(make_code(trunk.feature_shape, stage.uses, pictures))
+            codes.append(make_code(trunk.feature_shape, stage.uses, pictures, complex_uses))
     shapes = [code.latent_shape for code in codes]
-    parts = _Parts(tuple(input_shape), trunk.feature_shape, shapes, combine, decoder_width, decoder_blocks, pictures, seed)
-    names = list(dict.fromkeys(goal.receiver for goal in goals))
-    by_name = dict.fromkeys(names, channels) if isinstance(channels, Channel) else dict(channels)
-    receivers = []
-    for receiver in names:
-        if receiver not in by_name:
-            raise unknown("receiver's channel", receiver, by_name)
-        mine = [goal for goal in goals if goal.receiver == receiver]
-        receivers.append(parts.receiver(receiver, by_name[receiver], mine))
+    parts = _Parts(
+        tuple(input_shape), trunk.feature_shape, shapes, combine, decoder_width, decoder_blocks, pictures, seed
+    )
+    receivers = [parts.receiver(n, by_name[n], [goal for goal in goals if goal.receiver == n]) for n in names]
     return StagedModel(trunk, codes, stages, receivers, coherence)
 
 
@@ -116,6 +114,18 @@ class _Parts:
         return build_head(task, feature_shape, self.input_shape, norm="group")
 
 
+def _channels(channels: Channel | Mapping[str, Channel], receivers: Sequence[str]) -> dict[str, Channel]:
+    if isinstance(channels, Channel):
+        return dict.fromkeys(receivers, channels)
+    for name in channels:
+        if name not in receivers:
+            raise unknown("receiver of a channel", name, receivers)
+    for name in receivers:
+        if name not in channels:
+            raise UmbelError(f"receiver {name!r} has no channel; there are channels for {', '.join(channels)}")
+    return dict(channels)
+
+
 def _check(input_shape: Sequence[int], stages: Sequence[Stage], goals: Sequence[Goal], combine: Combine) -> None:
     if not stages or not goals:
         raise UmbelError("a transmission needs at least one stage and one goal")
@@ -127,7 +137,7 @@ def _check(input_shape: Sequence[int], stages: Sequence[Stage], goals: Sequence[
     for goal in goals:
         if goal.stage > len(stages):
             raise UmbelError(f"goal {goal.name!r} is after stage {goal.stage}, but {len(stages)} are sent")
-        if goal.task.output == "picture" and len(input_shape) != 3:
+        if goal.task.output != "vector" and len(input_shape) != 3:
             raise UmbelError(f"goal {goal.name!r}: the inputs have shape {tuple(input_shape)} and are no pictures")
         if goal.shrink > 1 and any(side % goal.shrink for side in input_shape[1:]):
             size = "x".join(map(str, input_shape[1:]))

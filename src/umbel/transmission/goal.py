@@ -16,7 +16,7 @@ class Stage:
     """One part of a transmission: a layer, or a round.
 
     Attributes:
-        uses: Channel uses (complex ones, unless the channel says otherwise).
+        uses: Channel uses; complex or real ones, as the channels have them.
         power: Mean power per use.
     """
 
@@ -24,7 +24,7 @@ class Stage:
     power: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.uses < 1 or self.uses != int(self.uses):
+        if isinstance(self.uses, bool) or not isinstance(self.uses, int) or self.uses < 1:
             raise UmbelError(f"a stage of {self.uses} channel uses; every layer or round needs at least 1 whole use")
         if not 0 < self.power < float("inf"):
             raise UmbelError(f"a stage with power {self.power}; it must be greater than 0")
@@ -52,6 +52,8 @@ class Goal:
     def __post_init__(self) -> None:
         if self.stage < 1 or self.shrink < 1:
             raise UmbelError(f"goal {self.task.name!r}: stage {self.stage} and shrink {self.shrink} start from 1")
+        if self.shrink > 1 and self.task.output != "picture":
+            raise UmbelError(f"goal {self.task.name!r}: shrink is {self.shrink}, but only a picture can be shrunk")
         if not 0 <= self.weight < float("inf"):
             raise UmbelError(f"goal {self.task.name!r}: weight is {self.weight}; give a finite number, at least 0")
 

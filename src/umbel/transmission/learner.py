@@ -1,5 +1,6 @@
 """The learner of staged transmissions: every receiver's predictions after every stage are tasks of one network."""
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -30,19 +31,22 @@ class StagedLearner(Learner):
         given = dict(snr_db) if isinstance(snr_db, Mapping) else dict.fromkeys(names, snr_db)
         for name in names:
             if name not in given:
-                raise unknown("receiver of an SNR", name, given)
+                raise UmbelError(f"receiver {name!r} has no range of SNR; there are ranges for {', '.join(given)}")
+        for name in given:
+            if name not in names:
+                raise unknown("receiver of an SNR", name, names)
         self.snr_db = {name: _checked(given[name]) for name in names}
 
     def draw_point(self, generator: torch.Generator, progress: float) -> OperatingPoint:
         """An SNR for each receiver, uniform in its range (in dB)."""
         drawn = torch.rand(len(self.snr_db), generator=generator).tolist()
         return _point(
-            {n: low + u * (high - low) for u, (n, (low, high)) in zip(drawn, self.snr_db.items(), strict=True)}
+            {n: _between(low, high, u) for u, (n, (low, high)) in zip(drawn, self.snr_db.items(), strict=True)}
         )
 
     def sweep(self) -> Sweep:
         """The middle of the training range alone: what validation is measured at."""
-        return Sweep([_point({name: (low + high) / 2 for name, (low, high) in self.snr_db.items()})])
+        return Sweep([_point({name: _between(low, high, 0.5) for name, (low, high) in self.snr_db.items()})])
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """The transmitter's trainable parameters: encoder and codes."""
@@ -54,8 +58,12 @@ def _point(snr_db: Mapping[str, float]) -> OperatingPoint:
     return OperatingPoint(snr_db=snr_db[""] if list(snr_db) == [""] else snr_db)
 
 
+def _between(low: float, high: float, part: float) -> float:
+    return low if low == high else low + part * (high - low)  # both may be infinite: no noise
+
+
 def _checked(bounds: SnrRange) -> SnrRange:
     low, high = bounds
-    if not low <= high:  # also when one is NaN
-        raise UmbelError(f"SNR from {low} to {high} dB: give numbers, the lower one first")
+    if not low <= high or (low < high and math.inf in (abs(low), abs(high))):  # the first also when one is NaN
+        raise UmbelError(f"SNR from {low} to {high} dB: give finite numbers, the lower one first")
     return float(low), float(high)

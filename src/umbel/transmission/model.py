@@ -100,7 +100,11 @@ class StagedModel(nn.Module):
             raise UmbelError(f"receivers {names}: give at least one, each with a name of its own")
         if coherence not in get_args(Coherence):
             raise unknown("coherence", coherence, get_args(Coherence))
+        kinds = {receiver.channel.complex_uses for receiver in receivers}
+        if len(kinds) > 1:
+            raise UmbelError("some receivers have channels of complex uses and some of real ones; all hear the same")
         self.encoder = encoder
+        self.complex_uses = kinds.pop()
         self.codes = nn.ModuleList(codes)
         self.stages, self.coherence = tuple(stages), coherence
         self.receivers = nn.ModuleList(receivers)
@@ -135,7 +139,7 @@ class StagedModel(nn.Module):
         for index, stage in enumerate(self.stages[:count]):
             if index < len(self.codes):
                 latent = at_point(self.codes[index], features, point)
-            latents.append(normalise_power(latent, stage.power))
+            latents.append(normalise_power(latent, stage.power, complex_uses=self.complex_uses))
         return latents
 
     def hear(
@@ -149,20 +153,22 @@ class StagedModel(nn.Module):
         snr_db = snr_of(point, receiver.name)
         if self.coherence == "stage" or len(latents) == 1:
             return [receiver.channel.receive(latent, snr_db, generator, point) for latent in latents]
-        return _split(receiver.channel.receive(_side_by_side(latents), snr_db, generator, point), latents)
+        reals = 2 if self.complex_uses else 1
+        heard = receiver.channel.receive(_side_by_side(latents, reals), snr_db, generator, point)
+        return _split(heard, latents, reals)
 
 
-def _side_by_side(latents: Sequence[Tensor]) -> Tensor:
-    """One latent [B, 2n] of all stages' uses: the real parts, then the imaginary ones."""
-    halves = [latent.flatten(1).chunk(2, 1) for latent in latents]
-    return torch.cat([real for real, _ in halves] + [imaginary for _, imaginary in halves], dim=1)
+def _side_by_side(latents: Sequence[Tensor], reals: int) -> Tensor:
+    """One latent [B, reals·n] of all stages' n uses: of complex ones (2 reals) the real parts, then the imaginary."""
+    parts = zip(*(latent.flatten(1).chunk(reals, 1) for latent in latents), strict=True)
+    return torch.cat([piece for part in parts for piece in part], dim=1)
 
 
-def _split(heard: Received, latents: Sequence[Tensor]) -> list[Received]:
+def _split(heard: Received, latents: Sequence[Tensor], reals: int) -> list[Received]:
     """What was received of each latent, in its shape, from what was received of all of them side by side."""
-    sizes = [latent[0].numel() // 2 for latent in latents]
-    halves = [half.split(sizes, dim=1) for half in heard.latent.chunk(2, 1)]
-    values = [torch.cat(pair, dim=1) for pair in zip(*halves, strict=True)]
+    sizes = [latent[0].numel() // reals for latent in latents]
+    parts = [part.split(sizes, dim=1) for part in heard.latent.chunk(reals, 1)]
+    values = [torch.cat(pieces, dim=1) for pieces in zip(*parts, strict=True)]
     ratios, gains = (_of_uses(part, sizes) for part in (heard.snr_per_use, heard.gain))
     return [
         Received(value.view(latent.shape), heard.snr, _shaped(ratio, latent), _shaped(gain, latent))
@@ -174,10 +180,7 @@ def _of_uses(values: Tensor, sizes: Sequence[int]) -> list[Tensor]:
     """Values of all uses cut into the stages' parts; one value for all uses belongs to every stage."""
     if values.shape[1] == 1:
         return [values] * len(sizes)
-    if values.shape[1] == sum(sizes):
-        return list(values.split(list(sizes), dim=1))
-    halves = [half.split(list(sizes), dim=1) for half in values.chunk(2, 1)]  # real uses: one value for each real
-    return [torch.cat(pair, dim=1) for pair in zip(*halves, strict=True)]
+    return list(values.split(list(sizes), dim=1))
 
 
 def _shaped(values: Tensor, latent: Tensor) -> Tensor:
@@ -187,6 +190,6 @@ def _shaped(values: Tensor, latent: Tensor) -> Tensor:
 
 def _stages_of(point: OperatingPoint, most: int) -> int:
     count = point.get("stages", most)
-    if not isinstance(count, int) or not 1 <= count <= most:
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= most:
         raise UmbelError(f"operating point: stages is {count!r}; this model sends 1 to {most}")
     return count
