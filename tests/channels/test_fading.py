@@ -1,4 +1,5 @@
 import math
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import torch
 from channel_signals import binomial_margin, bit_error, gaussian, qpsk, rayleigh_bit_error, seeded
 from scipy.special import exp1
 
-from umbel.channels import AWGN, LARGEST_SNR, Fading, as_complex, linear
+from umbel.channels import AWGN, LARGEST_SNR, Coherence, Equaliser, Fading, as_complex, linear
 from umbel.core import OperatingPoint, UmbelError
 
 SAMPLES = 200_000
@@ -176,8 +177,8 @@ def test_mmse_stays_tame_where_zero_forcing_does_not():
     assert wild.abs().max() > 50
 
 
-@pytest.mark.parametrize("coherence", ["block", "fast"])
-@pytest.mark.parametrize("equaliser", ["mmse", "zero-forcing", "none"])
+@pytest.mark.parametrize("coherence", get_args(Coherence))
+@pytest.mark.parametrize("equaliser", get_args(Equaliser))
 @pytest.mark.parametrize("complex_uses", [True, False])
 @pytest.mark.parametrize("csi_error", [0.0, 0.1])
 def test_the_gradient_is_exact(coherence, equaliser, complex_uses, csi_error):
