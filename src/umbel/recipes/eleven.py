@@ -67,6 +67,7 @@ ELEVEN = (
         "multi_round",
         "Low-latency communications in several rounds, until the receiver is sure",
         "Sagduyu et al. 2024, arXiv 2411.10385",
+        implemented=True,
     ),
 )
 """The eleven methods, in the order in which they are listed."""

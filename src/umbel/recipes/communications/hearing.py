@@ -1,0 +1,75 @@
+"""Every prediction of a staged network over many points and draws, where the transmitter runs once for each sample."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from umbel.core import OperatingPoint, PointModule, UmbelError
+from umbel.data import Source, seeded
+from umbel.engine import Predictions
+from umbel.engine.runtime import FabricRuntime
+from umbel.transmission import StagedLearner
+
+_STREAM = 5  # keeps these draws apart from those of training and of `evaluate`
+
+
+@torch.no_grad()
+def hear_split(
+    learner: StagedLearner,
+    source: Source,
+    runtime: FabricRuntime,
+    points: Sequence[OperatingPoint],
+    *,
+    draws: int = 1,
+    seed: int = 0,
+    batch_size: int = 500,
+) -> list[Predictions]:
+    """As `umbel.engine.predict_split` at each point, many times faster: only channels and receivers run again.
+
+    The noise and the fading have the same seed at every point (common random numbers), so a curve over SNR is
+    smoother than its values are certain.
+
+    Args:
+        learner: Left in the mode it was in.
+        source: The split.
+        runtime: Device and precision. Every process computes the whole.
+        points: Where. None of them turns how many stages are sent.
+        draws: Of the channel, for each sample.
+        seed: Of the draws.
+        batch_size: Samples at a time.
+
+    Raises:
+        UmbelError: No draw, or a point with `stages`.
+    """
+    if draws < 1:
+        raise UmbelError(f"draws is {draws}; every sample must be sent at least once")
+    if any("stages" in point for point in points):
+        raise UmbelError("hear_split sends all stages; leave `stages` out of the points")
+    model, training = learner.model, learner.training
+    learner.eval()
+    generators = [seeded(seed, _STREAM) for _ in points]
+    raw: list[dict[str, list[Tensor]]] = [{task.name: [] for task in learner.tasks} for _ in points]
+    targets: dict[str, list[Tensor]] = {task.name: [] for task in learner.tasks}
+    turned = any(isinstance(part, PointModule) for part in (*model.encoder.modules(), *model.codes.modules()))
+    for cpu_batch in source.batches(batch_size):
+        batch = cpu_batch.to(runtime.device)
+        for task in learner.tasks:
+            targets[task.name].append(task.target_of(cpu_batch))
+        with runtime.autocast():
+            latents = model.transmit(batch.inputs, points[0])
+            for point, generator, kept in zip(points, generators, raw, strict=True):
+                latents = model.transmit(batch.inputs, point) if turned else latents
+                heard = [_decoded(model, latents, point, generator) for _ in range(draws)]
+                for name, parts in kept.items():
+                    parts.append(torch.stack([one[name] for one in heard]))
+    learner.train(training)
+    repeated = {name: torch.cat(parts).repeat(draws, *[1] * (parts[0].ndim - 1)) for name, parts in targets.items()}
+    return [Predictions({n: torch.cat(p, dim=1).flatten(0, 1) for n, p in kept.items()}, repeated) for kept in raw]
+
+
+def _decoded(model, latents, point: OperatingPoint, generator: torch.Generator) -> dict[str, Tensor]:
+    predictions: dict[str, Tensor] = {}
+    for receiver in model.receivers:
+        predictions |= receiver.decode(model.hear(latents, receiver, point, generator), point)
+    return {name: values.float().cpu() for name, values in predictions.items()}
