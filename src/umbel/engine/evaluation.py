@@ -40,8 +40,10 @@ def _evaluating(learner: Learner, runtime: FabricRuntime, seed: int, rank: int =
     learner.eval()
     with torch.no_grad(), torch.random.fork_rng(devices=[runtime.device] if cuda else []):
         seed_default(seeded(seed, rank, 4).initial_seed(), runtime.device)
-        yield
-    learner.train(training)
+        try:
+            yield
+        finally:
+            learner.train(training)
 
 
 def evaluate(
