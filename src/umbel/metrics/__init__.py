@@ -3,12 +3,14 @@
 from umbel.metrics.age import Age, age_of_information
 from umbel.metrics.angular_error import MeanAngularError
 from umbel.metrics.calibration import Reliability, expected_calibration_error, fit_temperature, reliability
+from umbel.metrics.confidence import MeanConfidence
 from umbel.metrics.improvement import confidence_interval, mean_relative_improvement, relative_improvement
 from umbel.metrics.pictures import PicturePSNR, PictureSSIM
 
 __all__ = [
     "Age",
     "MeanAngularError",
+    "MeanConfidence",
     "PicturePSNR",
     "PictureSSIM",
     "Reliability",
