@@ -25,6 +25,7 @@ ELEVEN = (
         "multires_jscc",
         "Semantic multi-resolution communications: hierarchical joint source-channel coding",
         "Mortaheb et al. 2023, arXiv 2308.11604",
+        implemented=True,
     ),
     Method(
         "controllable",
