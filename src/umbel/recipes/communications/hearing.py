@@ -51,7 +51,7 @@ def hear_split(
     generators = [seeded(seed, _STREAM) for _ in points]
     raw: list[dict[str, list[Tensor]]] = [{task.name: [] for task in learner.tasks} for _ in points]
     targets: dict[str, list[Tensor]] = {task.name: [] for task in learner.tasks}
-    turned = any(isinstance(part, PointModule) for part in (*model.encoder.modules(), *model.codes.modules()))
+    again = _transmitter_is_turned(learner, points)
     for cpu_batch in source.batches(batch_size):
         batch = cpu_batch.to(runtime.device)
         for task in learner.tasks:
@@ -59,13 +59,20 @@ def hear_split(
         with runtime.autocast():
             latents = model.transmit(batch.inputs, points[0])
             for point, generator, kept in zip(points, generators, raw, strict=True):
-                latents = model.transmit(batch.inputs, point) if turned else latents
+                latents = model.transmit(batch.inputs, point) if again else latents
                 heard = [_decoded(model, latents, point, generator) for _ in range(draws)]
                 for name, parts in kept.items():
                     parts.append(torch.stack([one[name] for one in heard]))
     learner.train(training)
     repeated = {name: torch.cat(parts).repeat(draws, *[1] * (parts[0].ndim - 1)) for name, parts in targets.items()}
     return [Predictions({n: torch.cat(p, dim=1).flatten(0, 1) for n, p in kept.items()}, repeated) for kept in raw]
+
+
+def _transmitter_is_turned(learner: StagedLearner, points: Sequence[OperatingPoint]) -> bool:
+    """Whether what is sent differs between the points: they differ in more than the SNR, or a module reads them."""
+    others = {OperatingPoint({name: value for name, value in p.items() if name != "snr_db"}) for p in points}
+    parts = (*learner.model.encoder.modules(), *learner.model.codes.modules())
+    return len(others) > 1 or any(isinstance(part, PointModule) for part in parts)
 
 
 def _decoded(model, latents, point: OperatingPoint, generator: torch.Generator) -> dict[str, Tensor]:

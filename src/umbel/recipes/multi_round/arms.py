@@ -5,13 +5,15 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 import torch
+from torch import Tensor
 
-from umbel.channels import Truncate, parse_channel
-from umbel.core import Learner, OperatingPoint, Sweep, Task, UmbelError
+from umbel.channels import Truncate, normalise_power, parse_channel
+from umbel.core import Inputs, Learner, OperatingPoint, Sweep, Task, UmbelError, at_point
 from umbel.data import MultiTaskData
 from umbel.descent import make_descent
 from umbel.engine import FitSettings
 from umbel.methods.multi_round import check_classification, multi_round
+from umbel.nn import build_model
 from umbel.recipes.multi_round.settings import MultiRoundSettings
 from umbel.recipes.settings import options
 from umbel.recipes.study import Outcome, Study
@@ -22,6 +24,7 @@ LATEST = "no-combine"
 REPEAT = "repetition"
 SINGLE = "single-round"
 PREFIX = "prefix"
+GENIE = "label-genie"
 RANDOM = "random"
 COST = "feedback-cost"
 ERROR = "feedback-error"
@@ -32,6 +35,10 @@ TITLES = {
     REPEAT: ("Repetition", "the first round's latent again and again, combined by maximum ratio"),
     SINGLE: ("Single round", "a network of its own for each number of uses, all sent at once"),
     PREFIX: ("Cut latent", "one latent of all uses, of which the first ones are sent; trained with random cuts"),
+    GENIE: (
+        "Label genie",
+        "the transmitter classifies and sends the label alone, by the best signals for so many uses",
+    ),
     RANDOM: ("Random escalation", "the multi-round network; as many samples as there end after each round, but any"),
     COST: ("Feedback with cost", "multi-round, where each message of feedback takes channel uses"),
     ERROR: ("Feedback with errors", "multi-round, where messages of feedback arrive wrong now and then"),
@@ -39,16 +46,36 @@ TITLES = {
 """Key of an arm -> title and what it does."""
 
 
+class CutModel(StagedModel):
+    """One latent, of which the first `uses` of the operating point are sent, with the power of so many uses.
+
+        z = sqrt(u P) · masked E(T(x)) / ||masked E(T(x))||,   u = uses that are sent
+
+    The power constraint holds for what is sent. (A latent that is normalised as a whole and cut afterwards would put
+    nearly all of its energy into the first uses, and a cut of it would have several times the power per use.)
+    """
+
+    def transmit(self, inputs: Inputs, point: OperatingPoint) -> list[Tensor]:
+        """The latent, zero where nothing is sent."""
+        stage = self.stages[0]
+        latent = self.codes[0](at_point(self.encoder, inputs, point))
+        sent = point.get("uses", stage.uses)
+        kept = torch.arange(stage.uses, device=latent.device) < sent
+        masked = latent * kept.repeat(latent.shape[1] // stage.uses)
+        power = stage.power * sent / stage.uses
+        return [normalise_power(masked, power, complex_uses=self.complex_uses)]
+
+
 class PrefixLearner(StagedLearner):
     """One latent that serves every cut: how many of its first uses are sent is drawn anew for each step.
 
     Args:
-        model: One stage over `Truncate`.
+        model: Over `Truncate`, so that no noise arrives where nothing was sent.
         snr_db: Range of the SNR in training.
         cuts: Numbers of uses to draw from; the last one is all.
     """
 
-    def __init__(self, model: StagedModel, snr_db: SnrRange, cuts: list[int]) -> None:
+    def __init__(self, model: CutModel, snr_db: SnrRange, cuts: list[int]) -> None:
         super().__init__(model, snr_db)
         self.cuts = list(cuts)
 
@@ -69,8 +96,8 @@ class Network:
 
     Attributes:
         arm: Its arm.
-        channel: As it was written.
-        uses: Of its stages.
+        channel: As it was written; empty for the classifier of the label genie, which has none.
+        uses: Of its stages; empty likewise.
         seed: Of the repetition.
     """
 
@@ -83,7 +110,13 @@ class Network:
     def key(self) -> str:
         """Its folder."""
         arm = f"{self.arm}-{self.uses[0]}" if self.arm == SINGLE else self.arm
-        return f"{quote(self.channel, safe='')}/{arm}/seed-{self.seed}"
+        return f"{quote(self.channel or 'none', safe='')}/{arm}/seed-{self.seed}"
+
+    @property
+    def label(self) -> str:
+        """For the progress."""
+        link = f" {'+'.join(map(str, self.uses))}, {self.channel}" if self.channel else ""
+        return f"{self.arm}{link}, seed {self.seed}"
 
 
 @dataclass
@@ -124,6 +157,7 @@ def networks(settings: MultiRoundSettings) -> Iterator[Network]:
     """All networks of the study; those of one seed and channel together, single rounds first."""
     rounds, total = settings.rounds, settings.total
     for seed in range(settings.seeds):
+        yield Network(GENIE, "", (), seed)
         for channel in settings.link.channel_names:
             for uses in settings.singles:
                 yield Network(SINGLE, channel, (uses,), seed)
@@ -134,25 +168,35 @@ def networks(settings: MultiRoundSettings) -> Iterator[Network]:
 
 
 def make_learner(settings: MultiRoundSettings, data: MultiTaskData, network: Network) -> Learner:
-    """A fresh network. The same seed gives the same encoder to every arm."""
-    task, channel = data.tasks[0], parse_channel(network.channel)
+    """A fresh network. The same seed gives the same encoder to every arm.
+
+    Raises:
+        UmbelError: Encoder, its options or the channel cannot be had.
+    """
     chosen = options(settings.encoder_options, "--encoder-options")
-    about = {"encoder": settings.encoder or None, "seed": network.seed, "coherence": settings.coherence}
-    snr_db = settings.link.train_range
     try:
-        if len(network.uses) > 1:
-            combine = {LATEST: "latest", REPEAT: "maximum-ratio"}.get(network.arm, "concatenate")
-            return multi_round(
-                data.input_shape, task, network.uses, channel, snr_db, combine=combine, **about, **chosen
-            )
-        through = Truncate(channel) if network.arm == PREFIX else channel
-        stages, goals = [Stage(network.uses[0])], [Goal(task)]
-        model = build_transmission(data.input_shape, stages, goals, through, **about, **chosen)
-        return PrefixLearner(model, snr_db, settings.singles) if network.arm == PREFIX else StagedLearner(model, snr_db)
+        if network.arm == GENIE:
+            encoder, seed = settings.encoder or None, network.seed
+            return Learner(build_model(data.input_shape, data.tasks, encoder, seed=seed, **chosen), data.tasks)
+        return _over_channel(settings, data, network, chosen)
     except (TypeError, ValueError, RuntimeError) as error:  # "widths=wide", say
         if not chosen:
             raise
         raise UmbelError(f"--encoder-options {settings.encoder_options}: no such network ({error})") from error
+
+
+def _over_channel(settings: MultiRoundSettings, data: MultiTaskData, network: Network, chosen: dict) -> StagedLearner:
+    task, channel, snr_db = data.tasks[0], parse_channel(network.channel), settings.link.train_range
+    about = {"encoder": settings.encoder or None, "seed": network.seed, "coherence": settings.coherence, **chosen}
+    if len(network.uses) > 1:
+        combine = {LATEST: "latest", REPEAT: "maximum-ratio"}.get(network.arm, "concatenate")
+        return multi_round(data.input_shape, task, network.uses, channel, snr_db, combine=combine, **about)
+    through = Truncate(channel) if network.arm == PREFIX else channel
+    model = build_transmission(data.input_shape, [Stage(network.uses[0])], [Goal(task)], through, **about)
+    if network.arm != PREFIX:
+        return StagedLearner(model, snr_db)
+    cut = CutModel(model.encoder, list(model.codes), model.stages, list(model.receivers))
+    return PrefixLearner(cut, snr_db, settings.singles)
 
 
 def train(bench: Bench, network: Network) -> Learner:
@@ -164,7 +208,7 @@ def train(bench: Bench, network: Network) -> Learner:
         make_descent(bench.settings.descent),
         bench.data,
         replace(bench.fit, seed=network.seed),
-        label=f"{network.arm} {'+'.join(map(str, network.uses))}, {network.channel}, seed {network.seed}",
-        tested=False,
+        label=network.label,
+        tested=network.arm == GENIE,
     )
     return learner

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from umbel.metrics import confidence_interval
-from umbel.recipes.multi_round.arms import COST, ERROR, LATEST, PREFIX, RANDOM, REPEAT, ROUNDS, SINGLE, TITLES
+from umbel.recipes.multi_round.arms import COST, ERROR, GENIE, LATEST, PREFIX, RANDOM, REPEAT, ROUNDS, SINGLE, TITLES
 from umbel.recipes.multi_round.measure import MIDDLE
 from umbel.recipes.multi_round.settings import MultiRoundSettings
 from umbel.report import Chart, Results, Series, chart_series
@@ -49,6 +49,8 @@ def _delay(lines: _Lines) -> Chart:
     series.append(lines.of(SINGLE, "uses", **against))
     series += [lines.of(arm, "tau", style="dashed", **against) for arm in (LATEST, REPEAT, RANDOM)]
     series.append(lines.of(PREFIX, "uses", style="dashed", **against))
+    if any(run.method == GENIE and run.point["channel"] == lines.channel for run in lines.results.runs):
+        series.append(lines.of(GENIE, "uses", style="dashed", **against))
     fixed = f"{TITLES[ROUNDS][0]}, rounds always sent"
     series.append(lines.of(ROUNDS, "round", style="dots", label=fixed, **against))
     note = (

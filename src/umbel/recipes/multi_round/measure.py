@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from umbel.channels.digital import LabelGenie
 from umbel.core import Learner, OperatingPoint, UmbelError
 from umbel.data import Source, seeded
 from umbel.engine import Predictions
@@ -38,6 +39,7 @@ METRICS = (
 """All metrics of the study; delays and ages in channel uses, the others 0 to 1."""
 BUDGET, MIDDLE, TARGET = "75 % of the uses", "middle delay", "1.5 points below"
 """Rules by which thresholds are chosen on validation; see `chosen_thresholds`."""
+_GENIE_FADING = {"awgn": None, "rayleigh": "rayleigh"}
 BUDGET_PART, POINTS_BELOW = 0.75, 0.015
 
 
@@ -124,6 +126,24 @@ def measure_single(bench: Bench, network: Network, learner: Learner) -> list[dic
     for (snr_db, cut), on_test, on_validation in zip(places, test, validation, strict=True):
         values = [_sent(Heard.of(one), 0, cut) for one in (on_test, on_validation)]
         found.append({"snr_db": snr_db, "uses": cut, "test": values[0], "validation": values[1]})
+    return found
+
+
+def measure_genie(bench: Bench, network: Network) -> list[dict[str, Any]]:
+    """Accuracy and age where the transmitter sends its label alone, by channel, SNR and uses.
+
+    Only for AWGN and for Rayleigh fading with one fade for each label, where closed forms are known.
+    """
+    outcome, found = bench.outcomes[network], []
+    right = outcome.test[bench.task.name]["accuracy"]
+    for channel in (name for name in bench.settings.link.channel_names if name in _GENIE_FADING):
+        for snr_db in bench.settings.link.test_values:
+            for uses in bench.settings.singles:
+                genie = LabelGenie(bench.task.outputs, uses)
+                accuracy = genie.accuracy(right, snr_db, _GENIE_FADING[channel])
+                ages = _ages(torch.tensor([float(uses)]), torch.tensor([accuracy]))
+                test = {"accuracy": accuracy, "delay": float(uses), **ages}
+                found.append({"channel": channel, "snr_db": snr_db, "uses": uses, "test": test})
     return found
 
 

@@ -21,8 +21,8 @@ class MultiRoundSettings:
     """Encoder of every network; `umbel list` shows them."""
     encoder_options: str = "widths=16/32/64"
     """Options of the encoder."""
-    link: LinkSettings = field(default_factory=LinkSettings)
-    uses: str = "4/8"
+    link: LinkSettings = field(default_factory=lambda: LinkSettings(test_snr_db="-5/0/3/5/10"))
+    uses: str = "2/4"
     """New channel uses of each round, with / between."""
     single_uses: str = ""
     """Uses of the single-round networks; unset: five from the first round's to the total, evenly spaced."""
@@ -56,7 +56,7 @@ class MultiRoundSettings:
         if self.coherence not in get_args(FadeOf):
             raise unknown("coherence", self.coherence, get_args(FadeOf))
         if len(self.rounds) < 2:
-            raise UmbelError(f"--uses {self.uses}: {len(self.rounds)} round; give at least two, as in 4/8")
+            raise UmbelError(f"--uses {self.uses}: {len(self.rounds)} round; give at least two, as in 2/4")
         if self.total < self.rounds[0] * 2:
             raise UmbelError(
                 f"--uses {self.uses}: the first round takes more than half of all uses, so it cannot be repeated for "

@@ -11,6 +11,7 @@ from umbel.recipes.build import load_data
 from umbel.recipes.multi_round.arms import (
     COST,
     ERROR,
+    GENIE,
     PREFIX,
     RANDOM,
     ROUNDS,
@@ -24,7 +25,7 @@ from umbel.recipes.multi_round.arms import (
     train,
 )
 from umbel.recipes.multi_round.charts import charts
-from umbel.recipes.multi_round.measure import BUDGET, METRICS, MIDDLE, measure_rounds, measure_single
+from umbel.recipes.multi_round.measure import BUDGET, METRICS, MIDDLE, measure_genie, measure_rounds, measure_single
 from umbel.recipes.multi_round.settings import MultiRoundSettings
 from umbel.recipes.multi_round.verdict import claims, verdict
 from umbel.recipes.study import Outcome, Study
@@ -68,6 +69,8 @@ def _check_training(settings: MultiRoundSettings, study: Study) -> None:
 
 
 def _measure(bench: Bench, network: Network, learner, measured: Measured) -> Any:
+    if network.arm == GENIE:
+        return measure_genie(bench, network)
     if network.arm in (SINGLE, PREFIX):
         return measure_single(bench, network, learner)
     conventional = dataclasses.replace(network, arm=SINGLE, uses=(bench.settings.total,))
@@ -88,7 +91,7 @@ def _results(bench: Bench, measured: Measured) -> Results:
             data.name, data.title, data.note, {s: len(getattr(data, s)) for s in ("train", "validation", "test")}
         ),
         tasks=[task],
-        methods=[_method(bench, arm) for arm in TITLES],
+        methods=[_method(bench, arm) for arm in TITLES if arm in {run.method for run in runs}],
         runs=runs,
         settings=dataclasses.asdict(settings),
         environment=describe_environment(bench.fit.precision, _why(bench)),
@@ -106,13 +109,13 @@ def _runs(bench: Bench, network: Network, found: Any) -> Iterator[Run]:
     outcome = bench.outcomes[network]
 
     def run(arm: str, entry: Mapping[str, Any], test: Mapping[str, float], **point: object) -> Run:
-        point = {"channel": network.channel, "snr_db": entry["snr_db"], **point}
-        validation = {bench.task.name: entry["validation"]} if test is entry["test"] else {}
+        point = {"channel": entry.get("channel", network.channel), "snr_db": entry["snr_db"], **point}
+        validation = {bench.task.name: entry["validation"]} if "validation" in entry and arm != RANDOM else {}
         chosen = {"thresholds": entry["thresholds"]} if "thresholds" in entry else {}
         about = {"steps": outcome.steps, "seconds": outcome.seconds, "best_step": outcome.best_step}
         return Run(arm, network.seed, {bench.task.name: dict(test)}, point, validation, **about, settings=chosen)
 
-    if network.arm in (SINGLE, PREFIX):
+    if network.arm in (SINGLE, PREFIX, GENIE):
         yield from (run(network.arm, entry, entry["test"], uses=entry["uses"]) for entry in found)
         return
     for kind in ("tau", "rule", "round"):
