@@ -58,6 +58,7 @@ ELEVEN = (
         "multi_receiver",
         "One transmitter, several receivers, each with its own task",
         "Sagduyu et al. 2023, arXiv 2308.06884",
+        implemented=True,
     ),
     Method(
         "power_flow",
