@@ -12,7 +12,8 @@ from scipy.special import lambertw, ndtr, ndtri
 
 from umbel.errors import UmbelError
 
-_GAINS_DB = np.arange(-80.0, 14.0, 0.05)
+_STEP_DB = 0.1
+_GAINS_DB = np.arange(-80.0, 14.0, _STEP_DB)
 
 
 def _snr(snr_db: Any) -> np.ndarray:
@@ -91,14 +92,14 @@ def best_outage_rate(snr_db: Any) -> Any:
 def rayleigh_mean(function: Callable[[np.ndarray], np.ndarray], snr_db: float) -> float:
     """Mean of a function of the SNR in dB over block Rayleigh fading: |h|^2 ~ Exp(1) times the mean SNR.
 
-    A sum over gains from -80 to 14 dB in steps of 0.05 dB, each weighted by the exponential law's probability of
+    A sum over gains from -80 to 14 dB in steps of 0.1 dB, each weighted by the exponential law's probability of
     its step; the two tails go to the outermost gains.
 
     Args:
         function: SNRs in dB [G] -> values [G].
         snr_db: Mean SNR.
     """
-    middle = 10 ** ((_GAINS_DB[:-1] + 0.025) / 10)
+    middle = 10 ** ((_GAINS_DB[:-1] + _STEP_DB / 2) / 10)
     above = np.exp(-np.concatenate([[0.0], middle, [np.inf]]))
     return float((function(snr_db + _GAINS_DB) * (above[:-1] - above[1:])).sum())
 

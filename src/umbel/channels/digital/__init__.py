@@ -6,11 +6,12 @@ error rates does not. SNR is Es/N0 for each complex channel use everywhere.
 
 from umbel.channels.digital.block_errors import SHIPPED_TABLE, BlockErrors, BlockErrorTable, Decoder, shipped_table
 from umbel.channels.digital.codecs import CODECS, LOSSLESS, Codec, find_codec, floor_bytes
-from umbel.channels.digital.coded_link import ITERATIONS, CodedLink
+from umbel.channels.digital.coded_link import ITERATIONS, CodedLink, through_noise
+from umbel.channels.digital.judge import Classifier, Judge
 from umbel.channels.digital.label_genie import LabelGenie
 from umbel.channels.digital.mcs import CRC_BITS, MCS, ModulationCoding, find_mcs
 from umbel.channels.digital.rate_table import RateTable
-from umbel.channels.digital.separate import Delivery, Judge, SeparateChain, mean_colour
+from umbel.channels.digital.separate import Delivery, SeparateChain, mean_colour
 
 __all__ = [
     "CODECS",
@@ -21,6 +22,7 @@ __all__ = [
     "SHIPPED_TABLE",
     "BlockErrorTable",
     "BlockErrors",
+    "Classifier",
     "Codec",
     "CodedLink",
     "Decoder",
@@ -35,4 +37,5 @@ __all__ = [
     "floor_bytes",
     "mean_colour",
     "shipped_table",
+    "through_noise",
 ]

@@ -86,7 +86,7 @@ def _write_webp(image: np.ndarray, quality: int) -> bytes:
         raise UmbelError("this build of Pillow has no WebP; pip install --force-reinstall pillow")
     picture = _pillow(image).convert("RGB")  # WebP has no grey; equal channels cost next to nothing
     if quality == LOSSLESS:
-        return _with_pillow(picture, "WEBP", lossless=True, quality=100, method=4)
+        return _with_pillow(picture, "WEBP", lossless=True, quality=20, method=2)  # as small as with more effort
     return _with_pillow(picture, "WEBP", quality=quality, method=4)
 
 

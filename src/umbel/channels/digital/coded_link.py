@@ -16,6 +16,35 @@ CHECK_UPDATE = "boxplus"
 """Sionna's name of the exact check node update by hyperbolic tangents."""
 
 
+def through_noise(
+    symbols: Tensor, snr_db: float, generator: torch.Generator | None = None, fading: str | None = None
+) -> tuple[Tensor, Tensor]:
+    """Symbols after the channel and division by the known gain, and the noise variance that is left.
+
+    Args:
+        symbols: Complex, unit mean power, [B, n].
+        snr_db: Mean Es/N0 for each complex use: noise CN(0, 10^(-snr_db/10)).
+        generator: Of noise and fading; None is torch's default.
+        fading: None (AWGN) or "rayleigh": one gain h ~ CN(0, 1) for each block, known to the receiver.
+
+    Returns:
+        y / h, [B, n], and the variance of its noise, 10^(-snr_db/10) / |h|^2, [B, 1].
+
+    Raises:
+        UmbelError: An SNR that is not finite, another fading.
+    """
+    if not math.isfinite(snr_db):
+        raise UmbelError(f"snr_db is {snr_db}; it must be a finite number")
+    if fading not in (None, "rayleigh"):
+        raise UmbelError(f"fading {fading!r}: the digital link knows None (AWGN) and 'rayleigh'")
+    noise_variance = torch.full((len(symbols), 1), 10 ** (-snr_db / 10))
+    if fading:
+        gain = torch.randn(len(symbols), 1, dtype=torch.complex64, generator=generator).abs().square()
+        noise_variance = noise_variance / gain.clamp(min=1e-12)
+    noise = torch.randn(symbols.shape, dtype=symbols.dtype, generator=generator)
+    return symbols + noise_variance.sqrt() * noise, noise_variance
+
+
 class CodedLink:
     """Blocks of payload bits through a 5G LDPC code and QAM over AWGN or block Rayleigh fading.
 
@@ -90,25 +119,12 @@ class CodedLink:
         Raises:
             UmbelError: Bits of another shape, an SNR that is not finite, another fading.
         """
-        self._refuse(bits, snr_db, fading)
-        symbols = self._map(self._encode(self._check(bits.float())))
-        noise_variance = torch.full((len(bits), 1), 10 ** (-snr_db / 10))
-        if fading:
-            gain = torch.randn(len(bits), 1, dtype=torch.complex64, generator=generator).abs().square()
-            noise_variance = noise_variance / gain.clamp(min=1e-12)  # after division by the known gain
-        noise = torch.randn(symbols.shape, dtype=symbols.dtype, generator=generator)
-        received = symbols + noise_variance.sqrt() * noise
+        if bits.ndim != 2 or bits.shape[1] != self.payload_bits:
+            raise UmbelError(f"bits have shape {tuple(bits.shape)}; this link takes [blocks, {self.payload_bits}]")
+        received, noise_variance = through_noise(self.symbols(bits), snr_db, generator, fading)
         payload, holds = self._uncheck(self._decode(self._demap(received, noise_variance)))
         return payload, holds.squeeze(-1)
 
     def symbols(self, bits: Tensor) -> Tensor:
         """What is sent for payload bits [B, payload_bits]: complex symbols of unit mean power, [B, uses]."""
         return self._map(self._encode(self._check(bits.float())))
-
-    def _refuse(self, bits: Tensor, snr_db: float, fading: str | None) -> None:
-        if bits.ndim != 2 or bits.shape[1] != self.payload_bits:
-            raise UmbelError(f"bits have shape {tuple(bits.shape)}; this link takes [blocks, {self.payload_bits}]")
-        if not math.isfinite(snr_db):
-            raise UmbelError(f"snr_db is {snr_db}; it must be a finite number")
-        if fading not in (None, "rayleigh"):
-            raise UmbelError(f"fading {fading!r}: the digital link knows None (AWGN) and 'rayleigh'")

@@ -10,8 +10,9 @@ from scipy.special import ndtr
 from umbel.channels.bounds import rayleigh_mean
 from umbel.errors import UmbelError
 
-_NORMAL = np.arange(-8.0, 8.0, 0.02)
-_WEIGHTS = np.exp(-(_NORMAL**2) / 2) / math.sqrt(2 * math.pi) * 0.02
+_STEP = 0.04
+_NORMAL = np.arange(-8.0, 8.0, _STEP)
+_WEIGHTS = np.exp(-(_NORMAL**2) / 2) / math.sqrt(2 * math.pi) * _STEP
 
 Success = Callable[[np.ndarray], np.ndarray]
 """Energy over N0 of the whole signal -> probability that maximum-likelihood decoding finds it."""
@@ -140,6 +141,6 @@ def _signal_sets(signals: int, uses: int) -> list[tuple[str, Success]]:
     found = []
     if 2 * uses >= signals - 1:
         found.append(("simplex", partial(simplex_success, signals)))
-    if 2 * uses >= math.ceil(signals / 2):
+    if signals > 3 and 2 * uses >= math.ceil(signals / 2):
         found.append(("biorthogonal", partial(biorthogonal_success, signals)))
     return [*found, ("phases", partial(phase_success, signals))]

@@ -1,7 +1,6 @@
 """Separate source and channel coding: each picture a file, each file a block over the digital link."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +10,7 @@ from torch import Tensor
 from umbel.channels.bounds import best_outage_rate, capacity_bits, normal_approximation_bits, outage_probability
 from umbel.channels.digital.block_errors import BlockErrorTable, shipped_table
 from umbel.channels.digital.coded_link import CodedLink
+from umbel.channels.digital.judge import Classifier, Judge
 from umbel.channels.digital.mcs import ModulationCoding, find_mcs
 from umbel.channels.digital.rate_table import RateTable, as_float
 from umbel.errors import UmbelError, unknown
@@ -18,9 +18,6 @@ from umbel.errors import UmbelError, unknown
 _LEAST_ERROR = 1e-10  # 100 dB, as `umbel.metrics.PicturePSNR` counts a picture without error
 _BATCH = 200
 _IDEAL = ("capacity", "finite block")
-
-Classifier = Callable[[Tensor], Tensor]
-"""Pictures [B, C, H, W], float in 0 to 1 -> logits [B, K]."""
 
 
 def mean_colour(training_images: Tensor) -> Tensor:
@@ -44,53 +41,6 @@ class Delivery:
 
     choice: Tensor
     arrives: float
-
-
-class Judge:
-    """Whether a classifier names the class right, for any picture at any quality; each is classified once."""
-
-    def __init__(self, table: RateTable, classifier: Classifier, labels: Tensor, fallback: Tensor) -> None:
-        """Remembers what to ask.
-
-        Args:
-            table: The pictures.
-            classifier: Pictures [B, C, H, W], float in 0 to 1 -> logits [B, K]. Put it into evaluation mode first.
-            labels: Classes, int64 [N].
-            fallback: Colour of a lost picture, float [C].
-
-        Raises:
-            UmbelError: Not one label for each picture, or labels missing.
-        """
-        if labels.shape != (len(table),) or bool((labels < 0).any()):
-            raise UmbelError(f"labels of shape {tuple(labels.shape)}: one class for each of {len(table)} pictures")
-        self.table, self.classifier, self.labels = table, classifier, labels
-        lost = fallback[None, :, None, None].expand(1, -1, *table.pictures.shape[1:3])
-        self._lost_is_right = self._right(lost, labels)
-        self._known = torch.full_like(table.sizes, -1, dtype=torch.int8)
-
-    def right(self, choice: Tensor) -> Tensor:
-        """Whether the received picture is named right, bool [N]; for -1 the lost picture's answer counts."""
-        cells = [(i, rung) for i, rung in enumerate(choice.tolist()) if rung >= 0 and self._known[i, rung] < 0]
-        for start in range(0, len(cells), _BATCH):
-            batch = cells[start : start + _BATCH]
-            images, rungs = torch.tensor(batch).unbind(1)
-            pictures = torch.stack([self.table.decoded(image, rung) for image, rung in batch])
-            self._known[images, rungs] = self._right(pictures, self.labels[images]).to(torch.int8)
-        known = self._known.gather(1, choice.clamp(min=0)[:, None]).squeeze(1) > 0
-        return torch.where(choice < 0, self._lost_is_right, known)
-
-    def lost(self) -> Tensor:
-        """Whether the lost picture's answer is right, bool [N]."""
-        return self._lost_is_right
-
-    def accuracy(self, pictures: Tensor) -> float:
-        """Accuracy on received pictures [N, C, H, W], as from `SeparateChain.send`."""
-        parts = zip(pictures.split(_BATCH), self.labels.split(_BATCH), strict=True)
-        return float(torch.cat([self._right(*part) for part in parts]).double().mean())
-
-    @torch.no_grad()
-    def _right(self, pictures: Tensor, labels: Tensor) -> Tensor:
-        return self.classifier(pictures).argmax(1).cpu() == labels
 
 
 class SeparateChain:
@@ -204,9 +154,27 @@ class SeparateChain:
         arrived = torch.where(sent, _psnr(self.table.errors_of(delivery.choice)), self._lost_psnr)
         return float((delivery.arrives * arrived + (1 - delivery.arrives) * self._lost_psnr).mean())
 
-    def psnr(self, snr_db: float, mcs: str | ModulationCoding, fading: str | None = None) -> float:
-        """Mean PSNR in dB with one modulation and coding, by the block error table: its fall is the cliff."""
-        return self.psnr_of(self.delivery(snr_db, mcs, fading))
+    def psnr(
+        self,
+        snr_db: float,
+        mcs: str | ModulationCoding,
+        fading: str | None = None,
+        real: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> float:
+        """Mean PSNR in dB with one modulation and coding; its fall over the SNR is the cliff.
+
+        Args:
+            snr_db: Mean Es/N0 for each complex use.
+            mcs: Modulation and coding.
+            fading: None (AWGN) or "rayleigh".
+            real: Send and decode every picture once (needs the `[comms]` extra) instead of the block error table.
+            generator: For `real`.
+        """
+        if not real:
+            return self.psnr_of(self.delivery(snr_db, mcs, fading))
+        errors = self.send(snr_db, mcs, generator, fading) - self.table.originals()
+        return float(_psnr(errors.double().square().mean((1, 2, 3))).mean())
 
     def ideal_psnr(
         self, snr_db: float, bound: str = "capacity", error: float = 1e-3, fading: str | None = None
@@ -223,8 +191,18 @@ class SeparateChain:
         arrived, lost = judge.right(delivery.choice).double(), judge.lost().double()
         return float((delivery.arrives * arrived + (1 - delivery.arrives) * lost).mean())
 
-    def accuracy(self, judge: Judge, snr_db: float, mcs: str | ModulationCoding, fading: str | None = None) -> float:
-        """Expected accuracy with one modulation and coding, by the block error table."""
+    def accuracy(
+        self,
+        judge: Judge,
+        snr_db: float,
+        mcs: str | ModulationCoding,
+        fading: str | None = None,
+        real: bool = False,
+        generator: torch.Generator | None = None,
+    ) -> float:
+        """Accuracy of a classifier on what arrives with one modulation and coding; arguments as `psnr`."""
+        if real:
+            return judge.accuracy(self.send(snr_db, mcs, generator, fading))
         return self.accuracy_of(self.delivery(snr_db, mcs, fading), judge)
 
     def best_mcs(self, snr_db: float, fading: str | None = None, judge: Judge | None = None) -> ModulationCoding:
@@ -266,7 +244,9 @@ class SeparateChain:
             UmbelError: The `[comms]` extra is missing; a block too short for the code; another fading.
         """
         mcs = find_mcs(mcs)
-        link = self._links.setdefault(mcs.name, CodedLink(mcs, self.uses))
+        if mcs.name not in self._links:
+            self._links[mcs.name] = CodedLink(mcs, self.uses)
+        link = self._links[mcs.name]
         choice = self.choice(link.payload_bits)
         side = self.table.pictures.shape[1:3]
         pictures = self.fallback[None, :, None, None].expand(len(self.table), -1, *side).clone()
