@@ -32,7 +32,7 @@ class MultiReceiverSettings:
     """SNR of the first receiver/of all others, for a network trained for that; "" leaves it out."""
     link: LinkSettings = field(default_factory=LinkSettings)
     digital: bool = True
-    """Also the digital rivals: the label that the transmitter classified, and the coded picture."""
+    """Compare with digital links too: the label that the transmitter classified, and the coded picture."""
     digital_uses: str = "49/98/196"
     """Channel uses at which the coded picture is sent; a few are too few for any file."""
     digital_pictures: int = 500
@@ -113,7 +113,7 @@ QUICK = MultiReceiverSettings(
     uses="2/4/8",
     sweep_weights="0.1/0.5/0.9",
     link=LinkSettings(draws=10),
-    digital_uses="64/128",
+    digital_uses="128/256",
     digital_pictures=120,
     seeds=1,
     fit=replace(FIT, steps=250, learning_rate=3e-3, validate_every=50),
