@@ -12,7 +12,13 @@ import pytest
 
 from umbel.cli import main
 
-COMMANDS = {"run-compare": ["run", "compare"], "train": ["train"], "evaluate": ["evaluate"]}
+COMMANDS = {
+    "run-broadcast": ["run", "broadcast"],
+    "run-compare": ["run", "compare"],
+    "run-multi_receiver": ["run", "multi_receiver"],
+    "train": ["train"],
+    "evaluate": ["evaluate"],
+}
 
 
 def flags(arguments):

@@ -1,5 +1,6 @@
 """Recipes: studies that the command runs by name, and the methods behind them."""
 
+from umbel.recipes.broadcast import BROADCAST
 from umbel.recipes.compare import COMPARE
 from umbel.recipes.eleven import ELEVEN, Method
 from umbel.recipes.multi_receiver import MULTI_RECEIVER
@@ -7,7 +8,9 @@ from umbel.recipes.multi_round import MULTI_ROUND
 from umbel.recipes.multires_jscc import MULTIRES_JSCC
 from umbel.recipes.recipe import Recipe
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (COMPARE, MULTIRES_JSCC, MULTI_RECEIVER, MULTI_ROUND)}
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe for recipe in (COMPARE, MULTIRES_JSCC, MULTI_RECEIVER, MULTI_ROUND, BROADCAST)
+}
 """Every recipe by the name that `umbel run` takes."""
 
 __all__ = ["ELEVEN", "RECIPES", "Method", "Recipe"]
