@@ -62,7 +62,7 @@ def multires_goals(
         UmbelError: Weights out of range, of different numbers, or a layer without any goal.
     """
     layers = len(picture_weights)
-    weights = [1 / layers] * layers if layer_weights is None else list(layer_weights)
+    weights = [1 / max(1, layers)] * layers if layer_weights is None else list(layer_weights)
     if mode not in get_args(Mode):
         raise unknown("mode of the layers", mode, get_args(Mode))
     if not layers or len(weights) != layers:

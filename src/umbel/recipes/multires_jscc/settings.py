@@ -58,12 +58,13 @@ class MultiresSettings:
     """Repetitions, with seeds 0, 1, 2, ..."""
     fit: FitSettings = field(
         default_factory=lambda: FitSettings(
-            epochs=8,
-            batch_size=64,
+            steps=2400,
+            batch_size=32,
             learning_rate=2e-3,
             schedule="one-cycle",
             clip_norm=1.0,
             monitor="loss",
+            validate_every=600,
             tensorboard=False,
         )
     )
@@ -126,14 +127,14 @@ QUICK = MultiresSettings(
     sscc_images=200,
     seeds=2,
     fit=FitSettings(
-        steps=250,
+        steps=200,
         batch_size=64,
         learning_rate=4e-3,
         schedule="one-cycle",
         clip_norm=1.0,
         monitor="loss",
         precision="float32",
-        validate_every=50,
+        validate_every=100,
         tensorboard=False,
     ),
 )
