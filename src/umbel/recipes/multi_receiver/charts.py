@@ -46,7 +46,7 @@ def _over_uses(case: Case) -> Chart:
         _series("transmitter of another task", {n: case.at(REUSED, n) for n in uses}, "dots", REUSED),
     ]
     return Chart(
-        f"{case.name}: accuracy over channel uses at {case.questions.snr_db:g} dB",
+        f"Accuracy over channel uses at {case.questions.snr_db:g} dB",
         "channel uses n",
         "mean accuracy of the tasks in %",
         _only(series),
@@ -66,7 +66,7 @@ def _over_total(case: Case) -> Chart:
         _series("coded picture, header-free", {n: case.at(FREE, n) for n in digital}, "dots", FREE),
     ]
     return Chart(
-        f"{case.name}: accuracy over all uses together at {case.questions.snr_db:g} dB",
+        f"Accuracy over all uses together at {case.questions.snr_db:g} dB",
         "channel uses of all transmissions together",
         "mean accuracy of the tasks in %",
         _only(series),
@@ -96,7 +96,7 @@ def _over_snr(case: Case, task: str) -> Chart:
     ]
     low, high = settings.link.train_range
     return Chart(
-        f"{case.name}: {task} over SNR, {uses} uses",
+        f"Accuracy of {task} over SNR, {uses} uses",
         "SNR in dB (Es/N0 for each complex use)",
         f"accuracy of {task} in %",
         _only(series),
@@ -129,7 +129,7 @@ def _trade_off(case: Case) -> Chart:
     ]
     weights = ", ".join(f"{weight:g}" for weight in settings.weight_values)
     return Chart(
-        f"{case.name}: what one task gains and the other pays, {uses} uses, {case.questions.snr_db:g} dB",
+        f"What one task gains and the other pays, {uses} uses, {case.questions.snr_db:g} dB",
         f"accuracy of {first} in %",
         f"accuracy of {second} in %",
         _only(series),

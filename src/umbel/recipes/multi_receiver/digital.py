@@ -165,12 +165,14 @@ class _Pictures:
 
 
 def _first(source: Source, count: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """The first samples of a split: pictures in 0 to 1 and targets."""
+    """The first samples of a split that have every label: pictures in 0 to 1 and targets."""
     batches = list(islice(source.batches(250), -(-count // 250)))
     if not isinstance(batches[0].inputs, Tensor):
         raise UmbelError("the inputs are no pictures")
     targets = {name: torch.cat([batch.targets[name] for batch in batches])[:count] for name in batches[0].targets}
-    return torch.cat([batch.inputs for batch in batches])[:count], targets
+    whole = torch.stack([labels >= 0 for labels in targets.values()]).all(0)
+    pictures = torch.cat([batch.inputs for batch in batches])[:count]
+    return pictures[whole], {name: labels[whole] for name, labels in targets.items()}
 
 
 def _classifier(learner: Learner, name: str, device: torch.device) -> Callable[[Tensor], Tensor]:

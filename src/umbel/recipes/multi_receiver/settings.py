@@ -116,6 +116,6 @@ QUICK = MultiReceiverSettings(
     digital_uses="128/256",
     digital_pictures=120,
     seeds=1,
-    fit=replace(FIT, steps=250, learning_rate=3e-3, validate_every=50),
+    fit=replace(FIT, steps=180, learning_rate=3e-3, validate_every=60),
 )
 """The embedded digits, one seed."""

@@ -83,18 +83,23 @@ class Case:
         return dict(sorted({**curve, **{n * count: self.at(EACH, n) for n in self.questions.uses}}.items()))
 
     def saving(self) -> tuple[Estimate, str]:
-        """Uses saved on the way to the target, percent by seed; or nothing and the reason."""
+        """Uses saved on the way to the target, percent by seed; or nothing and the reason.
+
+        Where the fewest shared uses are already beyond the target, a seed's saving is counted from these: at least
+        so much is saved.
+        """
         target, single = self.target(), self.single_curve()
         joint = {n: self.at(JOINT, n) for n in self.questions.uses}
-        saved = []
-        for seed in joint[self.questions.uses[0]]:
-            pair = [uses_to(target, list(curve), [v[seed] for v in curve.values()]) for curve in (joint, single)]
-            if not all(map(math.isfinite, pair)):
-                least, first = self.questions.uses[0], joint[self.questions.uses[0]][seed]
-                if first >= target:
-                    return Estimate(), f"{least} shared uses already exceed the target of {target:.1f} %"
+        least, saved = self.questions.uses[0], []
+        for seed, first in joint[least].items():
+            shared, alone = (uses_to(target, list(c), [v[seed] for v in c.values()]) for c in (joint, single))
+            if first >= target:
+                shared = least
+            if single[min(single)][seed] >= target:
+                return Estimate(), f"{min(single)} uses suffice for the target of {target:.1f} % without sharing"
+            if not (math.isfinite(shared) and math.isfinite(alone)):
                 return Estimate(), f"the target of {target:.1f} % is outside what was measured"
-            saved.append(100 * (1 - pair[0] / pair[1]))
+            saved.append(100 * (1 - shared / alone))
         return Estimate.of(saved), ""
 
 
