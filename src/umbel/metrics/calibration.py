@@ -39,7 +39,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     low, high = torch.tensor([1 / _HOTTEST, 1 / _COLDEST], dtype=torch.float64).log().tolist()
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        if slope(float(torch.tensor(middle).double().exp())) < 0:
+        if slope(float(torch.tensor(middle).double().exp())) <= 0:
             low = middle
         else:
             high = middle

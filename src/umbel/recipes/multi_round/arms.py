@@ -37,7 +37,7 @@ TITLES = {
     PREFIX: ("Cut latent", "one latent of all uses, of which the first ones are sent; trained with random cuts"),
     GENIE: (
         "Label genie",
-        "the transmitter classifies and sends the label alone, by the best signals for so many uses",
+        "the transmitter classifies and sends its label alone, by the best of several textbook signal sets",
     ),
     RANDOM: ("Random escalation", "the multi-round network; as many samples as there end after each round, but any"),
     COST: ("Feedback with cost", "multi-round, where each message of feedback takes channel uses"),

@@ -50,27 +50,27 @@ class Heard:
     Attributes:
         logits: [R, N, K].
         labels: [N].
-        temperatures: One for each round.
+        temperatures: One for each round; empty where confidence is taken as it is.
     """
 
     logits: Tensor
     labels: Tensor
-    temperatures: Sequence[float]
+    temperatures: Sequence[float] = ()
 
     @classmethod
-    def of(cls, predictions: Predictions, temperatures: Sequence[float] | None = None) -> "Heard":
+    def of(cls, predictions: Predictions, temperatures: Sequence[float] = ()) -> "Heard":
         """From the predictions of a network whose tasks are its rounds, in order."""
         logits = torch.stack(list(predictions.raw.values()))
         labels = next(iter(predictions.targets.values()))
         known = labels >= 0
         if not known.any():
             raise UmbelError("no sample of a split has a label; the study cannot measure anything there")
-        return cls(logits[:, known], labels[known], temperatures or [1.0] * len(logits))
+        return cls(logits[:, known], labels[known], temperatures)
 
     @property
     def confidence(self) -> Tensor:
         """[R, N]."""
-        return confidence_of(self.logits, self.temperatures)
+        return confidence_of(self.logits, self.temperatures or None)
 
     @property
     def correct(self) -> Tensor:
@@ -150,10 +150,11 @@ def measure_genie(bench: Bench, network: Network) -> list[dict[str, Any]]:
 def _sent(heard: Heard, stage: int, uses: int) -> dict[str, float]:
     """Metrics where so many uses are always sent."""
     correct = heard.correct[stage].double()
-    ece = [expected_calibration_error(heard.probabilities(stage, after), heard.labels) for after in (False, True)]
+    found = {"ECE": expected_calibration_error(heard.probabilities(stage, False), heard.labels)}
+    if heard.temperatures:
+        found["ECE calibrated"] = expected_calibration_error(heard.probabilities(stage, True), heard.labels)
     delay = torch.full_like(correct, float(uses))
-    found = {"accuracy": float(correct.mean()), "delay": float(uses), **_ages(delay, correct)}
-    return found | {"ECE": ece[0], "ECE calibrated": ece[1]}
+    return {"accuracy": float(correct.mean()), "delay": float(uses), **_ages(delay, correct), **found}
 
 
 def measure_rounds(bench: Bench, network: Network, learner: Learner, single: dict[float, float]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def _results(bench: Bench, measured: Measured) -> Results:
     rounds = "+".join(map(str, settings.rounds))
     results = Results(
         study="multi_round",
-        title=f"Rounds until the receiver is sure: {rounds} channel uses, {data.title}",
+        title=f"Rounds until the receiver is sure: {rounds} channel uses, {bench.task.name} of {data.title}",
         command=study.command,
         data=DataInfo(
             data.name, data.title, data.note, {s: len(getattr(data, s)) for s in ("train", "validation", "test")}
