@@ -1,0 +1,58 @@
+"""Predictions over many points with one run of the transmitter: the same as those of the slow way."""
+
+import pytest
+import torch
+
+from umbel import tasks
+from umbel.channels import make_channel
+from umbel.core import Batch, OperatingPoint, UmbelError
+from umbel.data import TensorSource
+from umbel.engine import open_runtime, predict_split
+from umbel.recipes.communications.hearing import hear_split
+from umbel.transmission import Goal, Stage, StagedLearner, build_transmission
+
+CLASS = tasks.classification("class", "abc")
+QUIET = OperatingPoint(snr_db=100.0)
+
+
+@pytest.fixture(scope="module")
+def parts():
+    model = build_transmission(
+        (1, 8, 8), [Stage(2), Stage(3)], [Goal(CLASS, 1), Goal(CLASS, 2)], make_channel("awgn"), "conv", widths=(4, 8)
+    )
+    inputs = torch.rand(23, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(23) % 4 - 1
+    return StagedLearner(model, (0.0, 10.0)), TensorSource(Batch(inputs, {"class": labels})), open_runtime()
+
+
+def test_without_noise_it_is_what_predict_split_gives(parts):
+    (fast,) = hear_split(*parts, [QUIET], draws=2, batch_size=7)
+    slow = predict_split(*parts, QUIET, draws=2)
+    for name in ("class@1", "class@2"):
+        assert torch.allclose(fast.raw[name], slow.raw[name], atol=1e-3)
+        assert torch.equal(fast.targets[name], slow.targets[name])
+
+
+def test_draws_and_seeds_give_other_noise_and_points_the_same(parts):
+    noisy = OperatingPoint(snr_db=0.0)
+    one, again = hear_split(*parts, [noisy, noisy], draws=2)
+    (other,) = hear_split(*parts, [noisy], draws=2, seed=1)
+    first, second = one.raw["class@1"].chunk(2)
+    assert not torch.equal(first, second)
+    assert not torch.equal(one.raw["class@1"], other.raw["class@1"])
+    assert torch.equal(one.raw["class@1"], again.raw["class@1"])
+
+
+def test_it_leaves_torchs_generator_and_the_mode_alone(parts):
+    learner = parts[0].train()
+    before = torch.get_rng_state()
+    hear_split(*parts, [OperatingPoint(snr_db=0.0)])
+    assert learner.training
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_bad_input(parts):
+    with pytest.raises(UmbelError, match="at least once"):
+        hear_split(*parts, [QUIET], draws=0)
+    with pytest.raises(UmbelError, match="all stages"):
+        hear_split(*parts, [QUIET.with_values(stages=1)])
