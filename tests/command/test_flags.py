@@ -16,6 +16,7 @@ COMMANDS = {
     "run-broadcast": ["run", "broadcast"],
     "run-compare": ["run", "compare"],
     "run-multi_receiver": ["run", "multi_receiver"],
+    "run-multi_round": ["run", "multi_round"],
     "train": ["train"],
     "evaluate": ["evaluate"],
 }
