@@ -15,6 +15,7 @@ from umbel.cli import main
 COMMANDS = {
     "run-broadcast": ["run", "broadcast"],
     "run-compare": ["run", "compare"],
+    "run-multires_jscc": ["run", "multires_jscc"],
     "run-multi_receiver": ["run", "multi_receiver"],
     "run-multi_round": ["run", "multi_round"],
     "train": ["train"],
