@@ -1,6 +1,6 @@
 """Run every benchmark (or the named ones), print their tables and keep them under benchmarks/results/.
 
-python -m benchmarks [step] [data] [startup]
+python -m benchmarks [step] [data] [startup] [communications]
 """
 
 import json
@@ -11,11 +11,16 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import data_path, startup, training_step
+from benchmarks import communications, data_path, startup, training_step
 from benchmarks.measure import Row, table
 from umbel.report import describe_environment
 
-ALL = {"step": training_step.measure, "data": data_path.measure, "startup": startup.measure}
+ALL = {
+    "step": training_step.measure,
+    "data": data_path.measure,
+    "startup": startup.measure,
+    "communications": communications.measure,
+}
 RESULTS = Path(__file__).parent / "results"
 
 
