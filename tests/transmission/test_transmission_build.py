@@ -7,7 +7,7 @@ from small_transmissions import DIGIT, PARITY, PICTURE, SHAPE, SMALL, dense, dra
 from umbel import tasks
 from umbel.channels import AWGN, Fading
 from umbel.core import Batch, OperatingPoint, UmbelError
-from umbel.nn import ENCODERS, PictureHead, PooledHead
+from umbel.nn import ENCODERS, PictureHead, PooledHead, seeded_start
 from umbel.transmission import DenseCode, Goal, MapCode, MapDecoder, Stage, VectorDecoder, build_transmission, make_code
 
 POINT = OperatingPoint(snr_db=5.0)
@@ -76,6 +76,15 @@ def test_the_same_seed_builds_the_same_and_another_another():
         if a.ndim > 1:
             assert not torch.equal(a, c), name
     assert torch.equal(one(pictures(), POINT, draws())["picture@2"], again(pictures(), POINT, draws())["picture@2"])
+
+
+def test_a_part_s_start_is_a_function_of_seed_and_name():
+    drawn = {}
+    for seed, name in ((0, "code 1"), (0, "code 2"), (1, "code 1"), (0, "code 1")):
+        with seeded_start(seed, name):
+            value = torch.rand(3)
+        assert torch.equal(drawn.setdefault((seed, name), value), value)
+    assert len({tuple(value.tolist()) for value in drawn.values()}) == 3
 
 
 def test_torch_s_generator_is_left_as_it_was():

@@ -1,6 +1,7 @@
 """What is sent obeys its power, what is heard obeys its channel, and a decoder reads what it has heard and no more."""
 
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -9,7 +10,18 @@ from torch import nn
 
 from umbel.channels import AWGN, Erasure, Fading, Truncate, as_complex, make_channel, maximum_ratio_combine
 from umbel.core import OperatingPoint, UmbelError
-from umbel.transmission import Goal, MapCode, MapDecoder, Receiver, Stage, StagedModel, VectorDecoder, signal_quality
+from umbel.transmission import (
+    Coherence,
+    Combine,
+    Goal,
+    MapCode,
+    MapDecoder,
+    Receiver,
+    Stage,
+    StagedModel,
+    VectorDecoder,
+    signal_quality,
+)
 
 POINT = OperatingPoint(snr_db=5.0)
 QUIET = OperatingPoint(snr_db=math.inf)
@@ -244,6 +256,13 @@ def test_half_precision_networks_send_at_full_precision(make):
         assert latent.dtype == torch.float32
         torch.testing.assert_close(as_complex(latent).abs().square().flatten(1).mean(1), torch.ones(5))
     assert all(torch.isfinite(value).all() for value in predictions.values())
+
+
+def test_every_way_to_combine_and_every_coherence_runs():
+    for combine in get_args(Combine):
+        for coherence in get_args(Coherence):
+            model = mapped((Stage(4),) * 2, channels=Fading(), combine=combine, coherence=coherence)
+            assert model(pictures(), POINT)["picture@2"].shape == (5, 1, 8, 8)
 
 
 def test_models_that_cannot_be_are_refused():
