@@ -9,7 +9,7 @@ from umbel.core import Batch, OperatingPoint, UmbelError
 from umbel.data import TensorSource
 from umbel.engine import open_runtime, predict_split
 from umbel.recipes.communications.hearing import hear_split
-from umbel.transmission import Goal, Stage, StagedLearner, build_transmission
+from umbel.transmission import Goal, Stage, StagedLearner, StagedModel, build_transmission
 
 CLASS = tasks.classification("class", "abc")
 QUIET = OperatingPoint(snr_db=100.0)
@@ -56,3 +56,22 @@ def test_bad_input(parts):
         hear_split(*parts, [QUIET], draws=0)
     with pytest.raises(UmbelError, match="all stages"):
         hear_split(*parts, [QUIET.with_values(stages=1)])
+
+
+class Louder(StagedModel):
+    """A transmitter that turns what it sends up to the point's `loud`."""
+
+    def transmit(self, inputs, point):
+        return [latent * point.get("loud", 1.0) for latent in super().transmit(inputs, point)]
+
+
+def test_what_else_turns_the_transmitter_is_sent_anew(parts):
+    learner, *others = parts
+    model = learner.model
+    turned = Louder(model.encoder, list(model.codes), model.stages, list(model.receivers))
+    points = [QUIET, QUIET.with_values(loud=0.2), QUIET.with_values(snr_db=90.0)]
+    found = [one.raw["class@1"] for one in hear_split(StagedLearner(turned, (0.0, 10.0)), *others, points)]
+    for point, values in zip(points, found, strict=True):
+        slow = predict_split(StagedLearner(turned, (0.0, 10.0)), *others, point).raw["class@1"]
+        assert torch.allclose(values, slow, atol=1e-2)
+    assert not torch.allclose(found[0], found[1], atol=1e-2)

@@ -9,7 +9,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from umbel.core import UmbelError
 
 _COLDEST, _HOTTEST = 0.02, 50.0
-_HALVINGS = 60
+_HALVINGS = 40
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:

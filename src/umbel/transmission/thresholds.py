@@ -12,7 +12,7 @@ from umbel.transmission.stopping import at_stop, delay_of, stop_round
 _CANDIDATES = 100
 _COMBINATIONS = 1200
 _FEW = 4000
-_PASSES = 4
+_PASSES = 2
 
 Score = Callable[[Sequence[float]], tuple[float, float, float]]
 """Thresholds -> how well they do; compared from the left, greater is better."""

@@ -51,16 +51,15 @@ def hear_split(
     generators = [seeded(seed, _STREAM) for _ in points]
     raw: list[dict[str, list[Tensor]]] = [{task.name: [] for task in learner.tasks} for _ in points]
     targets: dict[str, list[Tensor]] = {task.name: [] for task in learner.tasks}
-    again = _transmitter_is_turned(learner, points)
+    sent = _what_is_sent(learner, points)
     for cpu_batch in source.batches(batch_size):
         batch = cpu_batch.to(runtime.device)
         for task in learner.tasks:
             targets[task.name].append(task.target_of(cpu_batch))
         with runtime.autocast():
-            latents = model.transmit(batch.inputs, points[0])
-            for point, generator, kept in zip(points, generators, raw, strict=True):
-                latents = model.transmit(batch.inputs, point) if again else latents
-                heard = [_decoded(model, latents, point, generator) for _ in range(draws)]
+            latents = {one: model.transmit(batch.inputs, one) for one in dict.fromkeys(sent)}
+            for point, one, generator, kept in zip(points, sent, generators, raw, strict=True):
+                heard = [_decoded(model, latents[one], point, generator) for _ in range(draws)]
                 for name, parts in kept.items():
                     parts.append(torch.stack([one[name] for one in heard]))
     learner.train(training)
@@ -68,11 +67,17 @@ def hear_split(
     return [Predictions({n: torch.cat(p, dim=1).flatten(0, 1) for n, p in kept.items()}, repeated) for kept in raw]
 
 
-def _transmitter_is_turned(learner: StagedLearner, points: Sequence[OperatingPoint]) -> bool:
-    """Whether what is sent differs between the points: they differ in more than the SNR, or a module reads them."""
-    others = {OperatingPoint({name: value for name, value in p.items() if name != "snr_db"}) for p in points}
+def _what_is_sent(learner: StagedLearner, points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
+    """For each point one of those at which the same is sent: those that differ in the SNR alone.
+
+    A transmitter with a module that reads the point may know the SNR; then every point stands for itself.
+    """
     parts = (*learner.model.encoder.modules(), *learner.model.codes.modules())
-    return len(others) > 1 or any(isinstance(part, PointModule) for part in parts)
+    if any(isinstance(part, PointModule) for part in parts):
+        return list(points)
+    first: dict[OperatingPoint, OperatingPoint] = {}
+    others = [OperatingPoint({name: value for name, value in p.items() if name != "snr_db"}) for p in points]
+    return [first.setdefault(other, point) for other, point in zip(others, points, strict=True)]
 
 
 def _decoded(model, latents, point: OperatingPoint, generator: torch.Generator) -> dict[str, Tensor]:

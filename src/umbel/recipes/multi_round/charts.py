@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from umbel.metrics import confidence_interval
 from umbel.recipes.multi_round.arms import COST, ERROR, GENIE, LATEST, PREFIX, RANDOM, REPEAT, ROUNDS, SINGLE, TITLES
-from umbel.recipes.multi_round.measure import MIDDLE
 from umbel.recipes.multi_round.settings import MultiRoundSettings
 from umbel.report import Chart, Results, Series, chart_series
 
+_LEAST_PART = 0.005
 _DELAY = "mean delay in channel uses"
 Reliabilities = Mapping[tuple[str, int], Sequence[Mapping[str, Sequence[float]]]]
 """(channel, seed) -> for each round the bins' confidence and accuracy, before and after calibration."""
@@ -19,7 +18,7 @@ def charts(settings: MultiRoundSettings, results: Results, reliabilities: Reliab
     drawn = []
     for channel in settings.link.channel_names:
         series = _Lines(settings, results, channel)
-        drawn += [_delay(series), _snr(series), _age(series), _feedback(series)]
+        drawn += [_delay(series), _snr(series), _delay_snr(series), _age(series), _feedback(series)]
         drawn.append(_reliability(series, reliabilities))
     return drawn
 
@@ -61,19 +60,29 @@ def _delay(lines: _Lines) -> Chart:
 
 
 def _snr(lines: _Lines) -> Chart:
-    total, first = lines.settings.total, lines.settings.rounds[0]
-    series = [lines.of(ROUNDS, "snr_db", where={"rule": MIDDLE}, label=f"Multi-round, {MIDDLE}")]
-    series.append(lines.of(ROUNDS, "snr_db", where={"round": len(lines.settings.rounds)}, label="All rounds"))
+    tau = lines.settings.named_tau
     last = {"round": len(lines.settings.rounds)}
+    series = [lines.of(ROUNDS, "snr_db", where={"tau": tau}, label=f"Multi-round, threshold {tau:g}")]
+    series.append(lines.of(ROUNDS, "snr_db", where=last, label="All rounds"))
     series.append(lines.of(LATEST, "snr_db", where=last, style="dashed", label="All rounds, no combining"))
-    for uses in (first, total):
+    for uses in (lines.settings.rounds[0], lines.settings.total):
         label = f"Single round of {uses}"
         series.append(lines.of(SINGLE, "snr_db", where={"uses": uses}, style="dashed", label=label))
-    note = (
-        "Thresholds chosen on validation at each SNR, for a mean delay halfway between the first round's uses and "
-        "all; one network for all SNRs."
-    )
+    low, high = lines.settings.link.train_range
+    note = f"One network for all SNRs, trained from {low:g} to {high:g} dB, with one temperature for each round."
+    if lines.settings.calibrate == "per-snr":
+        note = f"One network for all SNRs, trained from {low:g} to {high:g} dB; temperatures of each SNR."
     return lines.chart("Accuracy over SNR", "SNR in dB", "accuracy", series, note)
+
+
+def _delay_snr(lines: _Lines) -> Chart:
+    series = []
+    for tau in lines.settings.taus:
+        if tau in (lines.settings.named_tau, lines.settings.taus[0], lines.settings.taus[-1]):
+            label = f"Multi-round, threshold {tau:g}"
+            series.append(lines.of(ROUNDS, "snr_db", "delay", where={"tau": tau}, label=label))
+    note = "The same thresholds at every SNR: where the channel is bad, the receiver asks more often."
+    return lines.chart("Delay over SNR", "SNR in dB", _DELAY, series, note)
 
 
 def _age(lines: _Lines) -> Chart:
@@ -109,17 +118,19 @@ def _reliability(lines: _Lines, reliabilities: Reliabilities) -> Chart:
             x, y = _binned(of_seeds, when)
             series.append(Series(f"Round {number + 1}, {when} scaling", x, y, style=style, group=f"round {number}"))
     note = (
-        f"At {lines.snr_db:g} dB, all seeds together, bins of confidence that hold samples. Temperatures are fitted "
-        "on validation."
+        f"At {lines.snr_db:g} dB, all seeds together, tenths of confidence that hold 0.5 % of the samples or more. "
+        "Temperatures are fitted on validation."
     )
     return lines.chart("Reliability", "confidence", "accuracy", series, note)
 
 
 def _binned(of_seeds: Sequence[Mapping[str, Sequence[float]]], when: str) -> tuple[list[float], list[float]]:
-    """Means over seeds in tenths of confidence."""
-    bins: dict[int, list[tuple[float, float]]] = {}
+    """Means over seeds and samples in tenths of confidence; bins with less than 0.5 % of the samples are left out."""
+    bins: dict[int, list[tuple[float, float, float]]] = {}
     for one in of_seeds:
-        for sure, right in zip(one[f"{when} confidence"], one[f"{when} accuracy"], strict=True):
-            bins.setdefault(min(int(sure * 10), 9), []).append((sure, right))
-    means = [[confidence_interval(values)[0] for values in zip(*bins[place], strict=True)] for place in sorted(bins)]
-    return [mean[0] for mean in means], [mean[1] for mean in means]
+        found = (one[f"{when} {name}"] for name in ("confidence", "accuracy", "part"))
+        for sure, right, part in zip(*found, strict=True):
+            bins.setdefault(min(int(sure * 10), 9), []).append((part, part * sure, part * right))
+    sums = [[sum(values) for values in zip(*bins[place], strict=True)] for place in sorted(bins)]
+    kept = [(sure / part, right / part) for part, sure, right in sums if part >= _LEAST_PART * len(of_seeds)]
+    return [sure for sure, _ in kept], [right for _, right in kept]

@@ -39,6 +39,8 @@ METRICS = (
 """All metrics of the study; delays and ages in channel uses, the others 0 to 1."""
 BUDGET, MIDDLE, TARGET = "75 % of the uses", "middle delay", "1.5 points below"
 """Rules by which thresholds are chosen on validation; see `chosen_thresholds`."""
+ALWAYS = "all rounds"
+"""The rule without thresholds: every round is sent, whatever the receiver thinks."""
 _GENIE_FADING = {"awgn": None, "rayleigh": "rayleigh"}
 BUDGET_PART, POINTS_BELOW = 0.75, 0.015
 
@@ -176,7 +178,8 @@ def measure_rounds(bench: Bench, network: Network, learner: Learner, single: dic
         both = [Heard.of(one, heat) for one in (on_test, on_validation)]
         seen = [Seen(one.confidence, one.correct) for one in both]
         chosen = {tau: [tau] * (len(network.uses) - 1) for tau in settings.taus}
-        rules = chosen_thresholds(seen[1], network.uses, settings.total, settings.rounds[0], single[snr_db])
+        wanted = single[snr_db] if network.arm == ROUNDS else None
+        rules = chosen_thresholds(seen[1], network.uses, settings.total, settings.rounds[0], wanted)
         for kind, options in (("tau", chosen), ("rule", rules)):
             found[kind] += [_point(seen, network.uses, snr_db, kind, *option) for option in options.items()]
         for stage, delay in enumerate(_sums(network.uses)):
@@ -190,22 +193,24 @@ def measure_rounds(bench: Bench, network: Network, learner: Learner, single: dic
 
 
 def chosen_thresholds(
-    seen: Seen, uses: Sequence[int], total: int, first: int, single: float
+    seen: Seen, uses: Sequence[int], total: int, first: int, single: float | None
 ) -> dict[str, Sequence[float]]:
     """Thresholds chosen on validation, by the name of their rule.
 
     - "75 % of the uses": one threshold; the best accuracy with a mean delay of at most 75 % of all uses.
     - "middle delay": one threshold; a mean delay halfway between the first round's uses and all of them.
     - "1.5 points below": one for each round; the least delay with an accuracy of at most 1.5 points below that of
-      the single-round network with all uses.
+      the single-round network with all uses, where that is given.
     """
     both = seen.confidence, seen.correct, uses
     middle = threshold_at_delay(seen.confidence, uses, (first + total) / 2)
-    return {
+    found = {
         BUDGET: choose_thresholds(*both, most_delay=BUDGET_PART * total, per_round=False),
         MIDDLE: [middle] * (len(uses) - 1),
-        TARGET: choose_thresholds(*both, least_accuracy=single - POINTS_BELOW),
     }
+    if single is not None:
+        found[TARGET] = choose_thresholds(*both, least_accuracy=single - POINTS_BELOW)
+    return found
 
 
 def _point(seen, uses, snr_db: float, kind: str, name: float | str, thresholds: Sequence[float]) -> dict[str, Any]:
@@ -230,7 +235,11 @@ def _reliability(heard: Heard, stage: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for name, after in (("before", False), ("after", True)):
         curve = reliability(heard.probabilities(stage, after), heard.labels)
-        found |= {f"{name} confidence": curve.confidence, f"{name} accuracy": curve.accuracy}
+        found |= {
+            f"{name} confidence": curve.confidence,
+            f"{name} accuracy": curve.accuracy,
+            f"{name} part": curve.part,
+        }
     return found
 
 

@@ -102,6 +102,11 @@ class MultiRoundSettings:
         return sorted(set(numbers(self.thresholds, "--thresholds")))
 
     @property
+    def named_tau(self) -> float:
+        """The threshold nearest to 0.9: the one that is shown over SNR."""
+        return min(self.taus, key=lambda tau: abs(tau - 0.9))
+
+    @property
     def middle_snr_db(self) -> float:
         """The test SNR at which claims are judged: the middle one."""
         values = self.link.test_values

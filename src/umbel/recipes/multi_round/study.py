@@ -25,7 +25,15 @@ from umbel.recipes.multi_round.arms import (
     train,
 )
 from umbel.recipes.multi_round.charts import charts
-from umbel.recipes.multi_round.measure import BUDGET, METRICS, MIDDLE, measure_genie, measure_rounds, measure_single
+from umbel.recipes.multi_round.measure import (
+    ALWAYS,
+    BUDGET,
+    METRICS,
+    MIDDLE,
+    measure_genie,
+    measure_rounds,
+    measure_single,
+)
 from umbel.recipes.multi_round.settings import MultiRoundSettings
 from umbel.recipes.multi_round.verdict import claims, verdict
 from umbel.recipes.study import Outcome, Study
@@ -105,8 +113,12 @@ def _results(bench: Bench, measured: Measured) -> Results:
 
 
 def _runs(bench: Bench, network: Network, found: Any) -> Iterator[Run]:
-    """The runs of one network; the multi-round one also stands for random escalation and for feedback's cost."""
-    outcome = bench.outcomes[network]
+    """The runs of one network; the multi-round one also stands for random escalation and for feedback's cost.
+
+    Curves over thresholds at other than the middle SNR are those of multi-round alone; the networks' folders have
+    the others.
+    """
+    outcome, middle = bench.outcomes[network], bench.settings.middle_snr_db
 
     def run(arm: str, entry: Mapping[str, Any], test: Mapping[str, float], **point: object) -> Run:
         point = {"channel": entry.get("channel", network.channel), "snr_db": entry["snr_db"], **point}
@@ -120,18 +132,21 @@ def _runs(bench: Bench, network: Network, found: Any) -> Iterator[Run]:
         return
     for kind in ("tau", "rule", "round"):
         for entry in found[kind]:
+            if kind == "tau" and network.arm != ROUNDS and entry["snr_db"] != middle:
+                continue
             yield run(network.arm, entry, entry["test"], **{kind: entry[kind]})
-            if network.arm == ROUNDS and "random" in entry:
+            if network.arm == ROUNDS and "random" in entry and (kind == "rule" or entry["snr_db"] == middle):
                 yield run(RANDOM, entry, entry["random"], **{kind: entry[kind]})
+    for entry in (entry for entry in found["round"] if entry["round"] == len(network.uses)):
+        yield run(network.arm, entry, entry["test"], rule=ALWAYS)
     yield from (run(entry["arm"], entry, entry["test"], tau=entry["tau"]) for entry in found["feedback"])
 
 
 def _headline(settings: MultiRoundSettings) -> Iterator[dict[str, Any]]:
     """The middle SNR: chosen thresholds, every round always sent, single rounds of the first and of all uses."""
     at = {"snr_db": settings.middle_snr_db}
-    for rule in (MIDDLE, BUDGET):
+    for rule in (MIDDLE, BUDGET, ALWAYS):
         yield {**at, "rule": rule}
-    yield {**at, "round": len(settings.rounds)}
     for uses in (settings.rounds[0], settings.total):
         yield {**at, "uses": uses}
 
