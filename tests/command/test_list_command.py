@@ -16,7 +16,7 @@ def test_list_as_json_names_everything(capsys, tmp_path, monkeypatch):
     found = json.loads(out)
     assert set(found) == {"methods", "recipes", "descents", "data", "data_folders", "extras"}
     assert [m["key"] for m in found["methods"]] == [m.key for m in ELEVEN]
-    assert [m["implemented"] for m in found["methods"]] == [False] * 11
+    assert [m["implemented"] for m in found["methods"]] == [m.implemented for m in ELEVEN]
     assert {r["name"] for r in found["recipes"]} == set(RECIPES)
     sets = {d["name"]: d for d in found["data"]}
     assert sets["overlay-digits"]["available"]
@@ -28,7 +28,7 @@ def test_list_as_json_names_everything(capsys, tmp_path, monkeypatch):
     assert descents["equal"]["backward_passes"] == "1"
     assert descents["upgrad"]["backward_passes"] == "T"
     assert all(d["summary"] for d in found["descents"])
-    assert {e["name"] for e in found["extras"]} == {"solvers", "parquet"}
+    assert {e["name"] for e in found["extras"]} == {"comms", "solvers", "parquet"}
 
 
 def test_list_is_readable_in_a_narrow_terminal(capsys, monkeypatch):
