@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from umbel.channels.digital import CODECS, Judge, ModulationCoding, RateTable, SeparateChain, find_codec, mean_colour
+from umbel.channels.digital import Judge, ModulationCoding, RateTable, SeparateChain, find_codec, mean_colour
 from umbel.core import Batch, Learner, OperatingPoint, UmbelError
 from umbel.data import Source
 from umbel.recipes.multires_jscc.arms import CLASSIFIER, Bench, train_classifier
@@ -17,7 +17,7 @@ COUNTS = {"whole file": True, "header-free": False}
 """Ways to count a file's bytes: all of them, or what exceeds the codec's floor."""
 BOUNDS = ("capacity", "finite block")
 _FADING: Mapping[str, str | None] = {"awgn": None, "rayleigh": "rayleigh"}
-_CLIFF_SPAN, _CLIFF_STEP = 6, 0.25  # dB around the design SNR
+_CLIFF_STEP = 0.25  # dB between points of the fixed chain
 _COLOUR_PICTURES = 2000
 
 
@@ -30,6 +30,7 @@ class Digital:
         values: (channel, uses, count, kind) -> SNR in dB -> metrics. Kinds: "envelope", the bounds, "fixed".
         codings: (channel, uses, count) -> the modulation and coding that is fixed for the design SNR.
         chains: (codec, uses, count) -> the chain of the test pictures.
+        chosen: (channel, uses, count, SNR) -> codec and coding of the envelope there.
     """
 
     warnings: list[str] = field(default_factory=list)
@@ -237,16 +238,3 @@ def digital_runs(bench: Bench, digital: Digital) -> list[Run]:
 def arm_of(count: str) -> str:
     """The key of the digital chain's arm for a way to count."""
     return "sscc" if count == "whole file" else "sscc-header-free"
-
-
-__all__ = [
-    "BOUNDS",
-    "CODECS",
-    "COUNTS",
-    "Digital",
-    "arm_of",
-    "digital_runs",
-    "first_pictures",
-    "measure_digital",
-    "usable_codecs",
-]

@@ -29,7 +29,7 @@ class MultiresSettings:
     """quality: every layer refines the full picture; resolution: every layer doubles its size."""
     picture_weights: str = "semantic-first"
     """Weight of the picture in each layer, as 0.1/0.5/0.9; semantic-first: rising from 0.3 to 0.7."""
-    picture_scale: float = 20.0
+    picture_scale: float = 50.0
     """Factor of the picture's squared error beside the cross-entropy."""
     encoder: str = ""
     """Encoder; unset: pixel."""
@@ -123,6 +123,7 @@ QUICK = MultiresSettings(
     uses="4/4/8",
     encoder_options="width=32,blocks=1",
     decoder_width=32,
+    picture_scale=20.0,
     link=LinkSettings(test_snr_db="0/5/10", draws=5),
     sscc_images=200,
     seeds=2,
