@@ -123,7 +123,7 @@ def test_known_rates_of_the_shipped_table():
 @pytest.mark.parametrize(("mcs", "snr_db", "fading"), [("QPSK 1/2", 1.25, None), ("16QAM 1/2", 10.0, "rayleigh")])
 def test_the_table_agrees_with_real_decoding(mcs, snr_db, fading):
     pytest.importorskip("sionna", reason="real decoding needs the [comms] extra")
-    link, blocks = CodedLink(mcs, 128), 600
+    link, blocks = CodedLink(mcs, 128), 400
     generator = torch.Generator().manual_seed(11)
     _, holds = link.transmit(link.random_bits(blocks, generator), snr_db, generator, fading)
     lookup = shipped_table().fading_error_rate if fading else shipped_table().error_rate
@@ -136,11 +136,11 @@ def test_the_table_agrees_with_real_decoding(mcs, snr_db, fading):
 
 def test_measuring_covers_the_waterfall_and_goes_on_where_it_stopped(tmp_path, capsys):
     pytest.importorskip("sionna", reason="real decoding needs the [comms] extra")
-    found = measure_code(find_mcs("QPSK 1/2"), 32, 60, progress=lambda line: None)
+    found = measure_code(find_mcs("QPSK 2/3"), 24, 60, progress=lambda line: None)
     assert found.errors[0] == found.blocks[0]
     assert found.errors[-1] == 0
     assert found.snr_db == sorted(found.snr_db)
-    again = measure_code(find_mcs("QPSK 1/2"), 32, 60, progress=lambda line: None)
+    again = measure_code(find_mcs("QPSK 2/3"), 24, 60, progress=lambda line: None)
     assert dataclasses.asdict(found) == dataclasses.asdict(again)
     arguments = ["--uses", "9", "--blocks", "10", "--out", str(tmp_path / "table.json")]
     assert main(arguments) == 0

@@ -131,7 +131,8 @@ class SeparateChain:
         Over AWGN "capacity" sends n log2(1 + snr) bits that always arrive; "finite block" what the normal
         approximation allows at a block error rate of `error`. Over Rayleigh fading both send at a fixed rate, that
         of the largest mean PSNR among fractions and multiples of the best outage rate, and lose the blocks in outage;
-        for fading channels that is close to finite blocks too.
+        for fading channels that is close to finite blocks too. The rate is chosen on these pictures themselves,
+        so it is a little optimistic, as a bound may be.
         """
         if bound not in _IDEAL:
             raise unknown("bound", bound, _IDEAL)
