@@ -39,7 +39,7 @@ def age_of_information(delay: Tensor, success: Tensor) -> Age:
     which decisions are correct, and that there is no other delay than the channel uses that are counted.
 
     Source: Yates, Sun, Brown, Kaul, Modiano, Ulukus, "Age of information: an introduction and survey", IEEE JSAC 39
-    (2021), sections II and III; here an update that does not solve the task renews nothing.
+    (2021); here an update that does not solve the task renews nothing.
 
     Args:
         delay: Channel uses of each attempt, [N], positive.
