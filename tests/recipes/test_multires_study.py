@@ -183,6 +183,13 @@ def test_mismatch_is_the_mean_of_five_decibels_below_and_above():
     assert found["cliff"].value == pytest.approx(11.5) and found["cliff"].holds
 
 
+def test_a_digital_chain_of_one_colour_is_no_rival():
+    fixed = {(FIXED, 2, 0.0): 20.0, (FIXED, 2, 10.0): 25.0, (JOINT, 2, 5.0): 22.0}
+    found = judged(known(fixed, {(128, "whole file", "fixed"): {0.0: 9.0, 5.0: 9.0, 10.0: 9.0}}))
+    for name in ("mismatch, whole file", "cliff"):
+        assert found[name].holds is None and "no file fits" in found[name].reason
+
+
 def test_steepest_fall_looks_within_one_decibel():
     assert steepest_fall({0.0: 10.0, 1.0: 14.0, 1.5: 16.0, 5.0: 40.0}) == pytest.approx(4.0)
     assert math.isnan(steepest_fall({0.0: 1.0}))

@@ -12,6 +12,7 @@ from umbel.report import Claim, Estimate, Run, TaskInfo
 
 _LARGEST_RATIO = 1 / 6 + 1e-9
 _LARGEST_SNR_DB = 10.0
+_NOTHING_FITS = "no file fits into so few uses, so the digital chain shows one colour at every SNR"
 
 
 @dataclass
@@ -194,7 +195,8 @@ def _mismatch(e: Evidence, channel: str) -> list[Claim]:
             f"Designed for {design:g} dB and used 5 dB below and above, the last layer is at least 2 dB better on "
             f"average than a digital chain designed so, {count} counted ({channel})"
         )
-        found.append(_claim(f"{channel}: mismatch, {count}", statement, e.over_seeds(margin), 2.0, ">=", "dB"))
+        value, why = (Estimate.of([math.nan]), _NOTHING_FITS) if _flat(rival) else (e.over_seeds(margin), "")
+        found.append(_claim(f"{channel}: mismatch, {count}", statement, value, 2.0, ">=", "dB", why))
     return found
 
 
@@ -215,12 +217,18 @@ def _grace(e: Evidence, channel: str) -> list[Claim]:
                "steepest step between measured SNRs)", e.over_seeds(steepest), 1.5, "<=", "dB")
     ]  # fmt: skip
     if channel == "awgn":
-        drops = [steepest_fall(e.digital.series(channel, e.settings.totals[-1], c, "fixed"))
-                 for c in ("whole file", "header-free")]  # fmt: skip
-        value = Estimate.of([max((d for d in drops if not math.isnan(d)), default=math.nan)])
+        curves = [e.digital.series(channel, e.settings.totals[-1], c, "fixed") for c in ("whole file", "header-free")]
+        drops = [steepest_fall(curve) for curve in curves if curve and not _flat(curve)]
+        value = Estimate.of([max(drops, default=math.nan)])
         statement = f"The fixed digital chain loses at least 5 dB within 1 dB of SNR ({channel}, all uses)"
-        found.append(_claim(f"{channel}: cliff", statement, value, 5.0, ">=", "dB"))
+        why = _NOTHING_FITS if any(map(_flat, curves)) and not drops else ""
+        found.append(_claim(f"{channel}: cliff", statement, value, 5.0, ">=", "dB", why))
     return found
+
+
+def _flat(curve: dict[float, float]) -> bool:
+    """Whether a digital chain shows the same at every SNR: the colour of lost pictures."""
+    return len(curve) > 1 and max(curve.values()) - min(curve.values()) < 0.01
 
 
 def steepest_fall(values: dict[float, float], within_db: float = 1.0) -> float:
