@@ -6,6 +6,7 @@ from umbel.metrics.calibration import Reliability, expected_calibration_error, f
 from umbel.metrics.confidence import MeanConfidence
 from umbel.metrics.improvement import confidence_interval, mean_relative_improvement, relative_improvement
 from umbel.metrics.pictures import PicturePSNR, PictureSSIM
+from umbel.metrics.sample_mean import SampleMean
 
 __all__ = [
     "Age",
@@ -14,6 +15,7 @@ __all__ = [
     "PicturePSNR",
     "PictureSSIM",
     "Reliability",
+    "SampleMean",
     "age_of_information",
     "confidence_interval",
     "expected_calibration_error",

@@ -4,34 +4,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics import Metric
+
+from umbel.metrics.sample_mean import SampleMean
 
 _WINDOW = 11  # pixels; of the usual Gaussian window with standard deviation 1.5
 _LEAST_ERROR = 1e-10  # 100 dB: a picture without any error counts so much
 
 
-class _MeanOverPictures(Metric):
-    """The mean of one number for each picture."""
-
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
-
-    def __init__(self, **settings) -> None:
-        super().__init__(**settings)
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-
-    def _add(self, values: Tensor) -> None:
-        self.total += values.double().sum()
-        self.count += len(values)
-
-    def compute(self) -> Tensor:
-        """The mean; NaN before any update."""
-        return (self.total / self.count).float()
-
-
-class PicturePSNR(_MeanOverPictures):
+class PicturePSNR(SampleMean):
     """Peak signal-to-noise ratio in dB: the mean over pictures of 10 log10(1 / mean squared error).
 
     For values in 0 to 1. This mean over pictures is what papers on image communication report; it is larger than the
@@ -41,10 +21,10 @@ class PicturePSNR(_MeanOverPictures):
     def update(self, prediction: Float[Tensor, "n c h w"], target: Float[Tensor, "n c h w"]) -> None:
         """Add pictures."""
         error = (prediction.double() - target.double()).square().mean((1, 2, 3))
-        self._add(-10 * error.clamp(min=_LEAST_ERROR).log10())
+        self.add(-10 * error.clamp(min=_LEAST_ERROR).log10())
 
 
-class PictureSSIM(_MeanOverPictures):
+class PictureSSIM(SampleMean):
     """Structural similarity, averaged over pictures (Wang et al., IEEE Transactions on Image Processing, 2004).
 
     Gaussian window of 11 pixels and standard deviation 1.5. A picture with a shorter side has the largest odd window
@@ -55,10 +35,10 @@ class PictureSSIM(_MeanOverPictures):
         """Add pictures."""
         side = min(target.shape[-2:])
         if side < 3:
-            self._add(torch.full((len(target),), torch.nan))
+            self.add(torch.full((len(target),), torch.nan))
             return
         window = min(_WINDOW, side - 1 + side % 2)
-        self._add(_similarity(prediction.float(), target.float(), window))
+        self.add(_similarity(prediction.float(), target.float(), window))
 
 
 _LUMINANCE, _CONTRAST = 0.01**2, 0.03**2  # constants of the definition, for values in 0 to 1

@@ -48,6 +48,18 @@ class ModelSettings:
             raise UmbelError(f"hidden is {self.hidden}; give at least 1, or leave it out")
 
 
+def check_seeds(seeds: int, fit_seed: int) -> None:
+    """Refuse a number of repetitions below 1, and a seed where a study counts its own.
+
+    Raises:
+        UmbelError: As said.
+    """
+    if fit_seed:
+        raise UmbelError("a study runs seeds 0, 1, 2, ...; say how many with --seeds and leave --seed out")
+    if seeds < 1:
+        raise UmbelError(f"seeds is {seeds}; at least 1 is needed")
+
+
 def names(text: str) -> tuple[str, ...]:
     """The names in a text with commas between."""
     return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError
 from umbel.recipes.communications import numbers, whole_numbers
-from umbel.recipes.settings import DataSettings
+from umbel.recipes.settings import DataSettings, check_seeds
 
 PICTURES = ("picture", "pyramid")
 """Words for what is no task of the set: the picture at full size after every stage, or one that doubles in size."""
@@ -66,10 +66,9 @@ class BroadcastSettings:
     )
 
     def __post_init__(self) -> None:
-        if self.fit.seed:
-            raise UmbelError("the study runs seeds 0, 1, 2, ...; say how many with --seeds and leave --seed out")
-        if self.seeds < 1 or self.draws < 1:
-            raise UmbelError(f"seeds is {self.seeds} and draws is {self.draws}; each must be at least 1")
+        check_seeds(self.seeds, self.fit.seed)
+        if self.draws < 1:
+            raise UmbelError(f"draws is {self.draws}; each sample must be sent at least once")
         if not 0 <= self.spare < 1:
             raise UmbelError(f"--spare {self.spare}: give a part of the samples, at least 0 and below 1")
         numbers(self.test_snr_db, "--test-snr-db")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError
-from umbel.recipes.settings import DataSettings, ModelSettings
+from umbel.recipes.settings import DataSettings, ModelSettings, check_seeds
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,7 @@ class CompareSettings:
     fit: FitSettings = field(default_factory=FitSettings)
 
     def __post_init__(self) -> None:
-        if self.fit.seed:
-            raise UmbelError("a comparison runs seeds 0, 1, 2, ...; say how many with --seeds and leave --seed out")
-        if self.seeds < 1:
-            raise UmbelError(f"seeds is {self.seeds}; at least 1 is needed")
+        check_seeds(self.seeds, self.fit.seed)
         if not 0 < self.tuning_budget <= 1:
             raise UmbelError(
                 f"tuning_budget is {self.tuning_budget}; it is a part of a training, above 0 and at most 1"

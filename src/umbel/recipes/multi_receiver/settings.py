@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError
 from umbel.recipes.communications.settings import LinkSettings, numbers, whole_numbers
-from umbel.recipes.settings import DataSettings, names
+from umbel.recipes.settings import DataSettings, check_seeds, names
 
 FIT = FitSettings(steps=500, learning_rate=2e-3, clip_norm=1.0, monitor="loss", validate_every=125, tensorboard=False)
 """How each network of the full study is trained."""
@@ -44,10 +44,7 @@ class MultiReceiverSettings:
     fit: FitSettings = FIT
 
     def __post_init__(self) -> None:
-        if self.fit.seed:
-            raise UmbelError("this study runs seeds 0, 1, 2, ...; say how many with --seeds and leave --seed out")
-        if self.seeds < 1:
-            raise UmbelError(f"seeds is {self.seeds}; at least 1 is needed")
+        check_seeds(self.seeds, self.fit.seed)
         if self.digital_pictures < 1:
             raise UmbelError(f"digital_pictures is {self.digital_pictures}; at least 1 is needed")
         if self.sweep_uses not in self.use_values:

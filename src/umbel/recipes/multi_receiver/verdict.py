@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from umbel.recipes.communications.words import points
 from umbel.recipes.multi_receiver.arms import EACH, JOINT, REUSED, SAME, UNEQUAL, WEIGHTS, Group
 from umbel.recipes.multi_receiver.digital import CLEAN, FREE, GENIE, WHOLE
 from umbel.recipes.multi_receiver.reading import MEAN, BySeed, Reader, mean_of, paired, uses_to
@@ -191,13 +192,13 @@ def verdict(runs: Sequence[Run], questions: Questions) -> list[str]:
 
 
 def _shared(case: Case) -> str:
-    steps = [f"{_points(case.gain(SAME, [n]))} at {n}" for n in case.questions.uses]
+    steps = [f"{points(case.gain(SAME, [n]))} at {n}" for n in case.questions.uses]
     each = case.gain(EACH, case.questions.uses)
     saved, reason = case.saving()
     uses = f"it saves {_number(saved)} % of the uses to {case.target():.1f} %" if not reason else f"savings: {reason}"
     return (
         f"{case.name}, {case.questions.snr_db:g} dB: against single-task networks of the same total, sharing changes "
-        f"mean accuracy by {', '.join(steps)} uses; against n uses each by {_points(each)} on average; {uses}."
+        f"mean accuracy by {', '.join(steps)} uses; against n uses each by {points(each)} on average; {uses}."
     )
 
 
@@ -224,14 +225,7 @@ def _unequal(case: Case) -> str:
     uses = case.questions.settings.sweep_uses
     gain = paired(case.at(UNEQUAL, uses, snr_db=snr), case.at(JOINT, uses, snr_db=snr))
     listed = ", ".join(f"{name} {value:g} dB" for name, value in snr.items())
-    return f" At unequal SNRs ({listed}) a network trained for them changes it by {_points(gain)}."
-
-
-def _points(estimate: Estimate) -> str:
-    if not estimate.known:
-        return "an unknown amount"
-    interval = f" ± {estimate.half_width:.1f}" if estimate.has_interval else ""
-    return f"{estimate.mean:+.1f}{interval} points"
+    return f" At unequal SNRs ({listed}) a network trained for them changes it by {points(gain)}."
 
 
 def _number(estimate: Estimate) -> str:

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError, unknown
 from umbel.recipes.communications import LinkSettings, numbers, whole_numbers
-from umbel.recipes.settings import DataSettings
+from umbel.recipes.settings import DataSettings, check_seeds
 
 Calibration = Literal["range", "per-snr"]
 FadeOf = Literal["stage", "picture"]
@@ -47,10 +47,7 @@ class MultiRoundSettings:
     )
 
     def __post_init__(self) -> None:
-        if self.fit.seed:
-            raise UmbelError("the study runs seeds 0, 1, 2, ...; say how many with --seeds and leave --seed out")
-        if self.seeds < 1:
-            raise UmbelError(f"seeds is {self.seeds}; at least 1 is needed")
+        check_seeds(self.seeds, self.fit.seed)
         if self.calibrate not in get_args(Calibration):
             raise unknown("calibration", self.calibrate, get_args(Calibration))
         if self.coherence not in get_args(FadeOf):

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from umbel.recipes.communications.words import percent, points
 from umbel.recipes.multi_round.arms import LATEST, RANDOM, REPEAT, ROUNDS, SINGLE
 from umbel.recipes.multi_round.measure import ALWAYS, BUDGET, BUDGET_PART, MIDDLE, TARGET
 from umbel.recipes.multi_round.settings import MultiRoundSettings
@@ -146,7 +147,7 @@ def _verdict(numbers: Numbers, channel: str) -> list[str]:
     at = f"{channel} at {settings.middle_snr_db:g} dB"
 
     def accuracy(arm: str, **place: Any) -> str:
-        return _percent(numbers.over_seeds(lambda s: numbers.at(arm, channel, s, **place)))
+        return percent(numbers.over_seeds(lambda s: numbers.at(arm, channel, s, **place)))
 
     def uses(arm: str, **place: Any) -> str:
         return _plain(numbers.over_seeds(lambda s: numbers.at(arm, channel, s, "delay", **place), 1.0))
@@ -158,7 +159,7 @@ def _verdict(numbers: Numbers, channel: str) -> list[str]:
     curve = numbers.over_seeds(lambda s: numbers.mean_margin(channel, s))
     return [
         f"{at}: at a mean delay of {uses(ROUNDS, rule=MIDDLE)} uses, multi-round ({accuracy(ROUNDS, rule=MIDDLE)}) is "
-        f"{word} single rounds of the same mean delay ({_points(margin)}; mean over the curve {_points(curve)}) and "
+        f"{word} single rounds of the same mean delay ({points(margin)}; mean over the curve {points(curve)}) and "
         f"reaches {accuracy(RANDOM, rule=MIDDLE)} when it stops at random.",
         f"{at}: a single round of {total} uses has {accuracy(SINGLE, uses=total)}; multi-round with at most "
         f"{BUDGET_PART:.0%} of them has {accuracy(ROUNDS, rule=BUDGET)}, and to stay within 1.5 points (on "
@@ -167,20 +168,6 @@ def _verdict(numbers: Numbers, channel: str) -> list[str]:
         f"combining; repetition of the first round reaches {accuracy(REPEAT, rule=MIDDLE)} at "
         f"{uses(REPEAT, rule=MIDDLE)} uses.",
     ]
-
-
-def _percent(estimate: Estimate) -> str:
-    if not estimate.known:
-        return "an unknown accuracy"
-    interval = f" ± {estimate.half_width:.1f}" if estimate.has_interval else ""
-    return f"{estimate.mean:.1f}{interval} %"
-
-
-def _points(estimate: Estimate) -> str:
-    if not estimate.known:
-        return "an unknown difference"
-    interval = f" ± {estimate.half_width:.1f}" if estimate.has_interval else ""
-    return f"{estimate.mean:+.1f}{interval} points"
 
 
 def _plain(estimate: Estimate) -> str:

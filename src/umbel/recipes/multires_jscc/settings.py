@@ -6,7 +6,7 @@ from typing import Literal
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError, unknown
 from umbel.recipes.communications.settings import LinkSettings, numbers, whole_numbers
-from umbel.recipes.settings import DataSettings, names
+from umbel.recipes.settings import DataSettings, check_seeds, names
 
 JOINT, NO_PAST, GREEDY, INDEPENDENT, FIXED = "joint", "no-past", "greedy", "independent", "joint-fixed"
 ARMS = (JOINT, NO_PAST, GREEDY, INDEPENDENT, FIXED)
@@ -70,9 +70,8 @@ class MultiresSettings:
     )
 
     def __post_init__(self) -> None:
-        if self.fit.seed:
-            raise UmbelError("a study runs seeds 0, 1, 2, ...; say how many with --seeds and leave --seed out")
-        for name in ("seeds", "decoder_width", "sscc_images"):
+        check_seeds(self.seeds, self.fit.seed)
+        for name in ("decoder_width", "sscc_images"):
             if getattr(self, name) < 1:
                 raise UmbelError(f"{name} is {getattr(self, name)}; at least 1 is needed")
         if self.decoder_blocks < 0 or not self.greedy_passes > 0 or not self.picture_scale > 0:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from umbel.methods.multires_jscc import PICTURE, layered_users
+from umbel.recipes.communications.words import points
 from umbel.recipes.multires_jscc.digital import Digital
 from umbel.recipes.multires_jscc.settings import FIXED, GREEDY, INDEPENDENT, JOINT, NO_PAST, TRUNCATED, MultiresSettings
 from umbel.report import Claim, Estimate, Run, TaskInfo
@@ -274,15 +275,14 @@ def _compared(e: Evidence, channel: str) -> list[str]:
             lambda s, a=arm: e.at(JOINT, channel, e.layers, e.middle, s) - e.at(a, channel, e.layers, e.middle, s)
         )
         if gap.known:
-            width = f" ± {gap.half_width:.1f}" if gap.has_interval else ""
-            parts.append(f"{gap.mean:+.1f}{width} dB against {text}")
+            parts.append(f"{points(gap, 'dB')} against {text}")
     if e.has(TRUNCATED) and e.layers > 1:
         first = e.picture_layers()[0]
         gap = e.over_seeds(
             lambda s: e.at(JOINT, channel, first, e.middle, s) - e.at(TRUNCATED, channel, first, e.middle, s)
         )
         if gap.known:
-            parts.append(f"layer {first} {gap.mean:+.1f} dB against a single code cut after as many uses")
+            parts.append(f"layer {first} {points(gap, 'dB')} against a single code cut after as many uses")
     return [f"There the last layer has {'; '.join(parts)}."] if parts else []
 
 
