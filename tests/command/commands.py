@@ -46,7 +46,7 @@ def start(*arguments, folder=None, **variables):
     )
 
 
-def finish(process, seconds=60):
+def finish(process, seconds=300):
     """(exit status, stdout, stderr) of a process that ends by itself."""
     out, err = process.communicate(timeout=seconds)
     return process.returncode, out, err

@@ -13,7 +13,7 @@ def begun(*more):
     return start("run", "compare", *STUDY, *LONG, "--out", "study", *more[1:], folder=more[0])
 
 
-def when_written(process, path, seconds=60):
+def when_written(process, path, seconds=300):
     """Wait until a file is there while the process runs."""
     until = time.monotonic() + seconds
     while not path.exists():
