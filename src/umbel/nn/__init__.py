@@ -1,4 +1,4 @@
-"""Modules that know no method: encoders, heads, whole models, normalisation over processes, a following teacher."""
+"""Modules that know no method: encoders, heads, whole models, slimmable ones, norms over processes, a teacher."""
 
 from umbel.nn.build import ENCODERS, EncoderChoice, build_encoder, build_model, default_encoder, seeded_start
 from umbel.nn.ema import ExponentialMovingAverage
@@ -6,30 +6,58 @@ from umbel.nn.encoders import ConvEncoder, GRUEncoder, MLPEncoder, ResidualBlock
 from umbel.nn.heads import MapHead, VectorHead, build_head
 from umbel.nn.pixel import PictureHead, PixelEncoder, PooledHead, SmoothBlock
 from umbel.nn.pretrained import FeatureMaps, torchvision_encoder
+from umbel.nn.slimming import (
+    GRID,
+    Cost,
+    ModelCost,
+    Slimmable,
+    active_channels,
+    check_point,
+    cost_of,
+    count_macs,
+    dense,
+    dense_model,
+    model_cost,
+    recalibrate,
+    slimmable,
+)
 from umbel.nn.sync_norm import synchronise_norms
 
 __all__ = [
     "ENCODERS",
+    "GRID",
     "ConvEncoder",
+    "Cost",
     "EncoderChoice",
     "ExponentialMovingAverage",
     "FeatureMaps",
     "GRUEncoder",
     "MLPEncoder",
     "MapHead",
+    "ModelCost",
     "PictureHead",
     "PixelEncoder",
     "PooledHead",
     "ResNetEncoder",
     "ResidualBlock",
+    "Slimmable",
     "SmoothBlock",
     "Standardise",
     "VectorHead",
+    "active_channels",
     "build_encoder",
     "build_head",
     "build_model",
+    "check_point",
+    "cost_of",
+    "count_macs",
     "default_encoder",
+    "dense",
+    "dense_model",
+    "model_cost",
+    "recalibrate",
     "seeded_start",
+    "slimmable",
     "synchronise_norms",
     "torchvision_encoder",
 ]
