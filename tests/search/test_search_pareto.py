@@ -16,12 +16,12 @@ from umbel.search import ControlResponse, budget_error, control_response, hyperv
 @st.composite
 def grid_points(draw):
     """Up to 6 points in 1 to 6 dimensions with whole coordinates 0 to 4, often equal or outside."""
-    dimensions = draw(st.integers(1, 6))
+    dimensions = draw(st.sampled_from([1, 2, 3, 3, 4, 4, 5, 6]))
     point = st.lists(st.integers(0, 4), min_size=dimensions, max_size=dimensions)
     return dimensions, draw(st.lists(point, max_size=6))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(grid_points())
 def test_hypervolume_equals_counting_unit_cells(drawn):
     dimensions, points = drawn

@@ -87,8 +87,8 @@ def _volume(gains: np.ndarray) -> float:
         return float((ranked[:, 1] * np.diff(ranked[:, 0], prepend=0.0)).sum())
     if gains.shape[1] == 3:
         heights = ranked[:, 2] - np.append(ranked[1:, 2], 0.0)
-        slices = (_volume(_front(ranked[: i + 1, :2])) for i in np.flatnonzero(heights))
-        return float(sum(height * area for height, area in zip(heights[heights > 0], slices, strict=True)))
+        areas = ((height, _front(ranked[: i + 1, :2])) for i, height in enumerate(heights) if height)
+        return float(sum(height * _volume(area) for height, area in areas))
     total = 0.0
     for i, row in enumerate(ranked):
         # Exclusive volume of the row: its box, without what the boxes after it take of that.

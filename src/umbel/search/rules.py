@@ -40,7 +40,7 @@ def proportional_rule(
     wanted = grid[0] + (grid[-1] - grid[0]) * question.weights
     candidates = []
     for factor in np.linspace(1, 0, SHRINKINGS):
-        heads = np.abs(grid - np.maximum(factor * wanted, grid[0])[:, None]).argmin(1)
+        heads = np.abs(grid - factor * wanted[:, None]).argmin(1)  # below the grid: its narrowest
         if not candidates or candidates[-1] != heads.tolist():
             candidates.append(heads.tolist())
     for share in (encoder_share, 0.0):
