@@ -7,12 +7,12 @@ from umbel.nn.heads import MapHead, VectorHead, build_head
 from umbel.nn.pixel import PictureHead, PixelEncoder, PooledHead, SmoothBlock
 from umbel.nn.pretrained import FeatureMaps, torchvision_encoder
 from umbel.nn.slimming import (
-    GRID,
+    WIDTHS,
     Cost,
     ModelCost,
     Slimmable,
     active_channels,
-    check_point,
+    check_widths,
     cost_of,
     count_macs,
     dense,
@@ -25,7 +25,7 @@ from umbel.nn.sync_norm import synchronise_norms
 
 __all__ = [
     "ENCODERS",
-    "GRID",
+    "WIDTHS",
     "ConvEncoder",
     "Cost",
     "EncoderChoice",
@@ -48,7 +48,7 @@ __all__ = [
     "build_encoder",
     "build_head",
     "build_model",
-    "check_point",
+    "check_widths",
     "cost_of",
     "count_macs",
     "default_encoder",

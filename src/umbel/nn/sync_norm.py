@@ -21,7 +21,8 @@ def synchronise_norms(module: nn.Module) -> nn.Module:
     Differs from `torch.nn.SyncBatchNorm`: works on CPUs (gloo), and can be differentiated twice.
 
     Args:
-        module: Changed in place: its layers change class, and keep their parameters, buffers, names and hooks.
+        module: Changed in place: its layers change class, and keep their parameters, buffers, names and hooks. Layers
+            that know several processes themselves (slimmable ones) are told by their attribute `over_processes`.
 
     Returns:
         The same module.
@@ -30,7 +31,9 @@ def synchronise_norms(module: nn.Module) -> nn.Module:
         UmbelError: A batch normalisation with a forward pass of its own, which this function cannot know.
     """
     for name, layer in module.named_modules():
-        if type(layer) in _SYNCHRONISED:
+        if hasattr(layer, "over_processes"):
+            layer.over_processes = True
+        elif type(layer) in _SYNCHRONISED:
             layer.__class__ = _SYNCHRONISED[type(layer)]
         elif isinstance(layer, _BatchNorm) and not isinstance(layer, _OverProcesses | nn.SyncBatchNorm):
             raise UmbelError(
@@ -88,35 +91,46 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor, float]:
     return mean, variance, float(counts[:, 0].detach().sum())
 
 
+def normalise_over_processes(norm: _BatchNorm, x: Tensor, follow: bool = True) -> Tensor:
+    """A training pass of a batch normalisation with the statistics of all processes.
+
+    Args:
+        norm: The first channels of its weight and bias are used.
+        x: [B, C, ...].
+        follow: Move the running statistics as ordinary batch normalisation does.
+
+    Raises:
+        ValueError: One value a channel over all processes, as torch does.
+    """
+    given, x = x, x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+    mean, variance, count = _statistics(x)
+    if count < 2:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {x.size()}")
+    if follow and norm.track_running_stats and norm.running_mean is not None:
+        norm.num_batches_tracked.add_(1)
+        step = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+        unbiased = variance.detach() * (count / (count - 1))
+        norm.running_mean.lerp_(mean.detach().to(norm.running_mean.dtype), step)
+        norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), step)
+    scale = torch.rsqrt(variance + norm.eps)
+    scale = scale if norm.weight is None else scale * norm.weight[: len(scale)]
+    shift = -mean * scale if norm.bias is None else norm.bias[: len(scale)] - mean * scale
+    shape = (1, -1, *[1] * (x.ndim - 2))
+    return torch.addcmul(shift.view(shape), x, scale.view(shape)).to(given.dtype)
+
+
 class _OverProcesses(_BatchNorm):
     """A batch normalisation whose training pass uses the statistics of all processes."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.training or not _several_processes():
+        if not self.training or not several_processes():
             return super().forward(input)
         self._check_input_dim(input)
-        x = input.float() if input.dtype in (torch.bfloat16, torch.float16) else input
-        mean, variance, count = _statistics(x)
-        if count < 2:
-            raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.size()}")
-        self._follow(mean.detach(), variance.detach() * (count / (count - 1)))
-        scale = torch.rsqrt(variance + self.eps)
-        scale = scale if self.weight is None else scale * self.weight
-        shift = -mean * scale if self.bias is None else self.bias - mean * scale
-        shape = (1, -1, *[1] * (x.ndim - 2))
-        return torch.addcmul(shift.view(shape), x, scale.view(shape)).to(input.dtype)
-
-    def _follow(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running statistics as ordinary batch normalisation does."""
-        if not self.track_running_stats or self.running_mean is None:
-            return
-        self.num_batches_tracked.add_(1)
-        step = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), step)
-        self.running_var.lerp_(variance.to(self.running_var.dtype), step)
+        return normalise_over_processes(self, input)
 
 
-def _several_processes() -> bool:
+def several_processes() -> bool:
+    """Whether this process is one of several."""
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 

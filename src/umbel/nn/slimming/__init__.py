@@ -3,17 +3,17 @@
 from umbel.nn.slimming.convert import slimmable
 from umbel.nn.slimming.cost import Cost, ModelCost, cost_of, count_macs, model_cost
 from umbel.nn.slimming.dense import dense, dense_model
-from umbel.nn.slimming.grid import GRID, active_channels
+from umbel.nn.slimming.grid import WIDTHS, active_channels
 from umbel.nn.slimming.model import Slimmable
-from umbel.nn.slimming.statistics import check_point, recalibrate
+from umbel.nn.slimming.statistics import check_widths, recalibrate
 
 __all__ = [
-    "GRID",
+    "WIDTHS",
     "Cost",
     "ModelCost",
     "Slimmable",
     "active_channels",
-    "check_point",
+    "check_widths",
     "cost_of",
     "count_macs",
     "dense",

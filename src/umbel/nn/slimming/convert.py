@@ -7,7 +7,7 @@ from torch import nn
 
 from umbel.core import PointModule, UmbelError, unknown
 from umbel.nn.slimming.catalogue import SLIM
-from umbel.nn.slimming.grid import GRID, check_grid
+from umbel.nn.slimming.grid import WIDTHS, check_grid
 from umbel.nn.slimming.layers import WeightedLayer
 from umbel.nn.slimming.model import Slimmable
 from umbel.nn.slimming.setting import evaluating
@@ -21,7 +21,7 @@ _INSTANCE = nn.modules.instancenorm._InstanceNorm
 def slimmable(
     module: nn.Module,
     input_shape: Sequence[int],
-    widths: Iterable[float] = GRID,
+    widths: Iterable[float] = WIDTHS,
     divisor: int = 8,
     head_of: str | None = None,
     fixed_output: Collection[str] | None = None,

@@ -10,7 +10,7 @@ from umbel.core import MultiTaskModel, OperatingPoint, UmbelError
 from umbel.nn.slimming.dense import shrunk_copy
 from umbel.nn.slimming.model import Slimmable
 from umbel.nn.slimming.setting import evaluating
-from umbel.nn.slimming.statistics import check_point
+from umbel.nn.slimming.statistics import check_widths
 
 _TRANSPOSED = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
 _CONVOLUTION = nn.Conv1d | nn.Conv2d | nn.Conv3d
@@ -93,7 +93,7 @@ def model_cost(model: MultiTaskModel, point: OperatingPoint, input_shape: Sequen
     Raises:
         UmbelError: A part that is no `Slimmable`, a width off the grid, or an unknown task in `head_widths`.
     """
-    check_point(model, point)
+    check_widths(model, point)
     for part, name in ((model.encoder, "the encoder"), *((model.heads[n], f"head {n!r}") for n in model.task_names)):
         if not isinstance(part, Slimmable):
             raise UmbelError(f"{name} of this model is not slimmable; count it with cost_of and its input shape")

@@ -11,7 +11,7 @@ from umbel.nn.slimming.layers import SlimConvTranspose2d, SlimLinear, SlimPReLU
 from umbel.nn.slimming.model import Slimmable
 from umbel.nn.slimming.norms import BATCH_NORMS, SlimGroupNorm, SlimLayerNorm
 from umbel.nn.slimming.setting import Call, Setting, evaluating
-from umbel.nn.slimming.statistics import check_point
+from umbel.nn.slimming.statistics import check_widths
 from umbel.nn.slimming.trial import example_input, observe
 
 
@@ -39,14 +39,14 @@ def dense_model(model: MultiTaskModel, point: OperatingPoint, fold: bool = True)
     Raises:
         UmbelError: As `dense`, or `head_widths` names an unknown task.
     """
-    check_point(model, point)
+    check_widths(model, point)
 
     def plain(part: nn.Module) -> nn.Module:
         return dense(part, point, fold) if isinstance(part, Slimmable) else copy.deepcopy(part)
 
     links = copy.deepcopy({name: model.links[name] for name in model.task_names if name in model.links})
-    heads = {name: plain(model.heads[name]) for name in model.task_names}
-    return MultiTaskModel(plain(model.encoder), heads, links).eval()
+    encoder = plain(model.encoder)
+    return MultiTaskModel(encoder, {name: plain(model.heads[name]) for name in model.task_names}, links).eval()
 
 
 def shrunk_copy(slim: Slimmable, point: OperatingPoint, fold: bool) -> nn.Module:
@@ -57,7 +57,7 @@ def shrunk_copy(slim: Slimmable, point: OperatingPoint, fold: bool) -> nn.Module
         calls, output = observe(slim, widths)
     names = {part: name for name, part in slim.module.named_modules()}
     by_name = {names[call.layer]: call for call in calls}
-    result = copy.deepcopy(slim.module).eval()
+    result = copy.deepcopy(slim.module)
     for name, layer in result.named_modules():
         if type(layer) in PLAIN:
             if name in by_name:
@@ -66,15 +66,15 @@ def shrunk_copy(slim: Slimmable, point: OperatingPoint, fold: bool) -> nn.Module
     if hasattr(result, "feature_shape") and isinstance(output, Tensor):
         result.feature_shape = (output.shape[1], *result.feature_shape[1:])
     if fold:
-        fold_norms(result, example_input(slim, widths[0]))
-    return result
+        fold_norms(result.eval(), example_input(slim, widths[0]))
+    return result.eval()
 
 
 def _make_plain(layer: nn.Module) -> None:
     layer.__class__ = PLAIN[type(layer)]
     for name in ("means", "variances"):
         layer._buffers.pop(name, None)
-    for name in ("divisor", "fixed_output"):
+    for name in ("divisor", "fixed_output", "over_processes"):
         layer.__dict__.pop(name, None)
 
 

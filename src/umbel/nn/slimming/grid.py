@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from umbel.core import OperatingPoint, UmbelError
 
-GRID = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
+WIDTHS = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 """The usual widths: eighths of the full width, from a quarter on."""
 
 

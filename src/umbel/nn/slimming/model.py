@@ -113,14 +113,22 @@ class Slimmable(PointModule):
                 batch-norm statistics were not measured.
         """
         widths = self.widths_at(point)
-        if x.ndim > 1 and x.shape[1] != (expected := self.input_channels(widths[0])):
-            raise UmbelError(f"{self.name} was given {x.shape[1]} channels; at width {widths[0]} it reads {expected}")
+        self._check_input(x, widths[0])
         if any(norm.training for norm in self.norms):
             self.calibrated.zero_()
         if not all(norm.training for norm in self.norms):
             self.check_calibrated(point)
         with running(self.setting(*widths)):
             return self.module(x)
+
+    def _check_input(self, x: Tensor, width: float) -> None:
+        expected = (self.input_channels(width), *self.input_shape[1:])
+        given = x.shape[-len(expected) :]
+        if len(given) < len(expected) or given[0] != expected[0]:
+            raise UmbelError(
+                f"{self.name} was given inputs of shape {tuple(x.shape)}; at encoder width {width} it reads "
+                f"{expected[0]} channels, as in (B, {', '.join(map(str, expected))})"
+            )
 
     def observed(self, x: Tensor, setting: Setting, **observers) -> Tensor:
         """A pass at a setting that notes its calls or its batch statistics (see `Setting`), and checks nothing."""

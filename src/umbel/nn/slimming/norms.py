@@ -8,6 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from umbel.core import UmbelError
 from umbel.nn.slimming.layers import first
 from umbel.nn.slimming.setting import Setting, Sums, current
+from umbel.nn.sync_norm import normalise_over_processes, several_processes
 
 
 class _BatchNormalisation(_BatchNorm):
@@ -18,9 +19,13 @@ class _BatchNormalisation(_BatchNorm):
     all stored ones alone.
 
     Source: Yu & Huang, "Universally slimmable networks and improved training techniques", ICCV 2019.
+
+    Attributes:
+        over_processes: Take the batch's statistics over all processes; `synchronise_norms` sets it.
     """
 
     channel_axis = 1
+    over_processes: bool = False
 
     def add_tables(self, rows: int) -> None:
         """Make room for the statistics of `rows` configurations besides the full one."""
@@ -47,9 +52,11 @@ class _BatchNormalisation(_BatchNorm):
         setting = current()
         channels = x.shape[1]
         setting.note(self, channels, channels)
+        self._check_input_dim(x)
+        if setting.sums is None and self.training and self.over_processes and several_processes():
+            return normalise_over_processes(self, x, follow=setting.row is None)
         if setting.sums is None and setting.row is None:
             return super().forward(x)
-        self._check_input_dim(x)
         if setting.sums is not None and self.running_mean is not None:
             setting.sums.setdefault(self, Sums()).add(x)
         mean, variance = self._statistics(setting, channels)

@@ -12,7 +12,7 @@ from umbel.nn.slimming.setting import Sums, evaluating
 _SEED = 0  # of the noise of links while measuring
 
 
-def check_point(model: MultiTaskModel, point: OperatingPoint) -> None:
+def check_widths(model: MultiTaskModel, point: OperatingPoint) -> None:
     """Refuse a point that this model does not have.
 
     Raises:
@@ -61,7 +61,7 @@ def recalibrate(
         return
     chosen = _every_point(model) if points is None else list(points)
     for point in chosen:
-        check_point(model, point)
+        check_widths(model, point)
     with evaluating(model):
         for group in _by_encoder_width(model, chosen):
             if isinstance(model.encoder, Slimmable):

@@ -70,14 +70,14 @@ def try_all(slim: Slimmable, plain: nn.Module) -> None:
 @contextmanager
 def _named_failures(slim: Slimmable, widths: Sequence[float]) -> Iterator[None]:
     """Turn any failure of a pass into one line with the innermost part that it happened in."""
-    names = {part: name for name, part in slim.module.named_modules()}
+    parts = list(slim.module.modules())
     inside: list[nn.Module] = []
-    handles = [part.register_forward_pre_hook(lambda part, _: inside.append(part)) for part in names]
-    handles += [part.register_forward_hook(lambda *_: inside.pop() and None) for part in names]
+    handles = [part.register_forward_pre_hook(lambda part, _: inside.append(part)) for part in parts]
+    handles += [part.register_forward_hook(lambda *_: inside.pop() and None) for part in parts]
     try:
         yield
     except Exception as error:
-        place = f"{names[inside[-1]] or 'the module itself'} ({type(inside[-1]).__name__})" if inside else "it"
+        place = _place(slim, inside[-1]) if inside else "it"
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         at = " and head width ".join(map(str, widths))
         raise UmbelError(f"{slim.name} cannot be slimmed: {place} fails at width {at}: {first}") from None
@@ -112,8 +112,8 @@ def _marking(slim: Slimmable, plain: nn.Module, calls: Sequence[Call]) -> Iterat
         running.append(call)
         if not _is_marked(arguments[0], call.layer.channel_axis, call.channels_in):
             raise UmbelError(
-                f"{slim.name} cannot be slimmed: at {_place(slim, call.layer)} the active channels do not arrive "
-                "first, or not by themselves (after a concatenation, a channel shuffle, a sum over channels or attention)"
+                f"{slim.name} cannot be slimmed: the active channels do not arrive first, or not by themselves, at "
+                f"{_place(slim, call.layer)} (a concatenation, channel shuffle, attention or the like before it)"
             )
         return (torch.nan_to_num(arguments[0]), *arguments[1:])
 
@@ -149,7 +149,7 @@ def _check_output(slim: Slimmable, output: Tensor, full_output: Tensor) -> None:
                 f"{slim.name} cannot be slimmed: its prediction changes shape with the width; name the layers that "
                 "predict in fixed_output"
             )
-        axis = min(1, narrow.ndim - 1)
-        shape = (*full.shape[:axis], narrow.shape[axis], *full.shape[axis + 1 :])
-        if narrow.shape != shape or not _is_marked(full, axis, narrow.shape[axis]):
+        sliced = [axis for axis in range(full.ndim) if narrow.shape[axis] != full.shape[axis]]
+        axis = sliced[0] if sliced else 0
+        if len(sliced) > 1 or not _is_marked(full, axis, narrow.shape[axis]):
             raise UmbelError(f"{slim.name} cannot be slimmed: its output is not the first channels of the full one")
