@@ -172,6 +172,14 @@ def test_dense_copies_can_be_exported(name):
     torch.testing.assert_close(program.module()(x), slim(x, point), rtol=1e-5, atol=1e-5)
 
 
+def test_layers_that_are_never_called_become_ordinary_too():
+    module = nn.Sequential(nn.Conv2d(3, 16, 1), nn.BatchNorm2d(16))
+    module[0].unused = nn.BatchNorm2d(16)
+    slim = slimmable(module, (3, 4, 4), widths=(0.5, 1.0))
+    recalibrate(slim, [torch.rand(4, 3, 4, 4)])
+    assert type(dense(slim, OperatingPoint(width=0.5))[0].unused) is nn.BatchNorm2d
+
+
 class Doubling(nn.Module):
     """A link."""
 

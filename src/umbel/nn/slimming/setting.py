@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -63,7 +63,7 @@ class Setting:
     width: float
     row: int | None
     calls: list[Call] | None = None
-    sums: dict[nn.Module, Sums] | None = field(default=None)
+    sums: dict[nn.Module, Sums] | None = None
 
     def note(self, layer: nn.Module, channels_in: int, channels_out: int) -> None:
         """Remember a call, if someone asked for it."""

@@ -43,8 +43,8 @@ def observe(slim: Slimmable, widths: Sequence[float]) -> tuple[list[Call], Tenso
 def try_all(slim: Slimmable, plain: nn.Module) -> None:
     """Run at every width, and check each run against the ordinary module.
 
-    A head is run at every width of its own with the narrowest of the others and the widest: its first layers see the
-    encoder's width only, its last ones its own only.
+    A head is run at (w, w), (w, 1) and (1, w) for each width w: a layer of it reads what an encoder of some width or
+    what the head itself at some width has written, so nothing new can happen at the other pairs.
 
     Args:
         slim: The converted module, in evaluation mode.
