@@ -10,7 +10,7 @@ from umbel.data import MultiTaskData
 from umbel.descent import make_descent
 from umbel.engine import FitSettings, Predictions, load, load_weights, resolve
 from umbel.methods.multi_receiver import ReusedTransmitter, multi_receiver
-from umbel.nn import build_model
+from umbel.recipes.communications.clean import clean_classifier
 from umbel.recipes.communications.hearing import hear_split
 from umbel.recipes.multi_receiver.settings import MultiReceiverSettings
 from umbel.recipes.settings import options
@@ -252,11 +252,10 @@ def _train_weights(bench: Bench, group: Group, channel: str, seed: int, joint: N
 
 
 def train_clean(bench: Bench, task: Task, seed: int) -> tuple[Learner, Outcome]:
-    """A classifier of clean pictures, with the same encoder: what a digital link's ends decide by."""
+    """A classifier of clean pictures, with the same layers: what a digital link's ends decide by."""
     data = bench.data.only([task.name])
     more = options(bench.settings.encoder_options, "--encoder-options")
-    model = build_model(data.input_shape, data.tasks, bench.settings.encoder or None, seed=seed, **more)
-    learner = Learner(model, data.tasks)
+    learner = clean_classifier(data.input_shape, task, bench.settings.encoder or None, seed=seed, **more)
     key = f"clean/{_safe(task.name)}/seed-{seed}"
     fit = bench.fit.replace(seed=seed)
     return learner, bench.study.trained(

@@ -13,7 +13,7 @@ from umbel.data import MultiTaskData
 from umbel.descent import make_descent
 from umbel.engine import FitSettings
 from umbel.methods.multi_round import check_classification, multi_round
-from umbel.nn import build_model
+from umbel.recipes.communications.clean import clean_classifier
 from umbel.recipes.multi_round.settings import MultiRoundSettings
 from umbel.recipes.settings import options
 from umbel.recipes.study import Outcome, Study
@@ -177,7 +177,7 @@ def make_learner(settings: MultiRoundSettings, data: MultiTaskData, network: Net
     try:
         if network.arm == GENIE:
             encoder, seed = settings.encoder or None, network.seed
-            return Learner(build_model(data.input_shape, data.tasks, encoder, seed=seed, **chosen), data.tasks)
+            return clean_classifier(data.input_shape, data.tasks[0], encoder, seed=seed, **chosen)
         return _over_channel(settings, data, network, chosen)
     except (TypeError, ValueError, RuntimeError) as error:  # "widths=wide", say
         if not chosen:
