@@ -29,6 +29,14 @@ _READ = (1, 2)  # files of schema 1 lack only keys that have a default
 FILE_NAME = "results.json"
 
 
+def _laid_out(value: Any) -> str:
+    """JSON of one part of the results; in a list, every record has a line of its own."""
+    if not isinstance(value, list) or not value:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    lines = (f"  {json.dumps(item, ensure_ascii=False, allow_nan=False)}" for item in value)
+    return "[\n" + ",\n".join(lines) + "\n ]"
+
+
 @dataclass(frozen=True)
 class Results(Record):
     """Everything that a study measured.
@@ -117,7 +125,8 @@ class Results(Record):
         """The whole as JSON text. Numbers that are not finite become "NaN", "Infinity" and "-Infinity"."""
         record = plain(self)
         ordered = {"schema": record.pop("schema"), **record}
-        return json.dumps(ordered, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        entries = (f" {json.dumps(name)}: {_laid_out(value)}" for name, value in ordered.items())
+        return "{\n" + ",\n".join(entries) + "\n}\n"
 
     @classmethod
     def from_json(cls, text: str, where: str = FILE_NAME) -> "Results":
