@@ -159,6 +159,13 @@ def test_the_main_table_shows_the_headline_and_the_page_all(tmp_path):
     assert rest.split("</details>", 1)[0].count("<tr>") == 73
 
 
+def test_a_headline_can_leave_out_what_has_a_value():
+    """As the runs of a sweep, which would fill the main table."""
+    results = replace(fakes.transmission(), headline=({"snr_db": 10.0, "weight": None},))
+    assert results.in_headline({"snr_db": 10.0, "layer": 1})
+    assert not results.in_headline({"snr_db": 10.0, "weight": 0.3})
+
+
 def test_a_run_without_a_point_is_always_in_the_headline():
     results = fakes.transmission(1)
     alone = Run("no_past", 9, results.runs[0].metrics)

@@ -147,7 +147,7 @@ def _results(bench: Bench, nested: list[str]) -> Results:
         settings=dataclasses.asdict(settings),
         environment=describe_environment(bench.fit.precision, "as for every network of the study"),
         charts=charts(bench.runs, questions),
-        headline=[{"snr_db": snr_db, "uses": uses} for uses in shown],
+        headline=[{"snr_db": snr_db, "uses": uses, "weight": None} for uses in shown],
         warnings=[*study.warnings, *_warnings(bench)],
     )
     return dataclasses.replace(
