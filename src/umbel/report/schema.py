@@ -121,7 +121,7 @@ def is_number(value: Any) -> bool:
 
 
 def contains(point: Mapping[str, Any], part: Mapping[str, Any]) -> bool:
-    """Whether an operating point has all values of `part`, and perhaps more; None in `part`: the point must not have it."""
+    """Whether an operating point has all values of `part`, and perhaps more; it must not have what is None there."""
     return all(
         name not in point if value is None else name in point and plain(point[name]) == plain(value)
         for name, value in part.items()
