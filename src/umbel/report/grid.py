@@ -298,10 +298,10 @@ def claims_grid(results: Results) -> Grid:
         state, mark = claim_state(claim)
         note = claim.reason if claim.holds is None else "" if claim.certain else _doubt(claim)
         told = f"{state}{': ' if claim.holds is None else ', but '}{note}" if note else state
-        entries = (Entry(claim.statement), Entry(value), Entry(interval), Entry(f"{bar} {claim.bar:g}{unit}"))
+        entries = (Entry(claim.statement), Entry(value), Entry(interval), Entry(f"{bar} {claim.bar:g}{unit}".replace("-", "−")))
         rows.append((*entries, Entry(told, mark=mark)))
     return Grid("Claims", (*columns, Column("result", numeric=False)), tuple(rows))
 
 
 def _doubt(claim: Claim) -> str:
-    return "one seed has no interval" if claim.interval is None else "the interval crosses the bar"
+    return "there is no interval" if claim.interval is None else "the interval crosses the bar"
