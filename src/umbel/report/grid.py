@@ -298,7 +298,12 @@ def claims_grid(results: Results) -> Grid:
         state, mark = claim_state(claim)
         note = claim.reason if claim.holds is None else "" if claim.certain else _doubt(claim)
         told = f"{state}{': ' if claim.holds is None else ', but '}{note}" if note else state
-        entries = (Entry(claim.statement), Entry(value), Entry(interval), Entry(f"{bar} {claim.bar:g}{unit}".replace("-", "−")))
+        entries = (
+            Entry(claim.statement),
+            Entry(value),
+            Entry(interval),
+            Entry(f"{bar} {claim.bar:g}{unit}".replace("-", "−")),
+        )
         rows.append((*entries, Entry(told, mark=mark)))
     return Grid("Claims", (*columns, Column("result", numeric=False)), tuple(rows))
 

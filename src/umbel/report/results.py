@@ -33,8 +33,8 @@ def _laid_out(value: Any) -> str:
     """JSON of one part of the results; in a list, every record has a line of its own."""
     if not isinstance(value, list) or not value:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    lines = (f"  {json.dumps(item, ensure_ascii=False, allow_nan=False)}" for item in value)
-    return "[\n" + ",\n".join(lines) + "\n ]"
+    lines = (json.dumps(item, ensure_ascii=False, allow_nan=False, separators=(",", ":")) for item in value)
+    return "[\n" + ",\n".join(lines) + "\n]"
 
 
 @dataclass(frozen=True)
