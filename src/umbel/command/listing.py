@@ -16,6 +16,7 @@ _EXTRAS = {
     "solvers": ("cvxpy", "clarabel"),
     "parquet": ("pyarrow",),
     "comms": ("sionna", "imagecodecs"),
+    "export": ("onnx", "onnxscript", "onnxruntime"),
 }
 
 
