@@ -167,6 +167,8 @@ def _cases(model: MultiTaskModel, point: OperatingPoint, input_shape: Sequence[i
                 torch.default_generator.manual_seed(seed)
                 answers.append(model(inputs, point))
         for task, first in answers[0].items():
+            if not torch.isfinite(first).all():
+                raise UmbelError(f"task {task!r} gives values that are not finite at this point; mend the model first")
             if not torch.equal(first, answers[1][task]):
                 place = f"the link of task {task!r}" if task in model.links else f"task {task!r}"
                 raise UmbelError(f"{place} answers at random at this point; export a model without that randomness")

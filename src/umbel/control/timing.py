@@ -67,7 +67,7 @@ def time_model(
     Comparable with the sums of `measure_latency`: the same preparation, warm-up and statistic.
 
     Args:
-        model: In evaluation mode: what `dense_model` gives, any module, or a slimmable model with a `point`. It is
+        model: What `dense_model` gives, any module, or a slimmable model with a `point`; run in evaluation mode, and
             copied, not changed. Or an exported file: `model.pt2` (run by torch) or `model.onnx` (by ONNX Runtime).
             Open only files that you trust.
         input_shape: Of one sample.
@@ -122,7 +122,7 @@ def runners(
     modules: Sequence[nn.Module], inputs: Sequence[Tensor], backend: Backend, point: OperatingPoint | None = None
 ) -> tuple[list[Callable[[Any], Any]], list[Any]]:
     """What runs each module on a backend, and each one's input as it takes it. Modules are copied."""
-    fixed = [AtPoint(copy.deepcopy(module).cpu(), point) for module in modules]
+    fixed = [AtPoint(copy.deepcopy(module).cpu(), point).eval() for module in modules]
     if backend == "onnxruntime":
         return as_functions(fixed, inputs), [x.numpy() for x in inputs]
     return [channels_last(module).forward for module in fixed], [channels_last(x) for x in inputs]
@@ -135,7 +135,7 @@ class AtPoint(nn.Module):
         super().__init__()
         self.module = module
         self.point = point or OperatingPoint()
-        self.train(module.training)
+        self.training = module.training
 
     def forward(self, x: Tensor) -> Any:
         """The module's output at the point."""
