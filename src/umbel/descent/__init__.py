@@ -3,6 +3,7 @@
 from umbel.descent.catalogue import DESCENTS, Entry, make_descent, option_names
 from umbel.descent.conflict import ConflictProbe, gradient_cosines
 from umbel.descent.famo import FAMO
+from umbel.descent.gradsplit import Affinity, GradSplit, Measured
 from umbel.descent.jacobian import Jacobian
 from umbel.descent.passes import TaskGradients, look, present_losses, task_gradients, untouched
 from umbel.descent.solvers import (
@@ -29,13 +30,16 @@ from umbel.descent.weightings import (
 __all__ = [
     "DESCENTS",
     "FAMO",
+    "Affinity",
     "ConflictProbe",
     "DynamicWeightAverage",
     "Entry",
     "Fixed",
     "GeometricMean",
+    "GradSplit",
     "GramianWeighting",
     "Jacobian",
+    "Measured",
     "MinimumNorm",
     "NashBargaining",
     "ProjectedMean",

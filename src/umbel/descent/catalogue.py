@@ -10,6 +10,7 @@ from typing import Any
 from umbel.core import Descent, UmbelError, unknown
 from umbel.descent.aggregation import SOLVERS, need_solver
 from umbel.descent.famo import FAMO
+from umbel.descent.gradsplit import GradSplit
 from umbel.descent.jacobian import Jacobian
 from umbel.descent.solvers import MinimumNorm, NashBargaining, ProjectedMean, ProjectedRows
 from umbel.descent.weighted import WeightedSum
@@ -83,6 +84,12 @@ DESCENTS: Mapping[str, Entry] = MappingProxyType(
         "famo": _sum(FAMO, "all losses fall at the same relative rate; one more forward pass (Liu 2023)"),
         "random-weights": _sum(RandomWeights, "new random weights in every step (Lin 2022)"),
         "geometric-mean": _sum(GeometricMean, "geometric mean of the losses (Chennupati 2019)"),
+        "gradsplit": Entry(
+            GradSplit,
+            "each group of filters learns only from the tasks that it accepts; option accept (Deng 2023)",
+            "1",
+            _named(GradSplit),
+        ),
         "mean-jacobian": _torchjd("Mean", "mean of the tasks' gradients: the Jacobian path without any settling"),
         "pcgrad": _torchjd("PCGrad", "take out what opposes another task; sums rows (Yu 2020)"),
         "gradvac": _torchjd("GradVac", "pull gradients towards their usual angle; keeps state (Wang 2021)"),

@@ -1,0 +1,69 @@
+"""What makes a model unfit for an engine, each with a line that says what to do."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from umbel.core import Learner, UmbelError
+from umbel.descent.gradsplit.graph import Graph
+from umbel.descent.gradsplit.groups import Partition
+from umbel.descent.gradsplit.walk import walk
+
+_TOLERANCE = 0.01  # of the largest element; some devices do not add up in the same order twice
+
+
+def compiled_part(learner: Learner, partition: Partition) -> str | None:
+    """The first compiled module that holds a split layer: its layers cannot be seen. None when there is none."""
+    for name, module in learner.named_modules():
+        compiled = getattr(module, "_compiled_call_impl", None) is not None or hasattr(module, "_orig_mod")
+        if compiled and any(partition.splits(part) for part in module.modules()):
+            return f"{name or 'the learner'} ({type(module).__name__}) is compiled, which hides its layers"
+    return None
+
+
+def reentrant_part(losses: Sequence[Tensor]) -> str | None:
+    """Why these losses cannot be differentiated for a part of the graph only; None when they can."""
+    graph = Graph([loss for loss in losses if loss.requires_grad], [])
+    if any(node.name() == "CheckpointFunctionBackward" for node in graph.edges):
+        return "a part of the model is checkpointed with use_reentrant=True, which hides its layers"
+    return None
+
+
+def check_repeatable(losses: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> None:
+    """Refuse a model whose backward pass cannot be run twice over one forward pass.
+
+    Args:
+        losses: Scalars, whose graph is kept.
+        parameters: All that are trained.
+
+    Raises:
+        UmbelError: The second gradient differs from the first.
+    """
+    first, second = (walk(losses, [1.0] * len(losses), parameters) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        if one is not None and not torch.allclose(one, other, 0, _TOLERANCE * one.abs().max().item(), equal_nan=True):
+            raise UmbelError(
+                "gradsplit: the model's second backward pass gives other gradients than its first (does a layer work "
+                "in place while going back?), so the tasks' gradients cannot be told apart; use accept='all', or "
+                "another layer"
+            )
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Autograd's refusal of an in-place operation as one line.
+
+    Raises:
+        UmbelError: With autograd's own words.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "inplace operation" not in str(error):
+            raise
+        said = str(error).split(". Hint")[0]
+        raise UmbelError(
+            f"gradsplit: a layer overwrites in place what the backward pass needs; use inplace=False there ({said})"
+        ) from error

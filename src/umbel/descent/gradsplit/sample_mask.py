@@ -1,0 +1,117 @@
+"""The engine for samples that are labelled for one task each: one backward pass, a mask on the weight gradients."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from umbel.core import Batch, Learner, Task
+from umbel.descent.gradsplit.cut import Cut
+from umbel.descent.gradsplit.graph import Layer
+from umbel.descent.gradsplit.groups import Partition, channel_axis, encoder_of
+from umbel.descent.gradsplit.walk import add_gradient, teach, walk
+
+
+def owners(learner: Learner, batch: Batch) -> Int[Tensor, " B"] | None:
+    """The task that each sample is labelled for, by its number; -1 for none. None when a sample has several.
+
+    Args:
+        learner: Its tasks know what a label is.
+        batch: B samples.
+    """
+    labelled = torch.stack([_labelled(task, batch) for task in learner.tasks])
+    if bool((labelled.sum(0) > 1).any()):
+        return None
+    return torch.where(labelled.any(0), labelled.int().argmax(0), -1)
+
+
+def _labelled(task: Task, batch: Batch) -> Bool[Tensor, " B"]:
+    mask = task.labelled(task.target_of(batch))
+    return mask.reshape(len(mask), -1).any(1)
+
+
+def mixing_norm(learner: Learner, partition: Partition) -> str | None:
+    """The first batch normalisation between the losses and the split layers; None when there is none.
+
+    Those in the encoder that belong to no split layer are left out: they may lie below.
+    """
+    encoder = {id(module) for module in encoder_of(learner).modules()}
+    for name, module in learner.named_modules():
+        above = partition.splits(module) or id(module) not in encoder
+        if above and isinstance(module, _BatchNorm) and (module.training or module.running_mean is None):
+            return f"norm {name!r} ({type(module).__name__}) mixes samples while it is trained"
+    return None
+
+
+def refusal(losses: Sequence[Tensor], owner: Int[Tensor, " B"], cut: Cut, partition: Partition) -> str | None:
+    """Why masks would not be exact for these losses; None if they are. Costs T walks through the split part.
+
+    Args:
+        losses: Those of the T tasks, and whatever a learner adds.
+        owner: From `owners`.
+        cut: Of their graph, with the split layers' norms among the watched layers.
+        partition: The split.
+    """
+    if len(losses) > partition.groups:
+        return "the learner adds a loss of its own, which belongs to no task"
+    asked = [p for p in cut.asked if p in partition]
+    if asked:
+        return f"layer {partition.name_of(asked[0])!r} is called more than once or is not of torch's own kind"
+    edges = [layer.edge for layer in cut.split]
+    for task in range(len(losses)):
+        weights = [float(task == other) for other in range(len(losses))]
+        for layer, gradient in zip(cut.split, walk(losses, weights, edges), strict=True):
+            if gradient is None:
+                continue
+            if len(gradient) != len(owner) or _axis(layer, gradient) == 0:
+                return f"the first axis of {_name(layer, partition)} is not that of the samples"
+            if bool(gradient[owner != task].any()):
+                return f"something between {_name(layer, partition)} and the losses mixes samples"
+    return None
+
+
+def _name(layer: Layer, partition: Partition) -> str:
+    return f"layer {partition.name_of(layer.parameters[0])!r}"
+
+
+def _axis(layer: Layer, gradient: Tensor) -> int:
+    return channel_axis(layer.module, gradient.ndim)
+
+
+def sample_pass(
+    losses: Sequence[Tensor], owner: Int[Tensor, " B"], accept: Bool[Tensor, "T G"], cut: Cut, partition: Partition
+) -> None:
+    """Add to `.grad` what every parameter accepts of these losses.
+
+    The gradient of a sample is that of its own task's loss, δ[n] = δ^{t(n)}[n]. So one ordinary walk is enough, and
+
+        ∂W[g] = wgrad(input, M[:, g] δ[:, g]),   M[n, g] = accept[t(n), g],
+
+    which is exact as long as nothing between the losses and the split layers mixes samples (see `refusal`).
+
+    Args:
+        losses: T scalars, in the order of the tasks.
+        owner: From `owners`.
+        accept: Which group accepts which task.
+        cut: Of their graph, with the split layers' norms among the watched layers.
+        partition: The split.
+    """
+    edges = [layer.edge for layer in (*cut.split, *cut.whole)]
+    gradients = walk(losses, [1.0] * len(losses), [*edges, *cut.border, *cut.asked])
+    masks = accept.to(owner.device)[owner]
+    for layer in cut.split:
+        gradient = gradients.pop(0)
+        if gradient is not None:
+            axis = _axis(layer, gradient)
+            mask = partition.columns(masks, gradient.shape[axis]).to(gradient.dtype)
+            shape = [len(owner), *[1] * (gradient.ndim - 1)]
+            shape[axis] = gradient.shape[axis]
+            teach([layer.edge], [gradient * mask.view(shape)], layer.parameters)
+    for layer in cut.whole:
+        teach([layer.edge], [gradients.pop(0)], layer.parameters)
+    border, asked = gradients[: len(cut.border)], gradients[len(cut.border) :]
+    teach(cut.border, border, cut.below)
+    for parameter, gradient in zip(cut.asked, asked, strict=True):
+        add_gradient(parameter, gradient)
