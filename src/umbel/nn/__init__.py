@@ -1,8 +1,10 @@
 """Modules that know no method: encoders, heads, whole models, slimmable ones, norms over processes, a teacher."""
 
 from umbel.nn.build import ENCODERS, EncoderChoice, build_encoder, build_model, default_encoder, seeded_start
+from umbel.nn.conditioning import PreferenceConditioned, preferences_at
 from umbel.nn.ema import ExponentialMovingAverage
 from umbel.nn.encoders import ConvEncoder, GRUEncoder, MLPEncoder, ResidualBlock, ResNetEncoder, Standardise
+from umbel.nn.fixed import fixed_model
 from umbel.nn.heads import MapHead, VectorHead, build_head
 from umbel.nn.pixel import PictureHead, PixelEncoder, PooledHead, SmoothBlock
 from umbel.nn.pretrained import FeatureMaps, torchvision_encoder
@@ -38,6 +40,7 @@ __all__ = [
     "PictureHead",
     "PixelEncoder",
     "PooledHead",
+    "PreferenceConditioned",
     "ResNetEncoder",
     "ResidualBlock",
     "Slimmable",
@@ -54,7 +57,9 @@ __all__ = [
     "default_encoder",
     "dense",
     "dense_model",
+    "fixed_model",
     "model_cost",
+    "preferences_at",
     "recalibrate",
     "seeded_start",
     "slimmable",
