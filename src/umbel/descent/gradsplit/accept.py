@@ -100,17 +100,17 @@ def stream_plan(accept: Bool[Tensor, "L G"], present: Bool[Tensor, "L"] | None =
         present: Which losses have a label; all when None. With no label at all there is one stream.
     """
     rows = torch.cat([accept, torch.ones(len(accept), 1, dtype=torch.bool)], 1)
-    here = range(len(rows)) if present is None else present.nonzero().flatten().tolist()
+    here = list(range(len(rows))) if present is None else present.nonzero().flatten().tolist()
+    mix = torch.ones(1, len(rows), dtype=torch.float64)
+    if not here:
+        return StreamPlan(mix, torch.ones_like(rows[:1, :-1]))
     basis: list[Tensor] = []
     for loss in here:
         if torch.linalg.matrix_rank(torch.stack([*basis, rows[loss]]).double()) > len(basis):
             basis.append(rows[loss])
-    if not basis:
-        basis = [rows.any(0)]
     takes = torch.stack(basis)
-    mix = torch.zeros(len(basis), len(rows), dtype=torch.float64)
-    mix[0] = 1
-    mix[:, list(here)] = _in_terms_of(takes.double(), rows[list(here)].double())
+    mix = torch.cat([mix, torch.zeros(len(basis) - 1, len(rows))])  # where a loss without a label rides: the first
+    mix[:, here] = _in_terms_of(takes.double(), rows[here].double())
     return StreamPlan(mix, takes[:, :-1])
 
 

@@ -58,7 +58,10 @@ def refusal(losses: Sequence[Tensor], owner: Int[Tensor, " B"], cut: Cut, partit
         return "the learner adds a loss of its own, which belongs to no task"
     asked = [p for p in cut.asked if p in partition]
     if asked:
-        return f"layer {partition.name_of(asked[0])!r} is called more than once or is not of torch's own kind"
+        return (
+            f"layer {partition.name_of(asked[0])!r} or its norm is called twice, has a forward pass of its own, or is "
+            "changed in place through a view (then inplace=False helps)"
+        )
     edges = [layer.edge for layer in cut.split]
     for task in range(len(losses)):
         weights = [float(task == other) for other in range(len(losses))]

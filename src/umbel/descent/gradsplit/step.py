@@ -56,7 +56,7 @@ class SplitStep:
         summed: Tensor | None = None
         with explained(), Tape(self._watched(engine)) as tape:
             for piece, share in enumerate(shares(self.learner, batch, point, runtime)):
-                losses, stacked = list(share.values()), share.stack()
+                losses, stacked, calls = list(share.values()), share.stack(), tape.take()
                 if summed is None:
                     names, summed = list(share), stacked.detach()
                     rows, plan = self._plan(names, batch, accept, runtime)
@@ -68,14 +68,14 @@ class SplitStep:
                 elif plan.streams == 1:
                     plain_pass(stacked, plan.takes[0], self.partition, parameters)
                 else:
-                    cut = make_cut(losses, tape.take(), parameters, self.partition)
+                    cut = make_cut(losses, calls, parameters, self.partition)
                     if engine == "sample_mask":
                         engine = self._check_mask(losses, owner[piece], cut, runtime)
                     if engine == "sample_mask":
                         sample_pass(losses, owner[piece], rows, cut, self.partition)
                     else:
                         stream_pass(losses, plan, cut, self.partition)
-                    tape.take()  # calls of a backward pass that computed activations anew
+                tape.take()  # calls of a backward pass that computed activations anew
         sum_gradients(parameters, runtime)
         return total(summed, names, runtime)
 
