@@ -14,6 +14,8 @@ One shared encoder, many task heads: train several tasks together and see whethe
   umbel run NAME          run a study, as `umbel run compare`; `umbel run` alone lists them
   umbel train             train one network for all tasks of a set
   umbel evaluate PATH     metrics of a checkpoint
+  umbel search PATH       the widths of a controllable network that serve preferences best within a budget
+  umbel export PATH       one configuration of it as a dense network: torch.export, ONNX, safetensors
   umbel verify NAME       check a study's claims; exit status 1 when one falls short
   umbel report DIR ...    write the page of one or several studies again
   umbel list              methods, recipes, descents, data sets (found or missing) and extras
@@ -25,6 +27,8 @@ _COMMANDS = {
     "run": "umbel.command.run:run",
     "train": "umbel.command.single:train",
     "evaluate": "umbel.command.single:evaluate",
+    "search": "umbel.command.search:search",
+    "export": "umbel.command.export:export",
     "verify": "umbel.command.run:verify",
     "report": "umbel.command.report:report",
     "list": "umbel.command.listing:listing",

@@ -27,6 +27,8 @@ class _Evaluate:
     """A checkpoint, or the folder of a training."""
     split: Literal["train", "validation", "test"] = "test"
     """Which part of the data."""
+    point: str = ""
+    """Widths of a controllable network, as width=0.5,heads=0.25; unset: full."""
     devices: int = 1
     """Processes that share the work."""
     json: bool = False
@@ -59,7 +61,8 @@ def evaluate(arguments: list[str]) -> int:
     from umbel.engine import open_runtime  # noqa: PLC0415 - imports torch
     from umbel.recipes.single import evaluate_checkpoint  # noqa: PLC0415
 
-    _show(evaluate_checkpoint(parsed.checkpoint, parsed.split, open_runtime(parsed.devices)), parsed.json)
+    runtime = open_runtime(parsed.devices)
+    _show(evaluate_checkpoint(parsed.checkpoint, parsed.split, runtime, parsed.point), parsed.json)
     return 0
 
 

@@ -3,6 +3,15 @@
 from umbel.control.dial import Dial
 from umbel.control.export import Exported, available_formats, export
 from umbel.control.latency import Latency, measure_latency
+from umbel.control.tables import (
+    calibrate,
+    configuration_table,
+    grid_points,
+    main_metrics,
+    quality_table,
+    with_latency,
+    with_quality,
+)
 from umbel.control.timing import machine_name, time_model
 
 __all__ = [
@@ -10,8 +19,15 @@ __all__ = [
     "Exported",
     "Latency",
     "available_formats",
+    "calibrate",
+    "configuration_table",
     "export",
+    "grid_points",
     "machine_name",
+    "main_metrics",
     "measure_latency",
+    "quality_table",
     "time_model",
+    "with_latency",
+    "with_quality",
 ]

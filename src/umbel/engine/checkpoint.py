@@ -95,18 +95,20 @@ def keep_only(folder: Path, kind: str, step: int) -> None:
 
 
 def of_step(folder: Path, kind: str, step: int) -> Path:
-    """Where the checkpoint of a kind ("step" or "best") and a step is, or would be."""
+    """Where the checkpoint of a kind ("step", "best" or "ready") and a step is, or would be."""
     return folder / f"{kind}-{step:08d}"
 
 
 def latest(folder: Path, kind: str) -> Path | None:
-    """The newest complete checkpoint of a kind ("step" or "best") in a folder."""
+    """The newest complete checkpoint of a kind ("step", "best" or "ready") in a folder."""
     complete = [path for path in sorted(folder.glob(f"{kind}-*")) if (path / "manifest.json").is_file()]
     return complete[-1] if complete else None
 
 
 def resolve(path: Path) -> Path:
-    """The checkpoint that a user's path means: itself, or the best (else the last) one of a run's folder.
+    """The checkpoint that a user's path means: itself, or that of a run's folder.
+
+    Of a run's, the one that was made ready after training, else the best, else the last.
 
     Raises:
         UmbelError: There is none.
@@ -116,7 +118,7 @@ def resolve(path: Path) -> Path:
     if not path.exists():
         raise UmbelError(f"checkpoint {path} does not exist")
     for folder in (path, path / "checkpoints"):
-        for kind in ("best", "step"):
+        for kind in ("ready", "best", "step"):
             if found := latest(folder, kind) if folder.is_dir() else None:
                 return found
     raise UmbelError(f"{path} is not a checkpoint of Umbel, nor a run's folder with one in checkpoints/")

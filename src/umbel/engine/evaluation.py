@@ -34,8 +34,15 @@ class Evaluation:
 
 
 @contextmanager
-def _evaluating(learner: Learner, runtime: FabricRuntime, seed: int, rank: int = 0) -> Iterator[None]:
-    """Evaluation mode without gradients, and randomness (a channel's noise, say) of its own; then all as it was."""
+def evaluating(learner: Learner, runtime: FabricRuntime, seed: int, rank: int = 0) -> Iterator[None]:
+    """Evaluation mode without gradients, and randomness (a channel's noise, say) of its own; then all as it was.
+
+    Args:
+        learner: What is evaluated.
+        runtime: Its device.
+        seed: Of the randomness.
+        rank: Of the process, which draws its own.
+    """
     training, cuda = learner.training, runtime.device.type == "cuda"
     learner.eval()
     with torch.no_grad(), torch.random.fork_rng(devices=[runtime.device] if cuda else []):
@@ -73,7 +80,7 @@ def evaluate(
     }
     sums = torch.zeros(len(learner.tasks), 2, dtype=torch.float64, device=runtime.device)
     _check_draws(draws)
-    with _evaluating(learner, runtime, seed, runtime.rank):
+    with evaluating(learner, runtime, seed, runtime.rank):
         for _ in range(draws):
             for cpu_batch in source.batches(batch_size, runtime.rank, runtime.world_size):
                 batch = cpu_batch.to(runtime.device)
@@ -152,7 +159,7 @@ def predict_split(
     point = learner.sweep()[0] if point is None else point
     raw: dict[str, list[Tensor]] = {name: [] for name in chosen}
     targets: dict[str, list[Tensor]] = {name: [] for name in chosen}
-    with _evaluating(learner, runtime, seed):
+    with evaluating(learner, runtime, seed):
         for _ in range(draws):
             for batch in source.batches(batch_size):
                 with runtime.autocast():
@@ -245,6 +252,6 @@ def decoded_predictions(
     learner: Learner, batch: Batch, runtime: FabricRuntime, point: OperatingPoint, seed: int = 0
 ) -> dict[str, Tensor]:
     """Decoded predictions of one batch (natural units), for pictures."""
-    with _evaluating(learner, runtime, seed), runtime.autocast():
+    with evaluating(learner, runtime, seed), runtime.autocast():
         raw = learner.predict(batch.to(runtime.device), point)
     return {task.name: task.decode(raw[task.name].float()).cpu() for task in learner.tasks}

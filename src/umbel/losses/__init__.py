@@ -1,5 +1,11 @@
 """Losses as pure functions: (raw prediction, target) -> unreduced losses."""
 
+from umbel.losses.distillation import (
+    attention_distance,
+    prediction_distance,
+    prefix_distance,
+    relational_distance,
+)
 from umbel.losses.elementwise import (
     angular,
     bernoulli,
@@ -11,9 +17,13 @@ from umbel.losses.elementwise import (
 
 __all__ = [
     "angular",
+    "attention_distance",
     "bernoulli",
     "cross_entropy",
     "mean_squared_error_of_each",
+    "prediction_distance",
+    "prefix_distance",
+    "relational_distance",
     "squared_error",
     "standardised_squared_error",
 ]

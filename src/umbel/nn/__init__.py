@@ -5,7 +5,7 @@ from umbel.nn.conditioning import PreferenceConditioned, preferences_at
 from umbel.nn.ema import ExponentialMovingAverage
 from umbel.nn.encoders import ConvEncoder, GRUEncoder, MLPEncoder, ResidualBlock, ResNetEncoder, Standardise
 from umbel.nn.fixed import fixed_model
-from umbel.nn.heads import MapHead, VectorHead, build_head
+from umbel.nn.heads import ConvHead, MapHead, VectorHead, build_head
 from umbel.nn.pixel import PictureHead, PixelEncoder, PooledHead, SmoothBlock
 from umbel.nn.pretrained import FeatureMaps, torchvision_encoder
 from umbel.nn.slimming import (
@@ -18,6 +18,7 @@ from umbel.nn.slimming import (
     cost_of,
     count_macs,
     dense,
+    dense_copy,
     dense_model,
     model_cost,
     recalibrate,
@@ -29,6 +30,7 @@ __all__ = [
     "ENCODERS",
     "WIDTHS",
     "ConvEncoder",
+    "ConvHead",
     "Cost",
     "EncoderChoice",
     "ExponentialMovingAverage",
@@ -56,6 +58,7 @@ __all__ = [
     "count_macs",
     "default_encoder",
     "dense",
+    "dense_copy",
     "dense_model",
     "fixed_model",
     "model_cost",

@@ -120,6 +120,7 @@ def build_model(
     seed: int = 0,
     hidden: int | None = None,
     keep_maps: bool | None = None,
+    vector_head: str = "linear",
     **options: Any,
 ) -> MultiTaskModel:
     """An encoder and the usual head for every task, the same for the same seed.
@@ -136,6 +137,7 @@ def build_model(
         keep_maps: Whether the encoder keeps a quarter of the resolution (`downsample=4`, where it is an option and is
             not given). None: when one of these tasks predicts a map. Say it where a network for some tasks of a set
             is to have the same encoder as the network for all of them.
+        vector_head: See `build_head`.
         **options: For the encoder. `norm` goes to map heads too.
 
     Raises:
@@ -150,7 +152,8 @@ def build_model(
     heads = {}
     for task in tasks:
         with seeded_start(seed, task.name):
-            heads[task.name] = build_head(task, trunk.feature_shape, input_shape, hidden, options.get("norm", "batch"))
+            norm = options.get("norm", "batch")
+            heads[task.name] = build_head(task, trunk.feature_shape, input_shape, hidden, norm, vector_head)
     return MultiTaskModel(trunk, heads)
 
 

@@ -135,7 +135,12 @@ class ConvEncoder(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with a shortcut: ReLU(x + f(x)), the basic block of ResNet (He et al., CVPR 2016)."""
+    """Two 3x3 convolutions with a shortcut: ReLU(x + f(x)), the basic block of ResNet (He et al., CVPR 2016).
+
+    Where the shortcut shrinks the map, every other pixel is picked before its 1x1 convolution: the same numbers as
+    from a strided one. (With fewer than 16 channels in channels_last, oneDNN's weight gradient of a strided 1x1
+    convolution writes out of bounds: uxlfoundation/oneDNN issue 6035.)
+    """
 
     def __init__(self, channels_in: int, channels_out: int, norm: str = "batch", stride: int = 1) -> None:
         super().__init__()
@@ -144,15 +149,17 @@ class ResidualBlock(nn.Module):
             nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False),
             normalisation(norm, channels_out),
         )
+        self.stride = stride
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels_in != channels_out:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), normalisation(norm, channels_out)
+                nn.Conv2d(channels_in, channels_out, 1, bias=False), normalisation(norm, channels_out)
             )
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps [B, channels_out, H/stride, W/stride]."""
-        return torch.relu(self.body(x) + self.shortcut(x))
+        picked = x if self.stride == 1 else x[..., :: self.stride, :: self.stride]
+        return torch.relu(self.body(x) + self.shortcut(picked))
 
 
 class ResNetEncoder(nn.Module):

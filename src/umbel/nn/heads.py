@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from umbel.core import Task, UmbelError
+from umbel.core import Task, UmbelError, unknown
 from umbel.nn.encoders import block
+
+VECTOR_HEADS = ("linear", "conv")
+"""What can predict vectors."""
 
 _FINEST = 4  # what one pixel shuffle undoes; coarser maps are interpolated up to this first
 
@@ -35,6 +38,36 @@ class VectorHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Raw predictions [B, outputs]; features [B, T, C] of a sequence give [B, T, outputs]."""
         return self.layers(features.mean((-2, -1)) if self.pooled else features)
+
+
+class ConvHead(nn.Module):
+    """Feature map -> [B, outputs]: conv 3x3, norm, ReLU, global average pooling, one linear layer.
+
+    A head with work of its own, for tasks that want more of the features than their mean.
+
+    Args:
+        feature_shape: (C, h, w).
+        outputs: Size of the prediction.
+        hidden: Channels of the convolution.
+        norm: "batch" or "group".
+
+    Raises:
+        UmbelError: Features that are no map.
+    """
+
+    def __init__(self, feature_shape: Sequence[int], outputs: int, hidden: int = 32, norm: str = "batch") -> None:
+        super().__init__()
+        if len(feature_shape) != 3 or hidden < 1:
+            raise UmbelError(
+                f"a conv head needs feature maps (C, h, w) and hidden channels; it was given "
+                f"{tuple(feature_shape)} and {hidden}"
+            )
+        self.body = block(feature_shape[0], hidden, norm)
+        self.predict = nn.Linear(hidden, outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Raw predictions [B, outputs]."""
+        return self.predict(self.body(features).mean((-2, -1)))
 
 
 class MapHead(nn.Module):
@@ -93,7 +126,12 @@ def _interpolated(maps: Tensor, size: list[int]) -> Tensor:
 
 
 def build_head(
-    task: Task, feature_shape: Sequence[int], input_shape: Sequence[int], hidden: int | None = None, norm: str = "batch"
+    task: Task,
+    feature_shape: Sequence[int],
+    input_shape: Sequence[int],
+    hidden: int | None = None,
+    norm: str = "batch",
+    vector_head: str = "linear",
 ) -> nn.Module:
     """The usual head for a task, by its `output`: "vector" or "map".
 
@@ -103,10 +141,15 @@ def build_head(
         input_shape: Of one sample; a map has its last two axes.
         hidden: Width of the head's hidden layer; None takes no hidden layer for vectors, 64 channels for maps.
         norm: "batch" or "group", for maps.
+        vector_head: What predicts vectors: "linear" layers on pooled features, or a "conv" head.
 
     Raises:
         UmbelError: A map task on features without a map, or an output that has no usual head.
     """
+    if vector_head not in VECTOR_HEADS:
+        raise unknown("vector head", vector_head, VECTOR_HEADS)
+    if task.output == "vector" and vector_head == "conv":
+        return ConvHead(feature_shape, task.outputs, hidden or 32, norm)
     if task.output == "vector":
         return VectorHead(feature_shape, task.outputs, hidden or 0)
     if task.output != "map":

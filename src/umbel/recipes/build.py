@@ -7,6 +7,7 @@ from pathlib import Path
 from umbel.core import Learner, UmbelError, check_inputs, check_labels
 from umbel.data import MultiTaskData, TensorSource, describe_columns, from_table, load
 from umbel.data.pictures import subset
+from umbel.methods.controllable import ControllableLearner, slimmable_model
 from umbel.nn import build_model
 from umbel.recipes.settings import DataSettings, ModelSettings, names, options
 
@@ -97,6 +98,8 @@ def _known_set(settings: DataSettings) -> MultiTaskData:
 def make_learner(settings: ModelSettings, data: MultiTaskData, seed: int, maps: bool | None = None) -> Learner:
     """A fresh network for all tasks of the data; the same seed gives the same encoder whatever the tasks are.
 
+    With `widths` in the settings it is a controllable one.
+
     Args:
         settings: Encoder and heads.
         data: Its input shape and tasks.
@@ -114,13 +117,17 @@ def make_learner(settings: ModelSettings, data: MultiTaskData, seed: int, maps: 
             seed=seed,
             hidden=settings.hidden,
             keep_maps=keep_maps,
+            vector_head=settings.vector_head,
             **chosen,
         )
     except (TypeError, ValueError, RuntimeError) as error:  # "widths=wide", say
         if not chosen:
             raise
         raise UmbelError(f"--encoder-options {settings.encoder_options}: no such network ({error})") from error
-    return Learner(model, data.tasks)
+    if not settings.widths:
+        return Learner(model, data.tasks)
+    slim = slimmable_model(model, data.input_shape, settings.grid)
+    return ControllableLearner(slim, data.tasks, settings.distillation, settings.strength)
 
 
 def predicts_maps(data: MultiTaskData) -> bool:

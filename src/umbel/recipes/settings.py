@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from umbel.errors import UmbelError
 
@@ -42,10 +43,31 @@ class ModelSettings:
     """Options of the encoder: "widths=16/32/64,norm=group"."""
     hidden: int | None = None
     """Width of the heads' hidden layer; unset: none for vectors, a sensible one for maps."""
+    vector_head: Literal["linear", "conv"] = "linear"
+    """Heads that predict vectors from maps: linear layers on the maps' mean, or a convolution first."""
+    widths: str = ""
+    """Make the network controllable: the widths that encoder and heads can be turned to, as 0.25/0.5/0.75/1."""
+    distillation: Literal["prefix", "relational", "attention", "logits", "none"] = "prefix"
+    """Controllable: what narrow configurations learn from the full one."""
+    strength: float = 1.0
+    """Controllable: weight of that."""
 
     def __post_init__(self) -> None:
         if self.hidden is not None and self.hidden < 1:
             raise UmbelError(f"hidden is {self.hidden}; give at least 1, or leave it out")
+        if not 0 <= self.strength < math.inf:
+            raise UmbelError(f"strength is {self.strength}; give a finite number, 0 or more")
+        widths = self.grid
+        if self.widths and (widths != sorted(set(widths)) or widths[-1] != 1 or widths[0] <= 0):
+            raise UmbelError(f"--widths {self.widths}: give rising widths above 0 that end in 1, as in 0.25/0.5/0.75/1")
+
+    @property
+    def grid(self) -> list[float]:
+        """The widths as numbers; none for an ordinary network."""
+        try:
+            return [float(part) for part in self.widths.split("/")] if self.widths else []
+        except ValueError:
+            raise UmbelError(f"--widths {self.widths}: write numbers with / between, as in 0.25/0.5/0.75/1") from None
 
 
 def check_seeds(seeds: int, fit_seed: int) -> None:

@@ -3,14 +3,16 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from umbel.core import OperatingPoint
 from umbel.descent import make_descent
 from umbel.engine import FabricRuntime, evaluate, fit, load, load_weights, resolve
 from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError
+from umbel.methods.controllable import is_controllable
 from umbel.recipes.build import columns_text, describe, load_data, make_learner, predicts_maps, rebuild
+from umbel.recipes.points import parse_point
 from umbel.recipes.settings import options
 from umbel.recipes.train_settings import TrainSettings
+from umbel.recipes.turnable import make_ready
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,9 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
         describe=describe(settings.data, settings.model, names, settings.fit.seed, predicts_maps(data)),
     )
     here = runtime.with_settings(fitted.settings.precision, 1)
+    if is_controllable(learner):
+        reporter.say("measuring statistics and the table of all configurations")
+        make_ready(out, learner, data, here)
     return Trained(
         checkpoint=str(resolve(out)),
         split="test",
@@ -68,17 +73,18 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
     )
 
 
-def evaluate_checkpoint(path: Path, split: str, runtime: FabricRuntime, point: OperatingPoint | None = None) -> Trained:
+def evaluate_checkpoint(path: Path, split: str, runtime: FabricRuntime, point: str = "") -> Trained:
     """Metrics of a checkpoint that `umbel train` or a study wrote.
 
     Args:
         path: A checkpoint, or the folder of a training.
         split: "train", "validation" or "test".
         runtime: Processes.
-        point: Operating point; by default the learner's first.
+        point: Widths of a controllable network, as `parse_point` reads them; empty for its full ones.
 
     Raises:
-        UmbelError: No such split, or the checkpoint is damaged or does not say how it was built.
+        UmbelError: No such split, widths that the network does not have, or the checkpoint is damaged or does not
+            say how it was built.
     """
     if split not in ("train", "validation", "test"):
         raise UmbelError(f"split {split!r} is not known; use train, validation or test")
@@ -87,12 +93,17 @@ def evaluate_checkpoint(path: Path, split: str, runtime: FabricRuntime, point: O
     load_weights(learner, saved)
     learner.to(runtime.device)
     source = getattr(data, split)
+    at = None
+    if point:
+        if not is_controllable(learner):
+            raise UmbelError(f"{saved.path} has one width only; leave --point out")
+        at = parse_point(point, [task.name for task in data.tasks])
     here = runtime.with_settings(saved.settings["fit"]["precision"], 1)
     return Trained(
         checkpoint=str(saved.path),
         split=split,
         samples=len(source),
-        metrics=evaluate(learner, source, here, point).metrics,
+        metrics=evaluate(learner, source, here, at).metrics,
         directions={task.name: task.higher_is_better for task in data.tasks},
         units={task.name: task.unit for task in data.tasks},
     )

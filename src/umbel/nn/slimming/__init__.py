@@ -2,7 +2,7 @@
 
 from umbel.nn.slimming.convert import slimmable
 from umbel.nn.slimming.cost import Cost, ModelCost, cost_of, count_macs, model_cost
-from umbel.nn.slimming.dense import dense, dense_model
+from umbel.nn.slimming.dense import dense, dense_copy, dense_model
 from umbel.nn.slimming.grid import WIDTHS, active_channels
 from umbel.nn.slimming.model import Slimmable
 from umbel.nn.slimming.statistics import check_widths, recalibrate
@@ -17,6 +17,7 @@ __all__ = [
     "cost_of",
     "count_macs",
     "dense",
+    "dense_copy",
     "dense_model",
     "model_cost",
     "recalibrate",

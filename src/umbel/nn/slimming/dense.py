@@ -39,10 +39,22 @@ def dense_model(model: MultiTaskModel, point: OperatingPoint, fold: bool = True)
     Raises:
         UmbelError: As `dense`, or `head_widths` names an unknown task.
     """
+    for part in (model.encoder, *(model.heads[name] for name in model.task_names)):
+        if isinstance(part, Slimmable):
+            part.check_calibrated(point)
+    return dense_copy(model, point, fold)
+
+
+def dense_copy(model: MultiTaskModel, point: OperatingPoint, fold: bool = False) -> MultiTaskModel:
+    """As `dense_model`, whatever the batch-norm statistics are worth: to train a network of that size, say.
+
+    Raises:
+        UmbelError: A width off the grid, or `head_widths` names an unknown task.
+    """
     check_widths(model, point)
 
     def plain(part: nn.Module) -> nn.Module:
-        return dense(part, point, fold) if isinstance(part, Slimmable) else copy.deepcopy(part)
+        return shrunk_copy(part, point, fold) if isinstance(part, Slimmable) else copy.deepcopy(part)
 
     links = copy.deepcopy({name: model.links[name] for name in model.task_names if name in model.links})
     encoder = plain(model.encoder)

@@ -13,6 +13,10 @@ from umbel.core import UmbelError
 from umbel.nn.slimming.grid import active_channels
 from umbel.nn.slimming.setting import current
 
+_ONEDNN_BLOCK = 16
+"""Strided 1x1 convolutions of fewer channels pick their positions first: in channels_last, oneDNN's gradient of their
+weights writes out of bounds otherwise (uxlfoundation/oneDNN issue 6035)."""
+
 _CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
@@ -75,12 +79,20 @@ class _Convolution(WeightedLayer):
         channels_in = x.shape[-1 - spatial]
         channels_out, groups = self.sizes(channels_in, setting.width)
         setting.note(self, channels_in, channels_out)
-        padding = self.padding
+        padding, stride = self.padding, self.stride
         if self.padding_mode != "zeros":
             x, padding = F.pad(x, self._reversed_padding_repeated_twice, self.padding_mode), 0
+        if self._is_pointwise and channels_in < _ONEDNN_BLOCK:
+            x, stride = x[(..., *(slice(None, None, step) for step in stride))], 1
         weight = _slice(self.weight, channels_out, channels_in // groups)
         bias = first(self.bias, channels_out)
-        return _CONVOLUTIONS[spatial](x, weight, bias, self.stride, padding, self.dilation, groups)
+        return _CONVOLUTIONS[spatial](x, weight, bias, stride, padding, self.dilation, groups)
+
+    @property
+    def _is_pointwise(self) -> bool:
+        """Whether it is strided and reads single positions, so that picking them first gives the same."""
+        padded = self.padding != "valid" and any(self.padding)
+        return max(self.kernel_size) == 1 and max(self.stride) > 1 and not padded
 
 
 class SlimConv1d(_Convolution, nn.Conv1d):

@@ -1,0 +1,107 @@
+"""Settings of the controllable study. Free of torch, so that the command's help stays quick."""
+
+import itertools
+from dataclasses import dataclass, field, replace
+
+from umbel.engine.settings import FitSettings
+from umbel.errors import UmbelError, unknown
+from umbel.recipes.settings import DataSettings, ModelSettings, check_seeds, names
+
+ABLATIONS = ("prefix", "relational", "attention", "logits", "none")
+
+
+@dataclass(frozen=True)
+class ControllableSettings:
+    """One network for every budget and preference, against networks trained for one."""
+
+    data: DataSettings = field(default_factory=lambda: DataSettings(data="cifar100-mtl", train_size=10000))
+    model: ModelSettings = field(
+        default_factory=lambda: ModelSettings(
+            encoder="conv", hidden=32, vector_head="conv", widths="0.25/0.5/0.75/1", distillation="prefix"
+        )
+    )
+    ablations: str = "none,logits"
+    """Other distillations to train and compare, with commas between: none, logits, relational, attention."""
+    groups: str = ""
+    """Tasks whose preferences turn together: "a,b/c,d"; unset: each task by itself, of more than three two halves."""
+    budgets: str = "20/40/70"
+    """Budgets in percent of the full network's multiply-accumulates, with / between."""
+    divisions: int = 8
+    """Preferences of two groups go from one to the other in so many steps; of more groups, in half as many."""
+    latency: bool = True
+    """Measure the first seed's network on this machine: times asked for against times got."""
+    seeds: int = 3
+    """Repetitions, with seeds 0, 1, 2, ..."""
+    descent: str = "equal"
+    """How conflicts between the tasks are settled; `umbel list` shows the choices."""
+    fit: FitSettings = field(
+        default_factory=lambda: FitSettings(steps=1200, learning_rate=3e-3, monitor="loss", tensorboard=False)
+    )
+
+    def __post_init__(self) -> None:
+        check_seeds(self.seeds, self.fit.seed)
+        if len(self.model.grid) < 2:
+            raise UmbelError(f"--widths {self.model.widths}: a network to be turned needs at least two widths")
+        for name in self.others:
+            if name not in ABLATIONS:
+                raise unknown("distillation in --ablations", name, ABLATIONS)
+        if self.divisions < 2:
+            raise UmbelError(f"--divisions {self.divisions}: give at least 2")
+        if not self.percents or not all(0 < percent <= 100 for percent in self.percents):
+            raise UmbelError(f"--budgets {self.budgets}: give percentages above 0 and up to 100, as in 20/40/70")
+
+    @property
+    def others(self) -> list[str]:
+        """The distillations beside the main one."""
+        return [name for name in dict.fromkeys(names(self.ablations)) if name != self.model.distillation]
+
+    @property
+    def percents(self) -> list[float]:
+        """The budgets, rising."""
+        try:
+            return sorted({float(part) for part in self.budgets.split("/") if part.strip()})
+        except ValueError:
+            raise UmbelError(f"--budgets {self.budgets}: write numbers with / between, as in 20/40/70") from None
+
+    def groups_of(self, tasks: list[str]) -> list[list[str]]:
+        """The groups of tasks whose preferences turn together.
+
+        Raises:
+            UmbelError: An unknown task, a task twice or left out, or one group only.
+        """
+        if not self.groups.strip():
+            half = (len(tasks) + 1) // 2
+            found = [[task] for task in tasks] if len(tasks) <= 3 else [tasks[:half], tasks[half:]]
+        else:
+            found = [list(names(part)) for part in self.groups.split("/")]
+        members = list(itertools.chain(*found))
+        for name in members:
+            if name not in tasks:
+                raise unknown("task in --groups", name, tasks)
+        if sorted(members) != sorted(tasks) or len(found) < 2:
+            raise UmbelError(f"--groups {self.groups}: put every task in exactly one of at least two groups")
+        return found
+
+    def rays(self, groups: int) -> list[tuple[float, ...]]:
+        """Preferences of the groups that are asked for: an even grid; no group is given up altogether."""
+        steps = self.divisions if groups == 2 else max(2, self.divisions // 2)
+        parts = [cut for cut in itertools.product(range(steps + 1), repeat=groups) if sum(cut) == steps]
+        return [tuple(max(part / steps, 0.02) for part in cut) for cut in sorted(parts)]
+
+    def supernet(self, distillation: str) -> ModelSettings:
+        """The settings of the controllable network with one kind of distillation."""
+        return replace(self.model, distillation=distillation)
+
+
+QUICK = ControllableSettings(
+    data=DataSettings(data="overlay-digits", train_size=3000, tasks="left,right,gap"),
+    model=ModelSettings(
+        encoder="conv", encoder_options="widths=16/32/64", hidden=32, vector_head="conv", widths="0.25/0.5/1"
+    ),
+    ablations="none",
+    groups="left/right,gap",
+    budgets="25/60",
+    divisions=4,
+    seeds=2,
+    fit=FitSettings(steps=300, learning_rate=3e-3, monitor="loss", tensorboard=False),
+)
