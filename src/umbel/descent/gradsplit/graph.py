@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
+from torch.autograd.graph import GradientEdge, Node
 
 from umbel.descent.gradsplit.groups import is_ordinary
-from umbel.descent.gradsplit.tape import Call
+from umbel.descent.gradsplit.tape import Call, edge_of
 
 
 class Graph:
@@ -24,14 +24,15 @@ class Graph:
     """
 
     def __init__(self, losses: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> None:
-        self.tops = dict.fromkeys((edge.node, edge.output_nr) for edge in map(get_gradient_edge, losses))
+        self.tops = dict.fromkeys((edge.node, edge.output_nr) for edge in map(edge_of, losses))
         self.roots = {node for node, _ in self.tops}
         self.edges: dict[Node, list[tuple[Node, int]]] = {}
         self._parents: dict[Node, list[Node]] = {root: [] for root in self.roots}
         self._order: list[Node] = []
         self._explore()
-        leaves = {get_gradient_edge(p).node: p for p in parameters}
-        self.leaves = {node: p for node, p in leaves.items() if node in self.edges}
+        wanted = {id(p) for p in parameters}
+        ends = {node: getattr(node, "variable", None) for node, edges in self.edges.items() if not edges}
+        self.leaves = {node: tensor for node, tensor in ends.items() if id(tensor) in wanted}
         self._places = {id(p): node for node, p in self.leaves.items()}
 
     def _explore(self) -> None:
@@ -89,6 +90,11 @@ class Layer:
     edge: GradientEdge
     parameters: tuple[nn.Parameter, ...]
     inner: frozenset[Node]
+
+    @property
+    def channels(self) -> int:
+        """Of the output."""
+        return len(self.module.weight)
 
 
 def separable(graph: Graph, calls: Sequence[Call]) -> list[Layer]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import torch
 from jaxtyping import Bool, Int, Shaped
@@ -75,7 +75,9 @@ class Partition:
         self._modules = {id(module) for layer in layers for module in layer.modules()}
         self._channels = {id(p): layer.channels for layer in layers for p in layer.parameters()}
         self._names = {id(p): layer.name for layer in layers for p in layer.parameters()}
+        self._rows: dict[tuple, Tensor] = {}
         self._groups_of = {layer.channels: channel_groups(layer.channels, groups) for layer in layers}
+        self._sizes = {channels: of.bincount().tolist() for channels, of in self._groups_of.items()}
 
     def __contains__(self, parameter: nn.Parameter) -> bool:
         return id(parameter) in self._channels
@@ -88,9 +90,13 @@ class Partition:
         """The split layer that a parameter belongs to (a norm's parameter to the layer before it)."""
         return self._names[id(parameter)]
 
+    def sizes(self, channels: int) -> list[int]:
+        """How many of these channels each group has."""
+        return self._sizes[channels]
+
     def slices(self, channels: int) -> list[slice]:
         """The channels of each group."""
-        bounds = [channels * group // self.groups for group in range(self.groups + 1)]
+        bounds = [0, *accumulate(self.sizes(channels))]
         return [slice(start, stop) for start, stop in pairwise(bounds)]
 
     def columns(self, by_group: Shaped[Tensor, "*N G"], channels: int) -> Shaped[Tensor, "*N C"]:
@@ -99,8 +105,10 @@ class Partition:
 
     def masked(self, gradient: Tensor, parameter: nn.Parameter, takes: Bool[Tensor, " G"]) -> Tensor:
         """The gradient of a split parameter [C, ...], with zeros in the rows of the groups that do not take it."""
-        rows = self.columns(takes, self._channels[id(parameter)]).to(gradient)
-        return gradient * rows.view(-1, *[1] * (gradient.ndim - 1))
+        key = (*takes.tolist(), self._channels[id(parameter)], gradient.dtype, gradient.device)
+        if key not in self._rows:
+            self._rows[key] = self.columns(takes, self._channels[id(parameter)]).to(gradient)
+        return gradient * self._rows[key].view(-1, *[1] * (gradient.ndim - 1))
 
 
 def split_layers(learner: Learner, layers: float | str | Sequence[str] | None, groups: int) -> Partition:

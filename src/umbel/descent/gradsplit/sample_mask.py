@@ -1,13 +1,14 @@
 """The engine for samples that are labelled for one task each: one backward pass, a mask on the weight gradients."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Bool, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from umbel.core import Batch, Learner, Task
+from umbel.descent.gradsplit.by_group import teach_by_group
 from umbel.descent.gradsplit.cut import Cut
 from umbel.descent.gradsplit.graph import Layer
 from umbel.descent.gradsplit.groups import Partition, channel_axis, encoder_of
@@ -32,16 +33,24 @@ def _labelled(task: Task, batch: Batch) -> Bool[Tensor, " B"]:
     return mask.reshape(len(mask), -1).any(1)
 
 
-def mixing_norm(learner: Learner, partition: Partition) -> str | None:
-    """The first batch normalisation between the losses and the split layers; None when there is none.
+def batch_norms(learner: Learner, partition: Partition) -> dict[str, nn.Module]:
+    """The batch normalisations between the losses and the split layers, by name.
 
     Those in the encoder that belong to no split layer are left out: they may lie below.
     """
     encoder = {id(module) for module in encoder_of(learner).modules()}
-    for name, module in learner.named_modules():
-        above = partition.splits(module) or id(module) not in encoder
-        if above and isinstance(module, _BatchNorm) and (module.training or module.running_mean is None):
-            return f"norm {name!r} ({type(module).__name__}) mixes samples while it is trained"
+    return {
+        name: module
+        for name, module in learner.named_modules()
+        if isinstance(module, _BatchNorm) and (partition.splits(module) or id(module) not in encoder)
+    }
+
+
+def mixing(norms: Mapping[str, nn.Module]) -> str | None:
+    """Which of these norms mixes samples, and so stands in the way of masks; None when none does."""
+    for name, norm in norms.items():
+        if norm.training or norm.running_mean is None:
+            return f"norm {name!r} ({type(norm).__name__}) mixes samples while it is trained"
     return None
 
 
@@ -103,15 +112,17 @@ def sample_pass(
     """
     edges = [layer.edge for layer in (*cut.split, *cut.whole)]
     gradients = walk(losses, [1.0] * len(losses), [*edges, *cut.border, *cut.asked])
-    masks = accept.to(owner.device)[owner]
+    masks = accept.to(owner.device)[owner] & (owner >= 0)[:, None]
+    samples = [column.nonzero().flatten() for column in masks.T]
     for layer in cut.split:
         gradient = gradients.pop(0)
-        if gradient is not None:
-            axis = _axis(layer, gradient)
-            mask = partition.columns(masks, gradient.shape[axis]).to(gradient.dtype)
-            shape = [len(owner), *[1] * (gradient.ndim - 1)]
-            shape[axis] = gradient.shape[axis]
-            teach([layer.edge], [gradient * mask.view(shape)], layer.parameters)
+        if gradient is None or teach_by_group(layer, gradient, samples, partition.slices(layer.channels)):
+            continue
+        axis = _axis(layer, gradient)
+        mask = partition.columns(masks, gradient.shape[axis]).to(gradient.dtype)
+        shape = [len(owner), *[1] * (gradient.ndim - 1)]
+        shape[axis] = gradient.shape[axis]
+        teach([layer.edge], [gradient * mask.view(shape)], layer.parameters)
     for layer in cut.whole:
         teach([layer.edge], [gradients.pop(0)], layer.parameters)
     border, asked = gradients[: len(cut.border)], gradients[len(cut.border) :]

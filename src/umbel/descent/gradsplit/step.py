@@ -13,7 +13,7 @@ from umbel.descent.gradsplit.cut import Cut, make_cut
 from umbel.descent.gradsplit.fitness import check_repeatable, compiled_part, explained, reentrant_part
 from umbel.descent.gradsplit.groups import DENSE, Partition, encoder_of
 from umbel.descent.gradsplit.naive import naive_pass
-from umbel.descent.gradsplit.sample_mask import mixing_norm, owners, refusal, sample_pass
+from umbel.descent.gradsplit.sample_mask import batch_norms, mixing, owners, refusal, sample_pass
 from umbel.descent.gradsplit.streams import plain_pass, stream_pass
 from umbel.descent.gradsplit.tape import Tape
 from umbel.descent.passes import present_losses
@@ -44,7 +44,9 @@ class SplitStep:
         self._mask_checked = self._model_checked = False
         self._said: set[tuple[str, str]] = set()
         self._plans: dict[tuple, StreamPlan] = {}
-        if engine == "sample_mask" and (reason := mixing_norm(learner, partition)):
+        self._layers = [module for module in encoder_of(learner).modules() if isinstance(module, DENSE)]
+        self._norms = batch_norms(learner, partition)
+        if engine == "sample_mask" and (reason := mixing(self._norms)):
             raise _cannot(engine, reason)
         if engine in ("streams", "sample_mask") and self._hidden:
             raise _cannot(engine, self._hidden)
@@ -95,7 +97,7 @@ class SplitStep:
             return self._naively(), []
         if self.engine == "streams":
             return "streams", []
-        reason, owner = self._no_mask or mixing_norm(self.learner, self.partition), []
+        reason, owner = self._no_mask or mixing(self._norms), []
         if reason is None:
             owner = [owners(self.learner, piece) for piece in batch.chunks(runtime.accumulate)]
             if any(tasks is None for tasks in owner):
@@ -110,9 +112,8 @@ class SplitStep:
     def _watched(self, engine: str) -> list[nn.Module]:
         if engine in ("naive", "plain"):
             return []
-        layers = [module for module in encoder_of(self.learner).modules() if isinstance(module, DENSE)]
         norms = [layer.norm for layer in self.partition.layers if layer.norm is not None]
-        return layers + norms if engine == "sample_mask" else layers
+        return self._layers + norms if engine == "sample_mask" else self._layers
 
     def _plan(
         self, names: Sequence[str], batch: Batch, accept: Bool[Tensor, "T T"], runtime: Runtime

@@ -77,9 +77,9 @@ class _Collected:
     def __init__(self, layer: Layer, partition: Partition) -> None:
         self.edge, self._module, self._parameters = layer.edge, layer.module, layer.parameters
         split = partition.splits(layer.module)
-        self._slices = partition.slices(len(layer.module.weight)) if split else [slice(0, len(layer.module.weight))]
+        self._sizes = partition.sizes(layer.channels) if split else [layer.channels]
         self._split = split
-        self._begun = [False] * len(self._slices)
+        self._begun = [False] * len(self._sizes)
         self._total: Tensor | None = None
 
     def add(self, gradient: Tensor | None, takes: list[bool]) -> None:
@@ -93,9 +93,8 @@ class _Collected:
                 _ = mine.add_(part) if self._begun[index] else mine.copy_(part)
                 self._begun[index] = True
 
-    def _parts(self, tensor: Tensor) -> list[Tensor]:
-        axis = channel_axis(self._module, tensor.ndim)
-        return [tensor.narrow(axis, part.start, part.stop - part.start) for part in self._slices]
+    def _parts(self, tensor: Tensor) -> tuple[Tensor, ...]:
+        return tensor.split(self._sizes, channel_axis(self._module, tensor.ndim))
 
     def teach(self) -> None:
         """One weight gradient from all that was collected."""

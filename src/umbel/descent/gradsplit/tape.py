@@ -9,6 +9,13 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils.hooks import RemovableHandle
 
 
+def edge_of(tensor: Tensor) -> GradientEdge:
+    """Where the gradient of a tensor that requires it arrives."""
+    if tensor.grad_fn is None:
+        return get_gradient_edge(tensor)
+    return GradientEdge(tensor.grad_fn, tensor.output_nr)
+
+
 class Call(NamedTuple):
     """One call of a layer in a forward pass.
 
@@ -44,7 +51,7 @@ class Tape:
 
     def _note(self, module: nn.Module, _inputs: tuple, output: object) -> None:
         if isinstance(output, Tensor) and output.requires_grad and torch.is_grad_enabled():
-            self._calls.append(Call(module, get_gradient_edge(output)))
+            self._calls.append(Call(module, edge_of(output)))
 
     def take(self) -> list[Call]:
         """The calls noted so far, in order; the tape goes on empty."""
