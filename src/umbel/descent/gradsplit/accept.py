@@ -13,7 +13,7 @@ KINDS = ("own", "all", "measured")
 """What `accept` may be called instead of being given as a matrix."""
 
 
-def accept_matrix(accept: str | Tensor | Sequence[Sequence[float]], names: Sequence[str]) -> Bool[Tensor, "T T"]:
+def accept_matrix(accept: str | Tensor | Sequence, names: Sequence[str]) -> Bool[Tensor, "T T"]:
     """The matrix A of a split: A[t, g] says whether group g, which belongs to task g, accepts task t's gradient.
 
         >>> accept_matrix([[1, 1], [0, 1]], ["depth", "normals"]).tolist()
@@ -50,7 +50,7 @@ def accept_matrix(accept: str | Tensor | Sequence[Sequence[float]], names: Seque
     return matrix.bool()
 
 
-def _as_matrix(accept: Tensor | Sequence[Sequence[float]]) -> Tensor:
+def _as_matrix(accept: Tensor | Sequence) -> Tensor:
     try:
         return torch.as_tensor(accept, dtype=torch.float64).detach().cpu()
     except (ValueError, TypeError, RuntimeError) as error:

@@ -66,7 +66,7 @@ class GradSplit(Descent):
 
     def __init__(
         self,
-        accept: str | Tensor | Sequence[Sequence[float]] | Measured = "own",
+        accept: str | Tensor | Sequence | Measured = "own",
         layers: float | str | Sequence[str] | None = None,
         engine: str = "auto",
     ) -> None:
