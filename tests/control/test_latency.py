@@ -1,46 +1,65 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from control_cases import COARSE, random_batch, slimmed, small_model
 from torch import nn
 
-from umbel.control import Latency, machine_name, measure_latency, time_model, timing
-from umbel.control.latency import equal_heads
-from umbel.control.onnx_file import as_functions
+from umbel.control import Latency, machine_name, measure_latency, time_model
+from umbel.control.latency import equal_heads, fitted
+from umbel.control.onnx_file import as_models, joined, open_session, with_weights_of_its_own
+from umbel.control.parts import Parts, build_parts
 from umbel.control.timing import interleave, typical_ms
 from umbel.core import MultiTaskModel, OperatingPoint, PointModule, UmbelError
-from umbel.nn import ConvEncoder, VectorHead, cost_of, count_macs, dense_model, slimmable
+from umbel.nn import ConvEncoder, VectorHead, cost_of, dense_model, model_cost, recalibrate, slimmable
 from umbel.search import ConfigurationTable, TaskMetric
+
+CALL = 1e-7
 
 
 class Clock:
-    """A clock that stands still but for the parts that run, each of which takes a nanosecond for a MAC."""
+    """A clock that stands still but for the parts that run: a nanosecond for a MAC, and for heads alone a call."""
 
-    def __init__(self) -> None:
-        self.now, self.parts = 0.0, 0
+    def __init__(self, call: float, factor: float = 1.0) -> None:
+        self.now, self.call, self.factor, self.built = 0.0, call, factor, 0
 
     def perf_counter(self) -> float:
         return self.now
 
-    def runners(self, modules, inputs, backend, point=None):
-        self.parts = len(modules)
+    def run(self, seconds: float):
+        def advance(_=None) -> str:
+            self.now += seconds
+            return "features"
 
-        def run(macs: int, number: int):
-            def advance(x):
-                self.now += macs * 1e-9
-                return number
+        return advance
 
-            return advance
+    def build_parts(self, model, groups, wholes, inputs, backend, point) -> Parts:
+        costs = {
+            (we, wd): model_cost(model, OperatingPoint(width=we, head_widths=dict.fromkeys(model.task_names, wd)))
+            for we in COARSE
+            for wd in COARSE
+        }
+        heads = {
+            pair: [self.run(cost.heads[group[0]].macs * 1e-9 + self.call) for group in groups]
+            for pair, cost in costs.items()
+        }
+        self.built = sum(map(len, heads.values()))
+        return Parts(
+            inputs,
+            {width: self.run(costs[width, 1.0].encoder.macs * 1e-9) for width in COARSE},
+            heads,
+            {pair: self.run(costs[pair].total.macs * 1e-9 * self.factor) for pair in wholes},
+            self.run(self.call) if self.call else None,
+        )
 
-        macs = [count_macs(timing.AtPoint(m, point), x.shape[1:]) for m, x in zip(modules, inputs, strict=True)]
-        return [run(count, number) for number, count in enumerate(macs)], list(inputs)
 
-
-@pytest.fixture
-def clock(monkeypatch) -> Clock:
-    clock = Clock()
+@pytest.fixture(params=[(0.0, 1.0), (CALL, 1.0), (0.0, 0.9)])
+def clock(monkeypatch, request) -> Clock:
+    clock = Clock(*request.param)
     monkeypatch.setattr("umbel.control.latency.time", clock)
-    monkeypatch.setattr("umbel.control.latency.runners", clock.runners)
+    monkeypatch.setattr("umbel.control.timing.time", SimpleNamespace(perf_counter=clock.perf_counter, monotonic=float))
+    monkeypatch.setattr("umbel.control.latency.build_parts", clock.build_parts)
     return clock
 
 
@@ -52,26 +71,89 @@ def many_heads(outputs: list[int], hidden: int = 16) -> MultiTaskModel:
 def test_every_entry_is_the_time_of_its_own_part(clock):
     model = small_model(calibrated=False)
     found = measure_latency(model, repeats=2)
-    encoder = [cost_of(model.encoder, point=OperatingPoint(width=we)).macs for we in COARSE]
-    np.testing.assert_allclose(found.encoder, np.array(encoder) * 1e-6, rtol=1e-9)
-    for place, task in enumerate(model.task_names):
-        for row, we in enumerate(COARSE):
+    for row, we in enumerate(COARSE):
+        macs = cost_of(model.encoder, point=OperatingPoint(width=we)).macs
+        assert found.encoder[row] == pytest.approx(macs * 1e-6 * clock.factor)
+        for place, task in enumerate(model.task_names):
             for column, wd in enumerate(COARSE):
                 macs = cost_of(model.heads[task], point=OperatingPoint(width=we, head_widths={task: wd})).macs
-                assert found.heads[place, row, column] == pytest.approx(macs * 1e-6)
-    assert clock.parts == 3 + 2 * 9
+                assert found.heads[place, row, column] == pytest.approx(macs * 1e-6 * clock.factor)
+    assert clock.built == 2 * 9
 
 
 def test_equal_heads_are_timed_once_and_share_their_times(clock):
     model = many_heads([5] * 20)
     found = measure_latency(model, repeats=2)
-    assert clock.parts == 3 + 9
+    assert clock.built == 9
     assert found.heads.shape == (20, 3, 3)
     assert (found.heads == found.heads[0]).all() and (found.heads > 0).all()
     odd = many_heads([5, 7, 5, 7])
     found = measure_latency(odd, repeats=2)
-    assert clock.parts == 3 + 2 * 9
+    assert clock.built == 2 * 9
     assert (found.heads[0] == found.heads[2]).all() and (found.heads[1] > found.heads[0]).all()
+
+
+def test_fitted_sums_are_whole_models_and_nothing_is_free():
+    generator = np.random.default_rng(0)
+    encoder, heads = generator.uniform(1, 2, 3), generator.uniform(0.1, 0.3, (4, 3, 5))
+    whole = generator.uniform(1, 2, 3)[:, None] * (encoder[:, None] + (heads - 0.05).sum(0)[:, [0, -1]])
+    fitted_encoder, fitted_heads = fitted(encoder, heads, whole, call=0.05)
+    np.testing.assert_allclose(fitted_encoder[:, None] + fitted_heads.sum(0)[:, [0, -1]], whole, rtol=1e-12)
+    assert (fitted(encoder, heads, whole, call=10.0)[1] > 0).all()
+
+
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
+def test_parts_answer_as_the_sliced_model(backend):
+    model = small_model().eval()
+    x = random_batch(samples=3)
+    wholes = [(we, wd) for we in COARSE for wd in (0.25, 1.0)]
+    parts = build_parts(model, [["kind"], ["depth"]], wholes, x, backend, OperatingPoint())
+    as_tensor = torch.from_numpy if backend == "onnxruntime" else torch.Tensor.contiguous
+    with torch.no_grad():
+        for (we, wd), heads in parts.heads.items():
+            point = OperatingPoint(width=we, head_widths={"kind": wd, "depth": wd})
+            features, wanted = model.encoder(x, point), model(x, point)
+            got = parts.encoders[we](parts.inputs)
+            torch.testing.assert_close(as_tensor(got), features, rtol=1e-5, atol=1e-5)
+            for task, head in zip(model.task_names, heads, strict=True):
+                answer = head(got)
+                answer = answer[task] if backend == "torch" else torch.from_numpy(answer)
+                torch.testing.assert_close(answer, wanted[task], rtol=1e-5, atol=1e-5)
+    assert parts.heads.keys() == {(we, wd) for we in COARSE for wd in COARSE}
+    assert list(parts.wholes) == wholes
+    for pair in wholes:
+        point = OperatingPoint(width=pair[0], head_widths=dict.fromkeys(model.task_names, pair[1]))
+        answers = parts.wholes[pair](parts.inputs)
+        if backend == "torch":
+            for answer, wanted in zip(answers.values(), model(x, point).values(), strict=True):
+                torch.testing.assert_close(answer, wanted, rtol=1e-5, atol=1e-5)
+    assert (parts.empty is None) == (backend == "torch")
+
+
+def test_whole_models_of_equal_heads_have_weights_of_their_own():
+    model = many_heads([5] * 3)
+    recalibrate(model, [random_batch()])
+    parts = build_parts(model, [["t0", "t1", "t2"]], [(0.5, 0.5)], random_batch(), "torch", OperatingPoint())
+    whole = parts.wholes[0.5, 0.5].func
+    assert len(whole.task_names) == 3
+    pointers = [p.data_ptr() for p in whole.parameters()]
+    assert len(set(pointers)) == len(pointers)
+
+
+def test_joined_onnx_models_answer_as_the_whole_one():
+    model = dense_model(small_model(), OperatingPoint(width=0.5)).eval()
+    x = random_batch(samples=3)
+    with torch.no_grad():
+        features, wanted = model.encoder(x), model(x, OperatingPoint())
+    heads = [model.heads[name] for name in ("kind", "depth", "kind")]
+    encoder, *rest = as_models([model.encoder, *heads], [x, *[features] * 3])
+    rest[2] = with_weights_of_its_own(rest[2], 0)
+    session = open_session(joined(encoder, rest).SerializeToString())
+    kind, depth, other = map(torch.from_numpy, session.run(None, {session.get_inputs()[0].name: x.numpy()}))
+    torch.testing.assert_close(kind, wanted["kind"], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(depth, wanted["depth"], rtol=1e-5, atol=1e-5)
+    assert not torch.equal(kind, other)
+    torch.testing.assert_close(kind, other, rtol=0.02, atol=0.02)
 
 
 class Scale(PointModule):
@@ -127,17 +209,6 @@ def test_links_that_read_a_point_are_given_one():
     assert (found.heads > 0).all()
     with pytest.raises(UmbelError, match="gain"):
         measure_latency(linked, repeats=1)
-
-
-def test_networks_written_together_answer_as_they_do_in_torch():
-    model = small_model()
-    points = [OperatingPoint(width=w, head_widths={"kind": 0.5}) for w in COARSE]
-    modules = [timing.AtPoint(dense_model(model, point).eval()) for point in points]
-    x = random_batch(samples=3)
-    for module, function in zip(modules, as_functions(modules, [x, x, x]), strict=True):
-        with torch.no_grad():
-            wanted = module(x)["kind"]
-        torch.testing.assert_close(torch.from_numpy(function(x.numpy())), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_chains_take_turns_and_the_first_of_a_row_is_dropped():

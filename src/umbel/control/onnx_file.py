@@ -92,8 +92,8 @@ class _SideBySide(nn.Module):
 
 
 @torch.no_grad()
-def as_functions(modules: Sequence[nn.Module], inputs: Sequence[Tensor]) -> list[Callable[[np.ndarray], np.ndarray]]:
-    """Each module run by ONNX Runtime: one tensor in; all outputs are computed and the first is given.
+def as_models(modules: Sequence[nn.Module], inputs: Sequence[Tensor]) -> list[Any]:
+    """Each module as an `onnx.ModelProto` of its own: one tensor in, one or several out.
 
     They are exported together and taken apart again, because an export costs about a second however small it is.
 
@@ -109,5 +109,43 @@ def as_functions(modules: Sequence[nn.Module], inputs: Sequence[Tensor]) -> list
     ends = [[f"out_{k}_{j}" for j in range(count)] for k, count in enumerate(counts)]
     program = torch.export.export(_SideBySide(modules).eval(), copies)
     together = Extractor(to_onnx(program, starts, list(chain(*ends)), optimize=False).model_proto)
-    parts = [together.extract_model([start], outputs) for start, outputs in zip(starts, ends, strict=True)]
-    return [as_function(open_session(part.SerializeToString())) for part in parts]
+    return [together.extract_model([start], outputs) for start, outputs in zip(starts, ends, strict=True)]
+
+
+def as_functions(modules: Sequence[nn.Module], inputs: Sequence[Tensor]) -> list[Callable[[np.ndarray], np.ndarray]]:
+    """Each module run by ONNX Runtime: all outputs are computed and the first is given; see `as_models`."""
+    return [as_function(open_session(model.SerializeToString())) for model in as_models(modules, inputs)]
+
+
+def joined(encoder: Any, heads: Sequence[Any]) -> Any:
+    """One model of an encoder and heads (`onnx.ModelProto`) that all read its output; the heads' outputs, in order."""
+    from onnx import compose  # noqa: PLC0415
+
+    result = compose.add_prefix(encoder, "encoder_")
+    features = result.graph.output[0].name
+    del result.graph.output[:]
+    for place, head in enumerate(heads):
+        own = compose.add_prefix(head, f"head_{place}_").graph
+        for node in own.node:
+            node.input[:] = [features if name == own.input[0].name else name for name in node.input]
+        result.graph.node.extend(own.node)
+        result.graph.initializer.extend(own.initializer)
+        result.graph.output.extend(own.output)
+    return result
+
+
+def with_weights_of_its_own(model: Any, number: int) -> Any:
+    """A copy of a model (`onnx.ModelProto`) with weights a little larger, so that no other has the same.
+
+    ONNX Runtime merges equal weights; heads of a real model have none, and are slower.
+    """
+    from onnx import numpy_helper  # noqa: PLC0415
+
+    result = type(model)()
+    result.CopyFrom(model)
+    for weight in result.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if np.issubdtype(values.dtype, np.floating):
+            changed = (values * (1 + (number + 1) / 1024)).astype(values.dtype)
+            weight.CopyFrom(numpy_helper.from_array(changed, weight.name))
+    return result

@@ -59,7 +59,8 @@ def time_model(
     input_shape: Sequence[int],
     batch_size: int = 1,
     backend: Backend = "torch",
-    repeats: int = 30,
+    repeats: int = 200,
+    limit_seconds: float = 2.0,
     point: OperatingPoint | None = None,
 ) -> float:
     """Milliseconds of one pass of a whole network on the processor, in the state of steady use.
@@ -74,6 +75,7 @@ def time_model(
         batch_size: Samples in a pass.
         backend: What runs a module; a file's ending decides for itself.
         repeats: Rounds of a few passes.
+        limit_seconds: Fewer rounds when they would take longer, but at least four.
         point: For a model that reads one.
 
     Raises:
@@ -85,14 +87,8 @@ def time_model(
     else:
         check_backend(backend)
         (run,), (given,) = runners([model], [x], backend, point)
-
-    def chain() -> list[float]:
-        began = time.perf_counter()
-        run(given)
-        return [time.perf_counter() - began]
-
     with torch.inference_mode():
-        return typical_ms(interleave([chain], repeats)[0][:, 0])
+        return typical_ms(interleave([clocked(lambda: run(given))], repeats, limit_seconds)[0][:, 0])
 
 
 def _open(path: Path, x: Tensor) -> tuple[Callable[[Any], Any], Any]:
@@ -147,6 +143,17 @@ def channels_last(value: Any) -> Any:
     if isinstance(value, Tensor) and value.ndim != 4:
         return value
     return value.to(memory_format=torch.channels_last)
+
+
+def clocked(run: Callable[[], object]) -> Chain:
+    """The chain of one stage."""
+
+    def chain() -> list[float]:
+        began = time.perf_counter()
+        run()
+        return [time.perf_counter() - began]
+
+    return chain
 
 
 def interleave(
