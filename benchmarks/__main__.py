@@ -1,6 +1,6 @@
 """Run every benchmark (or the named ones), print their tables and keep them under benchmarks/results/.
 
-python -m benchmarks [step] [data] [startup] [communications] [search]
+python -m benchmarks [step] [data] [startup] [communications] [search] [controllable]
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import communications, data_path, search_time, startup, training_step
+from benchmarks import communications, controllable, data_path, search_time, startup, training_step
 from benchmarks.measure import Row, table
 from umbel.report import describe_environment
 
@@ -21,6 +21,7 @@ ALL = {
     "startup": startup.measure,
     "communications": communications.measure,
     "search": search_time.measure,
+    "controllable": controllable.measure,
 }
 RESULTS = Path(__file__).parent / "results"
 
