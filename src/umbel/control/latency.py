@@ -71,7 +71,7 @@ def measure_latency(
     Runtime: 5 microseconds, several times the work of a tiny head), is taken from every head; then all entries with
     that encoder width are scaled by the same factor, a few per cent for torch and for large networks, up to 20 % where
     heads share work (ONNX Runtime pools the features of twenty heads once). So fitted, sums were within 10 % of the
-    times of networks with mixed widths, down to networks of 15 microseconds; unfitted, up to 2.5 times too large.
+    times of networks with mixed widths, down to networks of 10 microseconds; unfitted, up to 2.5 times too large.
 
     Args:
         model: Encoder and all heads are `Slimmable`, with the same grid of widths. It is not changed.
