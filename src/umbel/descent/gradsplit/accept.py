@@ -117,5 +117,5 @@ def stream_plan(accept: Bool[Tensor, "L G"], present: Bool[Tensor, "L"] | None =
 def _in_terms_of(basis: Float[Tensor, "S N"], rows: Float[Tensor, "L N"]) -> Float[Tensor, "S L"]:
     """Each row as a sum of basis rows: coefficients X with basisᵀ X = rowsᵀ, whole numbers made exact."""
     found = torch.linalg.lstsq(basis.T, rows.T, driver="gelsd").solution
-    nearest = found.round()
+    nearest = found.round() + 0.0  # without a minus sign on zeros
     return torch.where((found - nearest).abs() < 1e-9, nearest, found)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import Node
 
 from umbel.descent.gradsplit.graph import Layer
 from umbel.descent.gradsplit.walk import add_gradient
@@ -27,10 +28,8 @@ def teach_by_group(layer: Layer, gradient: Tensor, samples: Sequence[Tensor], ch
     Returns:
         Whether it was done.
     """
-    node, count = layer.edge.node, len(gradient) * len(channels)
-    if node.name() != "ConvolutionBackward0" or sum(map(len, samples)) > _WORTH * count:
-        return False
-    if node._saved_groups != 1 or node._saved_transposed:
+    node = layer.edge.node
+    if sum(map(len, samples)) > _WORTH * len(gradient) * len(channels) or not _is_open(node):
         return False
     inputs, weight = node._saved_input.detach(), node._saved_weight.detach()
     fixed = (node._saved_stride, node._saved_padding, node._saved_dilation, False, node._saved_output_padding, 1)
@@ -50,6 +49,14 @@ def teach_by_group(layer: Layer, gradient: Tensor, samples: Sequence[Tensor], ch
     for parameter in layer.parameters:
         add_gradient(parameter, found[id(parameter)])
     return True
+
+
+def _is_open(node: Node) -> bool:
+    """Whether the node is a convolution without groups of its own, and what it saved can be had without computing."""
+    if node.name() != "ConvolutionBackward0" or node._saved_groups != 1 or node._saved_transposed:
+        return False
+    kept = node._raw_saved_input  # a checkpoint computes it anew, and only once in a pass
+    return getattr(kept, "unpack_hook", kept) is None
 
 
 def _picked(tensor: Tensor, rows: Tensor) -> Tensor:

@@ -24,6 +24,8 @@ class Cut:
             walk), heads' (which one stream reaches), and all that does not fit the first two.
         border: Where the upper part ends. No edge lies above another, and every path that leads below it crosses it.
         below: The parameters that are reached through the border.
+        tangled: Whether something below the border is walked again in every stream (for an asked parameter that is
+            used there too), so that no walk may free it.
     """
 
     split: tuple[Layer, ...]
@@ -31,6 +33,7 @@ class Cut:
     asked: tuple[nn.Parameter, ...]
     border: tuple[GradientEdge, ...]
     below: tuple[nn.Parameter, ...]
+    tangled: bool
 
 
 def make_cut(
@@ -64,7 +67,8 @@ def make_cut(
     asked = {n: graph.leaves[n] for n, _ in down if n in graph.leaves and id(graph.leaves[n]) not in caught}
     border = tuple(GradientEdge(*edge) for edge in down if edge[0] not in ends)
     below = tuple(p for node, p in graph.leaves.items() if node not in asked and id(p) not in caught)
-    return Cut(split, whole, tuple(asked.values()), border, below)
+    tangled = any(parent not in upper for leaf in asked for parent in graph.parents[leaf])
+    return Cut(split, whole, tuple(asked.values()), border, below, tangled)
 
 
 def _widened(graph: Graph, upper: set[Node], ends: set[Node]) -> set[Node]:

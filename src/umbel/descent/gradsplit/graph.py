@@ -20,6 +20,7 @@ class Graph:
     Attributes:
         tops: Where the losses are: (node, which of its outputs).
         edges: Node -> the edges that lead down from it.
+        parents: Node -> the nodes right above it.
         leaves: Node -> the parameter that it accumulates the gradient of, for all that the losses depend on.
     """
 
@@ -27,7 +28,7 @@ class Graph:
         self.tops = dict.fromkeys((edge.node, edge.output_nr) for edge in map(edge_of, losses))
         self.roots = {node for node, _ in self.tops}
         self.edges: dict[Node, list[tuple[Node, int]]] = {}
-        self._parents: dict[Node, list[Node]] = {root: [] for root in self.roots}
+        self.parents: dict[Node, list[Node]] = {root: [] for root in self.roots}
         self._order: list[Node] = []
         self._explore()
         wanted = {id(p) for p in parameters}
@@ -46,7 +47,7 @@ class Graph:
                 self.edges[node] = [edge for edge in node.next_functions if edge[0] is not None]
                 stack.append((node, True))
                 for child, _ in self.edges[node]:
-                    self._parents.setdefault(child, []).append(node)
+                    self.parents.setdefault(child, []).append(node)
                     if child not in self.edges:
                         stack.append((child, False))
 
@@ -68,7 +69,7 @@ class Graph:
             node = pending.pop()
             if node in self.roots:
                 return None
-            for parent in self._parents[node]:
+            for parent in self.parents[node]:
                 if parent is not top and parent not in inner:
                     inner.add(parent)
                     pending.append(parent)

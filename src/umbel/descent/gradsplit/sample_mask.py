@@ -12,7 +12,7 @@ from umbel.descent.gradsplit.by_group import teach_by_group
 from umbel.descent.gradsplit.cut import Cut
 from umbel.descent.gradsplit.graph import Layer
 from umbel.descent.gradsplit.groups import Partition, channel_axis, encoder_of
-from umbel.descent.gradsplit.walk import add_gradient, teach, walk
+from umbel.descent.gradsplit.walk import Collector, add_gradient, run_walks, teach, walk
 
 
 def owners(learner: Learner, batch: Batch) -> Int[Tensor, " B"] | None:
@@ -110,22 +110,52 @@ def sample_pass(
         cut: Of their graph, with the split layers' norms among the watched layers.
         partition: The split.
     """
-    edges = [layer.edge for layer in (*cut.split, *cut.whole)]
-    gradients = walk(losses, [1.0] * len(losses), [*edges, *cut.border, *cut.asked])
     masks = accept.to(owner.device)[owner] & (owner >= 0)[:, None]
     samples = [column.nonzero().flatten() for column in masks.T]
-    for layer in cut.split:
-        gradient = gradients.pop(0)
-        if gradient is None or teach_by_group(layer, gradient, samples, partition.slices(layer.channels)):
-            continue
-        axis = _axis(layer, gradient)
-        mask = partition.columns(masks, gradient.shape[axis]).to(gradient.dtype)
-        shape = [len(owner), *[1] * (gradient.ndim - 1)]
-        shape[axis] = gradient.shape[axis]
-        teach([layer.edge], [gradient * mask.view(shape)], layer.parameters)
-    for layer in cut.whole:
-        teach([layer.edge], [gradients.pop(0)], layer.parameters)
-    border, asked = gradients[: len(cut.border)], gradients[len(cut.border) :]
-    teach(cut.border, border, cut.below)
-    for parameter, gradient in zip(cut.asked, asked, strict=True):
+
+    def add_asked(_walk: int, parameter: nn.Parameter, gradient: Tensor) -> None:
         add_gradient(parameter, gradient)
+
+    collectors: list[Collector] = [_Masked(layer, masks, samples, partition) for layer in cut.split]
+    collectors += [_Unmasked(layer) for layer in cut.whole]
+    run_walks(losses, [[1.0] * len(losses)], cut, collectors, add_asked)
+
+
+class _Unmasked(Collector):
+    """All samples teach all channels."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__(layer)
+        self._gradient: Tensor | None = None
+
+    def add(self, gradient: Tensor) -> None:
+        """Keep it."""
+        self._gradient = gradient
+
+    def teach(self) -> None:
+        """Pass it on."""
+        if self._gradient is not None:
+            self._pass_on(self._gradient)
+            self._gradient = None
+
+    def _pass_on(self, gradient: Tensor) -> None:
+        teach([self.layer.edge], [gradient], self.layer.parameters)
+
+
+class _Masked(_Unmasked):
+    """A group's channels are taught by the samples whose tasks the group accepts."""
+
+    def __init__(
+        self, layer: Layer, masks: Bool[Tensor, "B G"], samples: Sequence[Tensor], partition: Partition
+    ) -> None:
+        super().__init__(layer)
+        self._masks, self._samples, self._partition = masks, samples, partition
+
+    def _pass_on(self, gradient: Tensor) -> None:
+        if teach_by_group(self.layer, gradient, self._samples, self._partition.slices(self.layer.channels)):
+            return
+        axis = _axis(self.layer, gradient)
+        mask = self._partition.columns(self._masks, self.layer.channels).to(gradient.dtype)
+        shape = [len(mask), *[1] * (gradient.ndim - 1)]
+        shape[axis] = self.layer.channels
+        super()._pass_on(gradient * mask.view(shape))

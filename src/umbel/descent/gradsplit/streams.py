@@ -10,7 +10,7 @@ from umbel.descent.gradsplit.accept import StreamPlan
 from umbel.descent.gradsplit.cut import Cut
 from umbel.descent.gradsplit.graph import Layer
 from umbel.descent.gradsplit.groups import Partition, channel_axis
-from umbel.descent.gradsplit.walk import add_gradient, teach, walk
+from umbel.descent.gradsplit.walk import Collector, add_gradient, run_walks, teach
 
 
 def plain_pass(
@@ -45,56 +45,47 @@ def stream_pass(losses: Sequence[Tensor], plan: StreamPlan, cut: Cut, partition:
     Args:
         losses: L scalars.
         plan: The streams.
-        cut: Of the losses' graph.
+        cut: Of the losses' graph, which is used up.
         partition: The split.
     """
-    layers = [_Collected(layer, partition) for layer in (*cut.split, *cut.whole)]
-    border: list[Tensor | None] = [None] * len(cut.border)
-    inputs = [*(layer.edge for layer in layers), *cut.border, *cut.asked]
-    for mix, takes in zip(plan.mix.tolist(), plan.takes, strict=True):
-        gradients = walk(losses, mix, inputs)
-        for layer in layers:
-            layer.add(gradients.pop(0), takes.tolist())
-        for index in range(len(border)):
-            border[index] = _sum(border[index], gradients.pop(0))
-        for parameter, gradient in zip(cut.asked, gradients, strict=True):
-            masked = gradient is not None and parameter in partition
-            add_gradient(parameter, partition.masked(gradient, parameter, takes) if masked else gradient)
-    for layer in layers:
-        layer.teach()
-    teach(cut.border, border, cut.below)
+    takes = plan.takes.tolist()
+
+    def add_asked(stream: int, parameter: nn.Parameter, gradient: Tensor) -> None:
+        split = parameter in partition
+        add_gradient(parameter, partition.masked(gradient, parameter, plan.takes[stream]) if split else gradient)
+
+    collectors: list[Collector] = [GroupSum(layer, partition.sizes(layer.channels), takes) for layer in cut.split]
+    collectors += [GroupSum(layer, [layer.channels], [[True]] * plan.streams) for layer in cut.whole]
+    run_walks(losses, plan.mix.tolist(), cut, collectors, add_asked)
 
 
-def _sum(total: Tensor | None, gradient: Tensor | None) -> Tensor | None:
-    if total is None or gradient is None:
-        return gradient if total is None else total
-    return total + gradient
+class GroupSum(Collector):
+    """In the channels of each group, the sum of the streams that the group takes.
 
+    Args:
+        layer: What is taught.
+        sizes: Channels of each group.
+        takes: [S][G], which group takes which stream.
+    """
 
-class _Collected:
-    """The gradient of a layer's output, in each group's channels the sum of the streams that the group takes."""
-
-    def __init__(self, layer: Layer, partition: Partition) -> None:
-        self.edge, self._module, self._parameters = layer.edge, layer.module, layer.parameters
-        split = partition.splits(layer.module)
-        self._sizes = partition.sizes(layer.channels) if split else [layer.channels]
-        self._split = split
+    def __init__(self, layer: Layer, sizes: Sequence[int], takes: Sequence[Sequence[bool]]) -> None:
+        super().__init__(layer)
+        self._sizes, self._takes = list(sizes), takes
         self._begun = [False] * len(self._sizes)
         self._total: Tensor | None = None
 
-    def add(self, gradient: Tensor | None, takes: list[bool]) -> None:
-        """Take a stream's gradient [B, C, ...]."""
-        if gradient is None:
-            return
+    def add(self, gradient: Tensor) -> None:
+        """The groups that take this stream get their channels of it."""
         if self._total is None:
             self._total = torch.empty_like(gradient)
-        for index, (mine, part) in enumerate(zip(self._parts(self._total), self._parts(gradient), strict=True)):
-            if not self._split or takes[index]:
-                _ = mine.add_(part) if self._begun[index] else mine.copy_(part)
-                self._begun[index] = True
+        pairs = zip(self._parts(self._total), self._parts(gradient), self._takes[self.walk], strict=True)
+        for group, (mine, part, taken) in enumerate(pairs):
+            if taken:
+                _ = mine.add_(part) if self._begun[group] else mine.copy_(part)
+                self._begun[group] = True
 
     def _parts(self, tensor: Tensor) -> tuple[Tensor, ...]:
-        return tensor.split(self._sizes, channel_axis(self._module, tensor.ndim))
+        return tensor.split(self._sizes, channel_axis(self.layer.module, tensor.ndim))
 
     def teach(self) -> None:
         """One weight gradient from all that was collected."""
@@ -103,5 +94,5 @@ class _Collected:
         for part, begun in zip(self._parts(self._total), self._begun, strict=True):
             if not begun:
                 part.zero_()
-        teach([self.edge], [self._total], self._parameters)
+        teach([self.layer.edge], [self._total], self.layer.parameters)
         self._total = None

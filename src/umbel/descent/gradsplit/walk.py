@@ -1,14 +1,21 @@
-"""Backward passes over a part of the graph."""
+"""Backward passes over a part of the graph, and the layers that are taught while these come by."""
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
+from umbel.descent.gradsplit.cut import Cut
+from umbel.descent.gradsplit.graph import Layer
+
 
 def walk(
-    losses: Sequence[Tensor], weights: Sequence[float], inputs: Sequence[GradientEdge | nn.Parameter]
+    losses: Sequence[Tensor],
+    weights: Sequence[float],
+    inputs: Sequence[GradientEdge | nn.Parameter],
+    keep: bool = True,
 ) -> list[Tensor | None]:
     """The gradient of Σ_t weights[t] losses[t] at each of the inputs, and no work for anything else.
 
@@ -16,30 +23,130 @@ def walk(
         losses: Scalars; those of weight 0, or that depend on nothing trained, are left out.
         weights: One for each loss.
         inputs: Places in the graph, or parameters. None is given for what the losses do not depend on.
+        keep: Whether the nodes on the way can be walked again; otherwise they let go of what they saved.
     """
     parts = [(loss, weight) for loss, weight in zip(losses, weights, strict=True) if weight and loss.requires_grad]
     if not parts or not inputs:
         return [None] * len(inputs)
     tops = [loss for loss, _ in parts]
     factors = [torch.full_like(loss, weight) for loss, weight in parts]
-    return list(torch.autograd.grad(tops, inputs, factors, retain_graph=True, allow_unused=True))
+    return list(torch.autograd.grad(tops, inputs, factors, retain_graph=keep, allow_unused=True))
 
 
-def teach(edges: Sequence[GradientEdge], gradients: Sequence[Tensor | None], taught: Sequence[nn.Parameter]) -> None:
+def teach(
+    edges: Sequence[GradientEdge],
+    gradients: Sequence[Tensor | None],
+    taught: Sequence[nn.Parameter],
+    keep: bool = True,
+) -> None:
     """Add to the parameters' `.grad` what gradients at these edges give them; no others are touched.
 
     Args:
         edges: None above another.
         gradients: One for each edge, or None.
         taught: The parameters.
+        keep: As in `walk`.
     """
     known = [(edge, gradient) for edge, gradient in zip(edges, gradients, strict=True) if gradient is not None]
     if known and taught:
         tops, values = zip(*known, strict=True)
-        torch.autograd.backward(tops, values, retain_graph=True, inputs=taught)
+        torch.autograd.backward(tops, values, retain_graph=keep, inputs=taught)
 
 
 def add_gradient(parameter: nn.Parameter, gradient: Tensor | None) -> None:
     """Add to `.grad`; the gradient is copied, for autograd may give one tensor to two parameters."""
     if gradient is not None:
         parameter.grad = gradient.clone() if parameter.grad is None else parameter.grad.add_(gradient)
+
+
+class Collector(ABC):
+    """Gets the gradient of a layer's output in every walk, and teaches the layer once, in the last one.
+
+    It is taught while the walk is at the layer: nothing need be kept for later, and the walk can free what it passes.
+
+    Args:
+        layer: What is taught.
+
+    Attributes:
+        walk: The number of the present walk.
+        last: Whether that is the last one.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+        self.walk, self.last = 0, False
+        self._teaching = False
+
+    @abstractmethod
+    def add(self, gradient: Tensor) -> None:
+        """Take the gradient [B, C, ...] of this walk."""
+
+    @abstractmethod
+    def teach(self) -> None:
+        """Add to the layer's gradients what was taken, if anything was and it is not taught yet."""
+
+    def take(self, gradient: Tensor | None) -> None:
+        """Add, and teach when this is the last walk."""
+        if gradient is not None:
+            self.add(gradient)
+            if self.last:
+                self.finish()
+
+    def finish(self) -> None:
+        """Teach; the backward pass in there comes by this layer too, and is not to be taken."""
+        self._teaching = True
+        self.teach()
+        self._teaching = False
+
+    def passed(self, gradients: Sequence[Tensor | None]) -> None:
+        """A walk is at this layer: called by autograd before it goes on below."""
+        if not self._teaching:
+            self.take(gradients[self.layer.edge.output_nr])
+
+
+def run_walks(
+    losses: Sequence[Tensor],
+    mixes: Sequence[Sequence[float]],
+    cut: Cut,
+    collectors: Sequence[Collector],
+    add_asked: Callable[[int, nn.Parameter, Tensor], None],
+) -> None:
+    """Walk through the upper part once for each mix, then once, with the sum of these walks, through what is below.
+
+    Args:
+        losses: L scalars.
+        mixes: Weights of the losses in each walk.
+        cut: Of the losses' graph. Its nodes can be walked no more afterwards.
+        collectors: One for each layer of the upper part.
+        add_asked: What to do with (number of the walk, asked parameter, gradient).
+    """
+    ends = {(edge.node, edge.output_nr) for edge in cut.border}
+    places = {(c.layer.edge.node, c.layer.edge.output_nr): c for c in collectors}
+    hooks = [node.register_prehook(c.passed) for (node, number), c in places.items() if (node, number) not in ends]
+    totals: list[Tensor | None] = [None] * len(cut.border)
+    try:
+        for number, mix in enumerate(mixes):
+            last = number + 1 == len(mixes)
+            for collector in collectors:
+                collector.walk, collector.last = number, last
+            found = walk(losses, mix, [*cut.border, *cut.asked], keep=cut.tangled or not last)
+            for index, edge in enumerate(cut.border):
+                gradient = found.pop(0)
+                if collector := places.get((edge.node, edge.output_nr)):
+                    collector.take(gradient)
+                totals[index] = _sum(totals[index], gradient)
+            for parameter, gradient in zip(cut.asked, found, strict=True):
+                if gradient is not None:
+                    add_asked(number, parameter, gradient)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for collector in collectors:
+        collector.finish()  # those that the last walk did not reach
+    teach(cut.border, totals, cut.below, keep=cut.tangled)
+
+
+def _sum(total: Tensor | None, gradient: Tensor | None) -> Tensor | None:
+    if total is None or gradient is None:
+        return gradient if total is None else total
+    return total + gradient
