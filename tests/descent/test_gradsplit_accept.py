@@ -221,6 +221,31 @@ def test_a_backward_pass_that_works_once_only(engine):
     gradients_of(GradSplit("all", 1.0, engine if engine != "naive" else "auto"), taught, make_batch())
 
 
+class Halving(Overwriting):
+    """Changes a gradient by a hook, which torch calls again wherever a backward pass begins there."""
+
+    def forward(self, x):
+        x = self.first(x)
+        x.register_hook(lambda gradient: 0.5 * gradient)
+        return self.last(x.tanh())
+
+
+def test_the_first_step_is_compared_with_naive(caplog):
+    taught, batch = make_learner(Halving()), make_batch()
+    with pytest.raises(UmbelError, match=r"encoder\.first\.\w+ does not get the gradient from streams.*engine='naive'"):
+        gradients_of(GradSplit("own", 1.0, "streams"), taught, batch)
+    naive, descent = gradients_of(GradSplit("own", 1.0, "naive"), taught, batch), GradSplit("own", 1.0)
+    with caplog.at_level("INFO", "umbel.descent.gradsplit"):
+        first = gradients_of(descent, taught, batch)
+    taught.zero_grad()
+    torch.manual_seed(7)
+    descent(taught, batch, POINT, SingleProcess())
+    for name, p in taught.named_parameters():
+        torch.testing.assert_close(first[name], naive[name])
+        torch.testing.assert_close(p.grad, naive[name])
+    assert caplog.text.count("engine naive") == 1
+
+
 def test_a_reentrant_checkpoint_is_for_the_naive_engine(caplog):
     taught, batch = make_learner(Checkpointed(reentrant=True)), make_batch()
     with pytest.raises(UmbelError, match=r"use_reentrant=True.*engine='naive'"):

@@ -1,6 +1,6 @@
 """What makes a model unfit for an engine, each with a line that says what to do."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -12,6 +12,7 @@ from umbel.descent.gradsplit.groups import Partition
 from umbel.descent.gradsplit.walk import walk
 
 _SMALL = 4096  # elements; gradients of such parameters are enough to see it, and need no memory
+_LIKE, _ROUNDING = 0.1, 1e-3  # of a gradient's length and of the longest one's: bf16 rounds this much
 _TOLERANCE = 0.01  # of the largest element; some devices do not add up in the same order twice
 
 
@@ -45,12 +46,37 @@ def check_repeatable(losses: Sequence[Tensor], parameters: Sequence[nn.Parameter
     looked_at = [p for p in parameters if p.numel() <= _SMALL] or sorted(parameters, key=torch.numel)[:1]
     first, second = (walk(losses, [1.0] * len(losses), looked_at) for _ in range(2))
     for one, other in zip(first, second, strict=True):
-        if one is not None and not torch.allclose(one, other, 0, _TOLERANCE * one.abs().max().item(), equal_nan=True):
+        if (
+            one is not None
+            and one.numel()
+            and not torch.allclose(one, other, 0, _TOLERANCE * one.abs().max().item(), equal_nan=True)
+        ):
             raise UmbelError(
                 "gradsplit: the model's second backward pass gives other gradients than its first (does a layer work "
                 "in place while going back?), so the tasks' gradients cannot be told apart; use accept='all', or "
                 "another layer"
             )
+
+
+def difference(gradients: Mapping[str, tuple[Tensor | None, Tensor | None]], engine: str) -> str | None:
+    """Where an engine's gradients are not the naive engine's; None when they are the same but for rounding.
+
+    Engines are exact for what torch's layers do. A hook on a layer's output, say, can change that.
+
+    Args:
+        gradients: Parameter -> (the engine's gradient, the naive one).
+        engine: For the message.
+    """
+    lengths = [wanted.norm().item() for _, wanted in gradients.values() if wanted is not None]
+    slack = _ROUNDING * max(lengths, default=0.0)
+    for name, (found, wanted) in gradients.items():
+        if (found is None) != (wanted is None):
+            return f"{name} gets {'no' if found is None else 'a'} gradient from {engine}, unlike from naive"
+        if found is None or not wanted.isfinite().all():
+            continue
+        if not (found - wanted).norm() <= _LIKE * wanted.norm() + slack:
+            return f"{name} does not get the gradient from {engine} that it gets from naive (hooks in the model?)"
+    return None
 
 
 @contextmanager

@@ -13,6 +13,7 @@ def naive_pass(
     accept: Bool[Tensor, "L G"],
     partition: Partition,
     parameters: Sequence[nn.Parameter],
+    keep: bool = False,
 ) -> None:
     """Add to `.grad` what every parameter accepts of these losses; L ordinary backward passes.
 
@@ -23,13 +24,14 @@ def naive_pass(
         accept: Which group accepts which loss.
         partition: The split.
         parameters: All that are trained.
+        keep: Whether the graph is needed again.
     """
     totals: list[Tensor | None] = [parameter.grad for parameter in parameters]
     usable = [(loss, row) for loss, row in zip(losses, accept, strict=True) if loss.requires_grad]
     for number, (loss, by_group) in enumerate(usable):
         for parameter in parameters:
             parameter.grad = None
-        loss.backward(retain_graph=number + 1 < len(usable))
+        loss.backward(retain_graph=keep or number + 1 < len(usable))
         for index, parameter in enumerate(parameters):
             if parameter.grad is not None:
                 found = parameter.grad

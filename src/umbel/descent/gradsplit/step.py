@@ -1,7 +1,7 @@
-"""One step of a split learner: the engine is chosen, and every piece of the batch passes through it."""
+"""One step of a split learner: every piece of the batch passes through the engine that was chosen."""
 
-import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Int
@@ -9,16 +9,15 @@ from torch import Tensor, nn
 
 from umbel.core import Batch, Learner, Losses, OperatingPoint, Runtime, UmbelError, shares, sum_gradients, total
 from umbel.descent.gradsplit.accept import StreamPlan, stream_plan
-from umbel.descent.gradsplit.cut import Cut, make_cut
-from umbel.descent.gradsplit.fitness import check_repeatable, compiled_part, explained, reentrant_part
+from umbel.descent.gradsplit.choice import EngineChoice, agreed
+from umbel.descent.gradsplit.cut import make_cut
+from umbel.descent.gradsplit.fitness import difference, explained
 from umbel.descent.gradsplit.groups import DENSE, Partition, encoder_of
 from umbel.descent.gradsplit.naive import naive_pass
-from umbel.descent.gradsplit.sample_mask import batch_norms, mixing, owners, refusal, sample_pass
+from umbel.descent.gradsplit.sample_mask import sample_pass
 from umbel.descent.gradsplit.streams import plain_pass, stream_pass
-from umbel.descent.gradsplit.tape import Tape
+from umbel.descent.gradsplit.tape import Call, Tape
 from umbel.descent.passes import present_losses
-
-_log = logging.getLogger(__name__)
 
 
 class SplitStep:
@@ -37,32 +36,28 @@ class SplitStep:
     """
 
     def __init__(self, learner: Learner, partition: Partition, engine: str) -> None:
-        self.learner, self.partition, self.engine = learner, partition, engine
+        self.learner, self.partition = learner, partition
         self.names = tuple(task.name for task in learner.tasks)
-        self._no_mask: str | None = None  # why sample_mask is not exact, once a batch has shown it
-        self._hidden = compiled_part(learner, partition)  # why neither it nor streams can see the layers
-        self._mask_checked = self._model_checked = False
-        self._said: set[tuple[str, str]] = set()
+        self._choice = EngineChoice(learner, partition, engine)
+        self._audited: set[str] = set()
         self._plans: dict[tuple, StreamPlan] = {}
         self._layers = [module for module in encoder_of(learner).modules() if isinstance(module, DENSE)]
-        self._norms = batch_norms(learner, partition)
-        if engine == "sample_mask" and (reason := mixing(self._norms)):
-            raise _cannot(engine, reason)
-        if engine in ("streams", "sample_mask") and self._hidden:
-            raise _cannot(engine, self._hidden)
+        self._norms = [layer.norm for layer in partition.layers if layer.norm is not None]
 
     def __call__(self, batch: Batch, point: OperatingPoint, runtime: Runtime, accept: Bool[Tensor, "T T"]) -> Losses:
         """Write `.grad`. The arguments of a descent, and who accepts whom."""
         parameters = [p for p in self.learner.parameters() if p.requires_grad]
-        engine, owner = self._choose(batch, accept, runtime)
+        engine, owner = self._choice.before(batch, accept, runtime)
+        watched = {"streams": self._layers, "sample_mask": self._layers + self._norms}.get(engine, [])
         summed: Tensor | None = None
-        with explained(), Tape(self._watched(engine)) as tape:
+        with explained(), Tape(watched) as tape:
             for piece, share in enumerate(shares(self.learner, batch, point, runtime)):
-                losses, stacked, calls = list(share.values()), share.stack(), tape.take()
+                losses, calls = list(share.values()), tape.take()
+                stacked = share.stack()
                 if summed is None:
                     names, summed = list(share), stacked.detach()
                     rows, plan = self._plan(names, batch, accept, runtime)
-                    engine = self._check_model(engine, losses, parameters)
+                    engine = self._choice.after_forward(engine, losses, parameters)
                 else:
                     summed = summed + stacked.detach()
                 if engine == "naive":
@@ -70,50 +65,51 @@ class SplitStep:
                 elif plan.streams == 1:
                     plain_pass(stacked, plan.takes[0], self.partition, parameters)
                 else:
-                    cut = make_cut(losses, calls, parameters, self.partition)
-                    if engine == "sample_mask":
-                        engine = self._check_mask(losses, owner[piece], cut, runtime)
-                    if engine == "sample_mask":
-                        sample_pass(losses, owner[piece], rows, cut, self.partition)
-                    else:
-                        stream_pass(losses, plan, cut, self.partition)
+                    common = _Common(rows, plan, parameters, runtime)
+                    engine = self._pass(engine, losses, calls, owner[piece] if owner else None, common)
                 tape.take()  # calls of a backward pass that computed activations anew
         sum_gradients(parameters, runtime)
         return total(summed, names, runtime)
 
-    # -- choosing -----------------------------------------------------------------------------------
+    def _pass(
+        self,
+        engine: str,
+        losses: Sequence[Tensor],
+        calls: Sequence[Call],
+        owner: Int[Tensor, " B"] | None,
+        common: "_Common",
+    ) -> str:
+        """Streams or masks for one piece; the engine for the next."""
+        cut = make_cut(losses, calls, common.parameters, self.partition)
+        if engine == "sample_mask":
+            engine = self._choice.masks(losses, owner, cut, common.runtime)
+        wanted = self._reference(engine, losses, common)
+        if engine == "sample_mask":
+            sample_pass(losses, owner, common.rows, cut, self.partition)
+        else:
+            stream_pass(losses, common.plan, cut, self.partition)
+        return engine if wanted is None else self._audit(engine, wanted, common)
 
-    def _choose(
-        self, batch: Batch, accept: Bool[Tensor, "T T"], runtime: Runtime
-    ) -> tuple[str, list[Int[Tensor, " B"]]]:
-        """The engine, and for sample_mask the task of every sample of every piece."""
-        if self.engine == "naive":
-            return "naive", []
-        if bool(accept.all()):
-            return self._say("plain", "every group accepts every task, so one ordinary backward pass is all"), []
-        if not self._model_checked:
-            self._hidden = compiled_part(self.learner, self.partition)  # compiled after it was prepared
-        if self._hidden:
-            return self._naively(), []
-        if self.engine == "streams":
-            return "streams", []
-        reason, owner = self._no_mask or mixing(self._norms), []
-        if reason is None:
-            owner = [owners(self.learner, piece) for piece in batch.chunks(runtime.accumulate)]
-            if any(tasks is None for tasks in owner):
-                reason = "a sample is labelled for several tasks"
-        reason = _agreed(reason, runtime)
-        if reason is None:
-            return self._say("sample_mask", "every sample is labelled for one task at most"), owner
-        if self.engine == "sample_mask":
-            raise _cannot("sample_mask", reason)
-        return self._say("streams", f"sample_mask would not be exact: {reason}"), []
+    def _reference(self, engine: str, losses: Sequence[Tensor], common: "_Common") -> list[Tensor | None] | None:
+        """The gradients of the naive engine, the first time that another is used."""
+        if engine in self._audited or any(p.grad is not None for p in common.parameters):
+            return None
+        naive_pass(losses, common.rows, self.partition, common.parameters, keep=True)
+        found = [p.grad for p in common.parameters]
+        for parameter in common.parameters:
+            parameter.grad = None
+        return found
 
-    def _watched(self, engine: str) -> list[nn.Module]:
-        if engine in ("naive", "plain"):
-            return []
-        norms = [layer.norm for layer in self.partition.layers if layer.norm is not None]
-        return self._layers + norms if engine == "sample_mask" else self._layers
+    def _audit(self, engine: str, wanted: list[Tensor | None], common: "_Common") -> str:
+        self._audited.add(engine)
+        names = {id(p): name for name, p in self.learner.named_parameters()}
+        named = {names[id(p)]: (p.grad, other) for p, other in zip(common.parameters, wanted, strict=True)}
+        reason = agreed(difference(named, engine), common.runtime)
+        if reason is None:
+            return engine
+        for parameter, gradient in zip(common.parameters, wanted, strict=True):
+            parameter.grad = gradient
+        return self._choice.naive(reason)
 
     def _plan(
         self, names: Sequence[str], batch: Batch, accept: Bool[Tensor, "T T"], runtime: Runtime
@@ -133,47 +129,12 @@ class SplitStep:
             self._plans[key] = stream_plan(rows, present)
         return rows, self._plans[key]
 
-    # -- checks that need a forward pass, once --------------------------------------------------------
 
-    def _check_model(self, engine: str, losses: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> str:
-        if self._model_checked or engine == "plain":
-            return engine
-        self._hidden = self._hidden or reentrant_part(losses)
-        if self._hidden is None:
-            check_repeatable(losses, parameters)
-        self._model_checked = True
-        return self._naively() if self._hidden else engine
+@dataclass(frozen=True)
+class _Common:
+    """What all pieces of a step share."""
 
-    def _naively(self) -> str:
-        if self.engine in ("streams", "sample_mask"):
-            raise _cannot(self.engine, self._hidden)
-        return self._say("naive", self._hidden)
-
-    def _check_mask(self, losses: Sequence[Tensor], owner: Int[Tensor, " B"], cut: Cut, runtime: Runtime) -> str:
-        if self._mask_checked:
-            return "sample_mask"
-        self._no_mask = _agreed(refusal(losses, owner, cut, self.partition), runtime)
-        self._mask_checked = self._no_mask is None
-        if self._no_mask is None:
-            return "sample_mask"
-        if self.engine == "sample_mask":
-            raise _cannot("sample_mask", self._no_mask)
-        return self._say("streams", f"sample_mask would not be exact: {self._no_mask}")
-
-    def _say(self, engine: str, why: str) -> str:
-        """Write to the log, once, what "auto" has chosen."""
-        if self.engine == "auto" and (engine, why) not in self._said:
-            self._said.add((engine, why))
-            _log.info("gradsplit: engine %s, because %s", engine, why)
-        return engine
-
-
-def _agreed(reason: str | None, runtime: Runtime) -> str | None:
-    """The reason of this process, or that another has one."""
-    count = runtime.sum(torch.tensor([reason is not None], dtype=torch.float32, device=runtime.device))
-    return (reason or "another process says so") if bool(count) else None
-
-
-def _cannot(engine: str, reason: str) -> UmbelError:
-    other = "naive" if "hides its layers" in reason else "streams"
-    return UmbelError(f"gradsplit: engine {engine!r} cannot be used: {reason}; use engine={other!r}")
+    rows: Bool[Tensor, "L T"]
+    plan: StreamPlan
+    parameters: Sequence[nn.Parameter]
+    runtime: Runtime
