@@ -2,7 +2,7 @@
 
 from umbel.losses.distillation import (
     attention_distance,
-    prediction_distance,
+    class_divergence,
     prefix_distance,
     relational_distance,
 )
@@ -19,9 +19,9 @@ __all__ = [
     "angular",
     "attention_distance",
     "bernoulli",
+    "class_divergence",
     "cross_entropy",
     "mean_squared_error_of_each",
-    "prediction_distance",
     "prefix_distance",
     "relational_distance",
     "squared_error",

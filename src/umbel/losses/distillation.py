@@ -26,7 +26,7 @@ def prefix_distance(features: Float[Tensor, "B *narrow"], full: Float[Tensor, "B
         UmbelError: The shapes differ in more than one axis.
     """
     differing = [axis for axis in range(features.ndim) if features.shape[axis] != full.shape[axis]]
-    if features.ndim != full.ndim or len(differing) > 1 or 0 in differing:
+    if features.ndim != full.ndim or len(differing) > 1:
         raise UmbelError(f"features {tuple(features.shape)} are no prefix of full features {tuple(full.shape)}")
     for axis in differing:
         full = full.narrow(axis, 0, features.shape[axis])
@@ -76,25 +76,19 @@ def attention_distance(features: Float[Tensor, "B c *space"], full: Float[Tensor
     return (maps[0] - maps[1]).square().sum(1)
 
 
-def prediction_distance(prediction: Float[Tensor, "B *out"], full: Float[Tensor, "B *out"], classes: bool) -> Tensor:
-    """Distance between raw predictions: of class probabilities, or of numbers.
-
-    For classes KL(p1 || p) with p = softmax over axis 1, its mean over positions; otherwise the mean squared error.
+def class_divergence(logits: Float[Tensor, "B C *space"], full: Float[Tensor, "B C *space"]) -> Float[Tensor, " B"]:
+    """KL(p1 || p) of class probabilities p = softmax(logits), its mean over positions.
 
     Args:
-        prediction: Of the narrow network [B, ...].
+        logits: Of the narrow network, [B, C] or [B, C, H, W].
         full: Of the full one, the same shape.
-        classes: Whether axis 1 holds logits of classes that exclude each other.
 
     Returns:
-        [B].
+        [B], 0 or more.
     """
-    prediction, full = _full_precision(prediction), _full_precision(full)
-    if not classes:
-        return (prediction - full).square().flatten(1).mean(1)
-    log_p, log_full = F.log_softmax(prediction, 1), F.log_softmax(full, 1)
+    log_p, log_full = (F.log_softmax(_full_precision(x), 1) for x in (logits, full))
     divergence = (log_full.exp() * (log_full - log_p)).sum(1)
-    return divergence.flatten(1).mean(1) if divergence.ndim > 1 else divergence
+    return divergence.reshape(len(logits), -1).mean(1)
 
 
 def _full_precision(x: Tensor) -> Tensor:

@@ -123,8 +123,9 @@ class ControllableLearner(Learner):
 
     where d compares the features of a narrow encoder with those of the full one, which get no gradient from it:
     "prefix" the full one's first channels, "relational" how samples resemble each other, "attention" where maps are
-    active (maps only); see `umbel.losses`. "logits" compares the predictions of every narrow configuration instead,
-    and "none" nothing. The losses of a task are one loss for any descent; the distance is a loss of its own name.
+    active (maps only); see `umbel.losses`. "logits" compares the predictions of every narrow configuration with the
+    full one's instead (class probabilities by their divergence, anything else by the task's loss), and "none" nothing.
+    The losses of a task are one loss for any descent; the distance is a loss of its own name.
 
     Sources: sandwich of widths and distillation of logits: Yu & Huang, "Universally slimmable networks and improved
     training techniques", ICCV 2019. Configuration-invariant distillation of features: Aich et al., ICCV 2023.
@@ -227,12 +228,17 @@ class ControllableLearner(Learner):
         return {DISTILLATION: self.strength * mean}
 
     def _logits(self, predictions: Mapping[str, Tensor], full: Mapping[str, Tensor], batch: Batch) -> Tensor:
-        """Mean distance over samples and tasks; of class probabilities where the target is a class number."""
+        """Mean distance over tasks: divergence of class probabilities where the target is a class number.
+
+        Otherwise the task's own loss with the full prediction, decoded, as its target.
+        """
         each = []
         for task in self.tasks:
-            classes = not task.target_of(batch).is_floating_point() and task.outputs > 1
-            of_task = distances.prediction_distance(predictions[task.name], full[task.name], classes)
-            each.append(of_task.mean())
+            one, other = predictions[task.name], full[task.name]
+            if task.outputs > 1 and not task.target_of(batch).is_floating_point():
+                each.append(distances.class_divergence(one, other).mean())
+            else:
+                each.append(task.loss(one, task.decode(other)).mean())
         return torch.stack(each).mean()
 
 

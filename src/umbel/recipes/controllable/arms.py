@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from umbel.core import Learner, MultiTaskModel, OperatingPoint
@@ -12,9 +13,11 @@ from umbel.descent import make_descent
 from umbel.engine import FitSettings
 from umbel.methods.controllable import ControllableLearner
 from umbel.methods.preference_conditioned import PreferenceLearner
+from umbel.metrics import relative_improvement
 from umbel.nn import PreferenceConditioned, dense_copy, seeded_start
 from umbel.recipes.build import describe, make_learner, predicts_maps
 from umbel.recipes.controllable.settings import ControllableSettings
+from umbel.recipes.settings import ModelSettings
 from umbel.recipes.study import Outcome, Study
 from umbel.recipes.turnable import make_ready
 from umbel.search import ConfigurationTable
@@ -24,6 +27,7 @@ RULE = "paper-rule"
 EQUAL = "equal-heads"
 SEPARATE = "separate"
 PREFERENCE = "preference"
+TUNING_SEED = 1000
 
 TITLES = {
     EXACT: ("Controllable", "one slimmable network; widths found by the exact search on validation"),
@@ -45,6 +49,7 @@ class Bench:
         fit: How every network is trained, precision resolved.
         data: All tasks.
         outcomes: Folder of a network -> how its training went.
+        strengths: Distillation -> its weight, once it was chosen.
     """
 
     study: Study
@@ -52,6 +57,7 @@ class Bench:
     fit: FitSettings
     data: MultiTaskData
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    strengths: dict[str, float] = field(default_factory=dict)
 
     @property
     def tasks(self) -> list[str]:
@@ -67,14 +73,17 @@ class Bench:
         """Task -> preference, from one number for each group."""
         return {task: share for group, share in zip(self.groups, ray, strict=True) for task in group}
 
-    def trained(self, key: str, learner: Learner, seed: int, label: str, **about: Any) -> Outcome:
+    def trained(
+        self, key: str, learner: Learner, seed: int, label: str, steps: int | None = None, **about: Any
+    ) -> Outcome:
         """Train a network, or take up the one of that folder."""
+        fit = self.fit if steps is None else replace(self.fit, steps=steps)
         self.outcomes[key] = self.study.trained(
             key,
             learner,
             make_descent(self.settings.descent),
             self.data,
-            replace(self.fit, seed=seed),
+            replace(fit, seed=seed),
             label=f"{label}, seed {seed}",
             tested=False,
             **about,
@@ -87,16 +96,48 @@ def supernet_key(distillation: str, seed: int) -> str:
     return f"{EXACT}/{distillation}/seed-{seed}"
 
 
-def train_supernet(bench: Bench, distillation: str, seed: int, references: Mapping[str, float]) -> tuple:
-    """A controllable network, trained and made ready: (learner, table on validation)."""
-    model = bench.settings.supernet(distillation)
+def train_supernet(
+    bench: Bench, distillation: str, seed: int, references: Mapping[str, float]
+) -> tuple[ControllableLearner, ConfigurationTable]:
+    """A controllable network, trained and made ready, with its table on validation."""
+    model = bench.settings.supernet(distillation, strength_of(bench, distillation, references))
+    label = f"controllable, distillation {distillation}"
+    return _ready(bench, model, supernet_key(distillation, seed), seed, label, references=references)
+
+
+def _ready(bench: Bench, model: ModelSettings, key: str, seed: int, label: str, **about: Any) -> tuple:
     learner = make_learner(model, bench.data, seed)
-    key = supernet_key(distillation, seed)
     described = describe(bench.settings.data, model, bench.tasks, seed, predicts_maps(bench.data))
-    about = {"references": references, "describe": described}
-    bench.trained(key, learner, seed, f"controllable, distillation {distillation}", **about)
+    bench.trained(key, learner, seed, label, describe=described, **about)
     here = bench.study.runtime.with_settings(bench.fit.precision, 1)
     return learner, make_ready(bench.study.folder(key), learner, bench.data, here)
+
+
+def strength_of(bench: Bench, distillation: str, references: Mapping[str, float]) -> float:
+    """The weight of a distillation: as set, or the best of several on validation, over trials with a seed of their own.
+
+    Best is the mean over all configurations and tasks of the relative improvement over the separate full network.
+    """
+    settings = bench.settings
+    if distillation == "none" or not settings.trials:
+        return settings.model.strength
+    if distillation not in bench.strengths:
+        scores = {value: _trial(bench, distillation, value, references) for value in settings.trials}
+        bench.strengths[distillation] = max(scores, key=scores.get)
+    return bench.strengths[distillation]
+
+
+def _trial(bench: Bench, distillation: str, strength: float, references: Mapping[str, float]) -> float:
+    total = bench.fit.total_steps(bench.data.train.steps(bench.fit.batch_size))
+    steps = max(1, round(total * bench.settings.tuning_budget))
+    model = bench.settings.supernet(distillation, strength)
+    key, label = f"tuning/{distillation}-{strength:g}", f"tuning: distillation {distillation}, strength {strength:g}"
+    _, table = _ready(bench, model, key, TUNING_SEED, label, steps=steps, references=references)
+    gains = [
+        np.mean([relative_improvement(q, references[task.name], task.higher_is_better) for q in of_task.ravel()])
+        for task, of_task in zip(bench.data.tasks, table.quality, strict=True)
+    ]
+    return float(np.mean(gains))
 
 
 def separate_key(width: float, seed: int) -> str:

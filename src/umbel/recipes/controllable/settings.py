@@ -22,6 +22,11 @@ class ControllableSettings:
     )
     ablations: str = "none,logits"
     """Other distillations to train and compare, with commas between: none, logits, relational, attention."""
+    strengths: str = ""
+    """Weights of the distillations to choose from on validation, each kind its own, with / between; unset: `strength`
+    for all."""
+    tuning_budget: float = 0.5
+    """Length of such a trial, as a part of a full training."""
     groups: str = ""
     """Tasks whose preferences turn together: "a,b/c,d"; unset: each task by itself, of more than three two halves."""
     budgets: str = "20/40/70"
@@ -45,6 +50,12 @@ class ControllableSettings:
         for name in self.others:
             if name not in ABLATIONS:
                 raise unknown("distillation in --ablations", name, ABLATIONS)
+        if not 0 < self.tuning_budget <= 1:
+            raise UmbelError(
+                f"tuning_budget is {self.tuning_budget}; it is a part of a training, above 0 and at most 1"
+            )
+        if not all(0 < strength < float("inf") for strength in self.trials):
+            raise UmbelError(f"--strengths {self.strengths}: give numbers above 0, as in 0.1/0.3/1")
         if self.divisions < 2:
             raise UmbelError(f"--divisions {self.divisions}: give at least 2")
         if not self.percents or not all(0 < percent <= 100 for percent in self.percents):
@@ -58,10 +69,12 @@ class ControllableSettings:
     @property
     def percents(self) -> list[float]:
         """The budgets, rising."""
-        try:
-            return sorted({float(part) for part in self.budgets.split("/") if part.strip()})
-        except ValueError:
-            raise UmbelError(f"--budgets {self.budgets}: write numbers with / between, as in 20/40/70") from None
+        return _numbers(self.budgets, "--budgets", "20/40/70")
+
+    @property
+    def trials(self) -> list[float]:
+        """The strengths of distillation to choose from, rising; none when there is no choice."""
+        return _numbers(self.strengths, "--strengths", "0.1/0.3/1")
 
     def groups_of(self, tasks: list[str]) -> list[list[str]]:
         """The groups of tasks whose preferences turn together.
@@ -88,9 +101,16 @@ class ControllableSettings:
         parts = [cut for cut in itertools.product(range(steps + 1), repeat=groups) if sum(cut) == steps]
         return [tuple(max(part / steps, 0.02) for part in cut) for cut in sorted(parts)]
 
-    def supernet(self, distillation: str) -> ModelSettings:
+    def supernet(self, distillation: str, strength: float) -> ModelSettings:
         """The settings of the controllable network with one kind of distillation."""
-        return replace(self.model, distillation=distillation)
+        return replace(self.model, distillation=distillation, strength=strength)
+
+
+def _numbers(text: str, flag: str, example: str) -> list[float]:
+    try:
+        return sorted({float(part) for part in text.split("/") if part.strip()})
+    except ValueError:
+        raise UmbelError(f"{flag} {text}: write numbers with / between, as in {example}") from None
 
 
 QUICK = ControllableSettings(

@@ -46,8 +46,10 @@ def controllable_study(settings: ControllableSettings, study: Study) -> Results:
         )
     fit = study.settle(settings, settings.fit)
     bench = Bench(study, settings, fit, data)
-    each = len(settings.model.grid) + 1 + len(settings.others) + len(settings.percents)
-    study.reporter.expect(settings.seeds * each)
+    kinds = [settings.model.distillation, *settings.others]
+    each = len(settings.model.grid) + len(kinds) + len(settings.percents)
+    trials = len(settings.trials) * sum(kind != "none" for kind in kinds)
+    study.reporter.expect(settings.seeds * each + trials)
     measured = Measured()
     for seed in range(settings.seeds):
         _one_seed(bench, seed, measured)
@@ -187,6 +189,9 @@ def _warnings(bench: Bench) -> Iterator[str]:
             + "; ".join(f"group {i + 1}: {', '.join(group)}" for i, group in enumerate(groups))
             + "."
         )
+    if bench.strengths:
+        chosen = ", ".join(f"{kind} {strength:g}" for kind, strength in bench.strengths.items())
+        yield f"Weights of the distillations, chosen on validation: {chosen}."
     yield (
         "Checkpoints of the controllable network are chosen by its full width on validation; narrower configurations "
         "take what comes with it, while each separate network chooses its own."
