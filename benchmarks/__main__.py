@@ -1,6 +1,6 @@
 """Run every benchmark (or the named ones), print their tables and keep them under benchmarks/results/.
 
-python -m benchmarks [step] [data] [startup] [communications] [search] [controllable]
+python -m benchmarks [step] [data] [startup] [communications] [search] [controllable] [gradsplit]
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import communications, controllable, data_path, search_time, startup, training_step
+from benchmarks import communications, controllable, data_path, gradsplit, search_time, startup, training_step
 from benchmarks.measure import Row, table
 from umbel.report import describe_environment
 
@@ -22,6 +22,7 @@ ALL = {
     "communications": communications.measure,
     "search": search_time.measure,
     "controllable": controllable.measure,
+    "gradsplit": gradsplit.measure,
 }
 RESULTS = Path(__file__).parent / "results"
 

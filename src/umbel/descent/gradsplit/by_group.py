@@ -9,11 +9,9 @@ from torch.autograd.graph import Node
 from umbel.descent.gradsplit.graph import Layer
 from umbel.descent.gradsplit.walk import add_gradient
 
-_WORTH = 0.7  # below this part of the arithmetic, the copies that it takes are paid back
-
 
 def teach_by_group(layer: Layer, gradient: Tensor, samples: Sequence[Tensor], channels: Sequence[slice]) -> bool:
-    """Add to `.grad` of a convolution what each group takes from its samples; leave it alone when that gains nothing.
+    """Add to `.grad` of a convolution what each group takes from its samples; leave any other layer alone.
 
         ∂W[g] = wgrad(input[samples of g], δ[samples of g, channels of g])
 
@@ -29,7 +27,7 @@ def teach_by_group(layer: Layer, gradient: Tensor, samples: Sequence[Tensor], ch
         Whether it was done.
     """
     node = layer.edge.node
-    if sum(map(len, samples)) > _WORTH * len(gradient) * len(channels) or not _is_open(node):
+    if not _is_open(node):
         return False
     inputs, weight = node._saved_input.detach(), node._saved_weight.detach()
     fixed = (node._saved_stride, node._saved_padding, node._saved_dilation, False, node._saved_output_padding, 1)
@@ -61,6 +59,8 @@ def _is_open(node: Node) -> bool:
 
 def _picked(tensor: Tensor, rows: Tensor) -> Tensor:
     """tensor[rows], dense in the tensor's own order of axes (indexing in another order is several times slower)."""
+    if len(rows) == len(tensor):
+        return tensor
     if tensor.ndim == 4 and tensor.stride(1) == 1:
         return tensor.movedim(1, -1).index_select(0, rows).movedim(-1, 1)
     return tensor.index_select(0, rows)

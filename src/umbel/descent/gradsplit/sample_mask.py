@@ -14,6 +14,8 @@ from umbel.descent.gradsplit.graph import Layer
 from umbel.descent.gradsplit.groups import Partition, channel_axis, encoder_of
 from umbel.descent.gradsplit.walk import Collector, add_gradient, run_walks, teach, walk
 
+_WORTH = 0.9  # below this part of the arithmetic, taking samples out of the batch for each group is paid back
+
 
 def owners(learner: Learner, batch: Batch) -> Int[Tensor, " B"] | None:
     """The task that each sample is labelled for, by its number; -1 for none. None when a sample has several.
@@ -112,6 +114,8 @@ def sample_pass(
     """
     masks = accept.to(owner.device)[owner] & (owner >= 0)[:, None]
     samples = [column.nonzero().flatten() for column in masks.T]
+    if sum(map(len, samples)) > _WORTH * masks.numel():
+        samples = []
 
     def add_asked(_walk: int, parameter: nn.Parameter, gradient: Tensor) -> None:
         add_gradient(parameter, gradient)
@@ -152,7 +156,9 @@ class _Masked(_Unmasked):
         self._masks, self._samples, self._partition = masks, samples, partition
 
     def _pass_on(self, gradient: Tensor) -> None:
-        if teach_by_group(self.layer, gradient, self._samples, self._partition.slices(self.layer.channels)):
+        if self._samples and teach_by_group(
+            self.layer, gradient, self._samples, self._partition.slices(self.layer.channels)
+        ):
             return
         axis = _axis(self.layer, gradient)
         mask = self._partition.columns(self._masks, self.layer.channels).to(gradient.dtype)
