@@ -68,6 +68,13 @@ class Doubled(nn.Conv2d):
         return super().forward(x) + self.weight.mean() + x.mean()
 
 
+def hooked() -> nn.Module:
+    """A user's hook puts something else in the place of a layer's output."""
+    net = nn.Sequential(nn.Conv2d(2, 5, 3), nn.BatchNorm2d(5), relu(), nn.Conv2d(5, 6, 3))
+    net[3].register_forward_hook(lambda _module, _inputs, output: output * output.mean(1, keepdim=True))
+    return net
+
+
 class Checkpointed(nn.Module):
     def __init__(self, reentrant: bool = False) -> None:
         super().__init__()
@@ -124,6 +131,7 @@ ENCODERS = {
         lambda: nn.Sequential(nn.Conv2d(2, 4, 3), parametrizations.spectral_norm(nn.Conv2d(4, 6, 3))), 1.0,
     ),
     "a forward pass of its own": (lambda: nn.Sequential(nn.Conv2d(2, 4, 3), Doubled(4, 5, 3), nn.Conv2d(5, 4, 1)), 1.0),
+    "a hook that replaces an output": (hooked, 1.0),
     "checkpointed": (Checkpointed, ("body",)),
     "conv1d": (
         lambda: nn.Sequential(

@@ -120,7 +120,10 @@ class Folded(nn.Module):
 
 
 UNMASKABLE = {
-    "mixes": (lambda: nn.Sequential(nn.Conv2d(2, 5, 3), Centred(), relu(), nn.Conv2d(5, 6, 3)), "mixes samples"),
+    "mixes": (
+        lambda: nn.Sequential(nn.Conv2d(2, 5, 3), Centred(), relu(), nn.Conv2d(5, 6, 3), nn.GroupNorm(2, 6), relu()),
+        "mixes samples",
+    ),
     "folds": (Folded, "first axis"),
     "twice": (ENCODERS["called twice"][0], "'again' or its norm is called twice"),
     "own forward": (ENCODERS["a forward pass of its own"][0], "forward pass of its own"),
@@ -150,6 +153,32 @@ def test_what_only_a_forward_pass_shows_is_refused_or_streamed(name, caplog):
     found = {key: p.grad for key, p in learner.named_parameters()}
     assert_close(found, expected)
     assert sum(said in line for line in caplog.messages) == 1
+
+
+class SometimesTwice(nn.Module):
+    """From the second step on, a layer is called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(2, 5, 3), nn.Conv2d(5, 5, 3, padding=1)
+        self.twice = False
+
+    def forward(self, x):
+        x = self.last(self.first(x).tanh())
+        return self.last(x.tanh()) if self.twice else x
+
+
+def test_a_layer_that_is_called_twice_later_is_seen():
+    learner, batch = make_learner(SometimesTwice()), one_task_each(make_batch())
+    auto, mask = GradSplit(ONE_WAY, 1.0), GradSplit(ONE_WAY, 1.0, "sample_mask")
+    gradients_of(auto, learner, batch), gradients_of(mask, learner, batch)
+    learner.model.encoder.twice = True
+    expected = gradients_of(GradSplit(ONE_WAY, 1.0, "naive"), learner, batch)
+    learner.zero_grad()
+    auto(learner, batch, POINT, SingleProcess())
+    assert_close({name: p.grad for name, p in learner.named_parameters()}, expected)
+    with pytest.raises(UmbelError, match="'last' or its norm is called twice"):
+        mask(learner, batch, POINT, SingleProcess())
 
 
 def test_heads_that_mix_samples_are_seen():

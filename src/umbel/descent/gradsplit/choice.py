@@ -11,7 +11,7 @@ from umbel.core import Batch, Learner, Runtime, UmbelError
 from umbel.descent.gradsplit.cut import Cut
 from umbel.descent.gradsplit.fitness import check_repeatable, compiled_part, reentrant_part
 from umbel.descent.gradsplit.groups import Partition
-from umbel.descent.gradsplit.sample_mask import batch_norms, mixing, owners, refusal
+from umbel.descent.gradsplit.sample_mask import batch_norms, form_refusal, mixing, mixing_refusal, owners
 
 _log = logging.getLogger(__name__)
 
@@ -83,14 +83,16 @@ class EngineChoice:
         return self.naive(reason)
 
     def masks(self, losses: Sequence[Tensor], owner: Int[Tensor, " B"], cut: Cut, runtime: Runtime) -> str:
-        """sample_mask, or streams when the first losses show that masks are not exact.
+        """sample_mask, or streams when the losses show that masks are not exact; what is costly only the first time.
 
         Raises:
             UmbelError: The user wants sample_mask.
         """
-        if not self._mask_checked:
-            self._mask_checked = True
-            self._no_mask = agreed(refusal(losses, owner, cut, self._partition), runtime)
+        reason = form_refusal(losses, cut, self._partition)
+        if reason is None and not self._mask_checked:
+            reason = mixing_refusal(losses, owner, cut, self._partition)
+        self._mask_checked = True
+        self._no_mask = agreed(self._no_mask or reason, runtime)
         return "sample_mask" if self._no_mask is None else self._streams(self._no_mask)
 
     def naive(self, reason: str) -> str:

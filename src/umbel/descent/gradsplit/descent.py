@@ -42,7 +42,8 @@ class GradSplit(Descent):
 
     No module is changed or wrapped. Works with residual nets, any stride, grouped convolutions, missing labels, pieces
     of a batch and several processes. A layer that is called twice, or has a forward pass of its own, is exact too, at
-    the cost of a weight gradient for each stream.
+    the cost of a weight gradient for each stream. The first step of `streams` and of `sample_mask` is compared with
+    `naive`, so it takes longer.
 
     Source: Deng, Suh, Yu, Liu, Faraki, Zeng, Chandraker, "Split to learn: gradient split for multi-task human image
     analysis", WACV 2023. Only the abstract was at hand, so details are inferred: which layers are split, that norms are

@@ -56,12 +56,11 @@ def mixing(norms: Mapping[str, nn.Module]) -> str | None:
     return None
 
 
-def refusal(losses: Sequence[Tensor], owner: Int[Tensor, " B"], cut: Cut, partition: Partition) -> str | None:
-    """Why masks would not be exact for these losses; None if they are. Costs T walks through the split part.
+def form_refusal(losses: Sequence[Tensor], cut: Cut, partition: Partition) -> str | None:
+    """Why these losses have no form for masks; None if they have.
 
     Args:
         losses: Those of the T tasks, and whatever a learner adds.
-        owner: From `owners`.
         cut: Of their graph, with the split layers' norms among the watched layers.
         partition: The split.
     """
@@ -73,6 +72,18 @@ def refusal(losses: Sequence[Tensor], owner: Int[Tensor, " B"], cut: Cut, partit
             f"layer {partition.name_of(asked[0])!r} or its norm is called twice, has a forward pass of its own, or is "
             "changed in place through a view (then inplace=False helps)"
         )
+    return None
+
+
+def mixing_refusal(losses: Sequence[Tensor], owner: Int[Tensor, " B"], cut: Cut, partition: Partition) -> str | None:
+    """Whether a task's gradient reaches samples of other tasks; None if not. Costs T walks through the split part.
+
+    Args:
+        losses: T scalars, in the order of the tasks.
+        owner: From `owners`.
+        cut: Of their graph.
+        partition: The split.
+    """
     edges = [layer.edge for layer in cut.split]
     for task in range(len(losses)):
         weights = [float(task == other) for other in range(len(losses))]
@@ -103,7 +114,7 @@ def sample_pass(
 
         ∂W[g] = wgrad(input, M[:, g] δ[:, g]),   M[n, g] = accept[t(n), g],
 
-    which is exact as long as nothing between the losses and the split layers mixes samples (see `refusal`).
+    which is exact as long as nothing between the losses and the split layers mixes samples (see `mixing_refusal`).
 
     Args:
         losses: T scalars, in the order of the tasks.

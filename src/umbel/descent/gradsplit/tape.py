@@ -41,7 +41,8 @@ class Tape:
         self._calls: list[Call] = []
 
     def __enter__(self) -> "Tape":
-        self._handles = [module.register_forward_hook(self._note) for module in self._modules]
+        # first of all hooks: one of the user's may return something else than the layer does
+        self._handles = [module.register_forward_hook(self._note, prepend=True) for module in self._modules]
         return self
 
     def __exit__(self, *_: object) -> None:
