@@ -15,11 +15,14 @@ from umbel.cli import main
 COMMANDS = {
     "run-broadcast": ["run", "broadcast"],
     "run-compare": ["run", "compare"],
+    "run-controllable": ["run", "controllable"],
     "run-multires_jscc": ["run", "multires_jscc"],
     "run-multi_receiver": ["run", "multi_receiver"],
     "run-multi_round": ["run", "multi_round"],
     "train": ["train"],
     "evaluate": ["evaluate"],
+    "search": ["search"],
+    "export": ["export"],
 }
 
 

@@ -9,7 +9,7 @@ from toy_learners import PAIR, draws, make, two_heads, two_tasks
 
 from umbel.core import Batch, Learner, OperatingPoint
 from umbel.data import TensorSource
-from umbel.engine import Evaluation, Monitor, decoded_predictions, evaluate, open_runtime
+from umbel.engine import Evaluation, Monitor, decoded_predictions, evaluate, evaluating, open_runtime
 from umbel.errors import UmbelError
 
 
@@ -172,3 +172,19 @@ def test_integer_inputs_and_mappings_are_evaluated():
     source = TensorSource(Batch({"code": code}, {"value": nn.functional.one_hot(code, 2).double()}))
     found = evaluate(Learner(Table(), PAIR[:1]), source, open_runtime(), batch_size=6)
     assert found.losses == {"value": 0.0}
+
+
+def test_evaluating_draws_from_a_seed_of_its_own_and_puts_everything_back(samples):
+    learner = Learner(Known(), PAIR).train()
+    torch.default_generator.manual_seed(5)
+    expected = torch.rand(3)
+    torch.default_generator.manual_seed(5)
+    drawn = []
+    for _ in range(2):
+        with evaluating(learner, open_runtime(), seed=1):
+            assert not learner.training
+            assert not torch.is_grad_enabled()
+            drawn.append(torch.rand(3))
+    assert torch.equal(*drawn)
+    assert learner.training
+    assert torch.equal(torch.rand(3), expected)

@@ -131,3 +131,12 @@ def test_unusable_torchvision_networks_are_refused():
 )
 def test_the_usual_downsampling_follows_the_picture(side, widths, left):
     assert ConvEncoder((1, side, side), widths).feature_shape == (4, left, left)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 7)])
+def test_a_shrinking_shortcut_is_a_strided_convolution(size):
+    block = ResidualBlock(4, 6, "group", stride=2).eval()
+    x = torch.randn(2, 4, *size)
+    convolution, norm = block.shortcut
+    strided = torch.nn.functional.conv2d(x, convolution.weight, stride=2)
+    assert torch.allclose(block(x), torch.relu(block.body(x) + norm(strided)), atol=1e-6)

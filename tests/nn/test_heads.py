@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from umbel import tasks
 from umbel.core import UmbelError
-from umbel.nn import MapHead, VectorHead, build_head
+from umbel.nn import ConvHead, MapHead, VectorHead, build_head
 
 SEGMENTATION = tasks.segmentation("kind", ["a", "b", "c"])
 
@@ -55,3 +55,24 @@ def test_heads_that_cannot_be_built_say_why():
         MapHead((3, 2, 2), 1, (8, 8), hidden=0)
     with pytest.raises(UmbelError, match="vector head"):
         VectorHead((3, 4), 1)
+
+
+def test_a_conv_head_looks_at_neighbours_before_it_pools():
+    """Two features of the same mean, arranged differently, are told apart; linear heads cannot do that."""
+    task = tasks.classification("kind", ["a", "b", "c"])
+    conv = build_head(task, (3, 4, 4), (1, 8, 8), hidden=8, vector_head="conv").eval()
+    linear = build_head(task, (3, 4, 4), (1, 8, 8), hidden=8).eval()
+    assert isinstance(conv, ConvHead)
+    features = torch.rand(1, 3, 4, 4)
+    shuffled = features.flatten(2)[..., torch.randperm(16, generator=torch.Generator().manual_seed(0))].view(1, 3, 4, 4)
+    assert conv(features).shape == (1, 3)
+    assert (conv(features) - conv(shuffled)).abs().max() > 1e-4
+    assert torch.allclose(linear(features), linear(shuffled), atol=1e-6)
+
+
+def test_a_conv_head_needs_maps_and_a_known_name():
+    task = tasks.classification("kind", ["a", "b"])
+    with pytest.raises(UmbelError, match="a conv head needs feature maps"):
+        build_head(task, (3,), (8,), vector_head="conv")
+    with pytest.raises(UmbelError, match="unknown vector head 'convolution'"):
+        build_head(task, (3, 4, 4), (1, 8, 8), vector_head="convolution")

@@ -16,6 +16,7 @@ from umbel.nn import (
     cost_of,
     count_macs,
     dense,
+    dense_copy,
     dense_model,
     model_cost,
     recalibrate,
@@ -263,3 +264,14 @@ def test_bad_counts_are_one_clear_line():
         cost_of(slim, point=OperatingPoint(width=0.3))
     with pytest.raises(UmbelError, match=r"the encoder has no batch-norm statistics for width 0\.25"):
         dense(slim, OperatingPoint(width=0.25))
+
+
+def test_a_copy_to_train_needs_no_statistics_and_keeps_its_norms():
+    model = small_model()
+    point = OperatingPoint(width=0.5, head_widths={name: 0.5 for name in model.task_names})
+    with pytest.raises(UmbelError, match="no batch-norm statistics"):
+        dense_model(model, point)
+    copied = dense_copy(model, point)
+    assert any(isinstance(part, nn.BatchNorm2d) for part in copied.modules())
+    assert not any(isinstance(part, Slimmable) for part in copied.modules())
+    assert all(parameter.requires_grad for parameter in copied.parameters())

@@ -191,3 +191,14 @@ def test_batch_statistics_go_over_processes_at_every_width(tmp_path):
 
 def test_usual_widths_are_eighths():
     assert all((8 * width).is_integer() for width in WIDTHS) and WIDTHS[-1] == 1
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 2), (1, (1, 3)), ((1, 1), 2), (3, 2)])
+def test_strided_pointwise_convolutions_of_few_channels_pick_first_and_give_the_same(kernel, stride):
+    """A guard against oneDNN's gradient of their weights, which writes out of bounds in channels_last."""
+    slim = slimmable(nn.Conv2d(8, 16, kernel, stride), (8, 9, 7), (0.5, 1.0))
+    layer, y = slim.module, torch.randn(2, 8, 9, 7)
+    for width, channels in ((0.5, 8), (1.0, 16)):
+        weight, bias = layer.weight[:channels], layer.bias[:channels]
+        expected = torch.nn.functional.conv2d(y, weight, bias, stride=stride)
+        assert torch.allclose(slim(y, OperatingPoint(width=width)), expected, atol=1e-6)

@@ -101,16 +101,17 @@ def test_the_preferred_task_has_no_narrower_head(results):
 
 def test_separate_networks_have_the_shapes_of_the_configurations(tmp_path):
     data = load_data(SMALL.data)
-    bench = Bench(Study(tmp_path, open_runtime(), ""), SMALL, SMALL.fit, data)
+    wider = dataclasses.replace(SMALL, model=dataclasses.replace(SMALL.model, encoder_options="widths=16/32"))
+    bench = Bench(Study(tmp_path, open_runtime(), ""), wider, SMALL.fit, data)
     half = fresh_model(bench, {"width": 0.5, "heads": 1.0}, seed=0)
-    assert half.encoder.feature_shape[0] == 8
+    assert half.encoder.feature_shape[0] == 16
     assert half.heads["digit"].predict.in_features == 16
     full = fresh_model(bench, {"width": 1.0, "heads": 1.0}, seed=0)
     again = fresh_model(bench, {"width": 0.5, "heads": 1.0}, seed=0)
     first = [p for p in half.parameters() if p.ndim > 1]
     assert all(torch.equal(a, b) for a, b in zip(half.parameters(), again.parameters(), strict=True))
     wide = [p for p in full.parameters() if p.ndim > 1]
-    assert not torch.equal(first[1], wide[1][:8, :8]), "a prefix of a wide start is too small for a narrow layer"
+    assert not torch.equal(first[1], wide[1][:16, :8]), "a prefix of a wide start is too small for a narrow layer"
     assert first[1].std() > 1.2 * wide[1].std()
 
 

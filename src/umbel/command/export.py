@@ -19,7 +19,7 @@ class _Export:
     point: str = ""
     """Which configuration: width=0.5,heads=0.25 or width=0.5,depth=1,seg=0.25, "full", or what `umbel search --json`
     printed into a file."""
-    options: BudgetOptions = field(default_factory=BudgetOptions)
+    budget_options: BudgetOptions = field(default_factory=BudgetOptions)
     formats: str = ""
     """Files to write, with commas between: torch, onnx, safetensors; unset: all that can be written here."""
     out: Path | None = None
@@ -36,11 +36,13 @@ def export(arguments: list[str]) -> int:
         "compared with the network it came from."
     )
     parsed = parse(_Export, None, arguments, "umbel export", about)
-    if bool(parsed.point) == bool(parsed.options.budget):
+    if bool(parsed.point) == bool(parsed.budget_options.budget):
         raise UmbelError("say which configuration with --point, or what it may cost with --budget; one of the two")
     from umbel.control import available_formats  # noqa: PLC0415 - imports torch
+    from umbel.core import OperatingPoint  # noqa: PLC0415
     from umbel.engine import TerminalReporter, open_runtime  # noqa: PLC0415
     from umbel.recipes.exporting import export_network  # noqa: PLC0415
+    from umbel.recipes.points import point_text  # noqa: PLC0415
     from umbel.recipes.settings import names  # noqa: PLC0415
     from umbel.recipes.turnable import open_turnable  # noqa: PLC0415
 
@@ -48,12 +50,15 @@ def export(arguments: list[str]) -> int:
         network = open_turnable(parsed.checkpoint, open_runtime())
         out = parsed.out or new_folder(f"export-{network.data.name}", resume=False)
         formats = names(parsed.formats) or available_formats()
-        budget = {"budget": parsed.options.budget, "prefer": parsed.options.prefer, **timing(parsed.options)}
+        asked = parsed.budget_options
+        budget = {"budget": asked.budget, "prefer": asked.prefer, **timing(asked)}
         exported = export_network(network, out, formats, reporter, point=parsed.point, **budget)
     if parsed.json:
         print(json.dumps(exported.record, indent=1))
         return 0
     screen = console()
+    chosen = point_text(OperatingPoint(exported.record["point"]))
+    screen.print(f"exported {chosen}", markup=False, highlight=False, soft_wrap=True)
     for name, file in exported.files.items():
         worst = max(exported.differences[name].values())
         size = file.stat().st_size

@@ -33,7 +33,7 @@ class BudgetOptions:
 class _Search:
     checkpoint: Annotated[Path, tyro.conf.Positional]
     """A checkpoint of a controllable network, or the folder of its training."""
-    options: BudgetOptions = field(default_factory=BudgetOptions)
+    budget_options: BudgetOptions = field(default_factory=BudgetOptions)
     rule: Literal["exact", "proportional", "equal"] = "exact"
     """The exact search; head widths in proportion to the preferences; or one width for all heads."""
     json: bool = False
@@ -54,7 +54,7 @@ def search(arguments: list[str]) -> int:
 
     with TerminalReporter(quiet=False) as reporter:
         network = open_turnable(parsed.checkpoint, open_runtime())
-        options = parsed.options
+        options = parsed.budget_options
         found = answer(network, options.budget, options.prefer, parsed.rule, reporter, **timing(options))
     if parsed.json:
         print(json.dumps(found.record(), indent=1))

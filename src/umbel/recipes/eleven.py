@@ -31,6 +31,7 @@ ELEVEN = (
         "controllable",
         "Controllable multi-task architectures: one network for every budget and preference",
         "Aich et al., ICCV 2023, arXiv 2308.11744",
+        implemented=True,
     ),
     Method(
         "source_free_detection",

@@ -6,7 +6,7 @@ from pathlib import Path
 from umbel.control import Exported, export
 from umbel.engine.progress import Reporter
 from umbel.recipes.answers import answer
-from umbel.recipes.points import parse_point, point_text
+from umbel.recipes.points import parse_point
 from umbel.recipes.turnable import Turnable
 
 
@@ -29,7 +29,7 @@ def export_network(
         network: A trained, calibrated network.
         out: A new folder.
         formats: As `umbel.control.export` takes them.
-        reporter: Hears what was chosen.
+        reporter: Hears when times are measured.
         point: As `parse_point` takes it; empty for a budget.
         budget: As `answer` takes it.
         prefer: Likewise.
@@ -43,7 +43,6 @@ def export_network(
     else:
         answered = answer(network, budget, prefer, "exact", reporter, **timing)
         chosen, found = answered.choice.point, {"search": answered.record()}
-    reporter.say(f"exporting {point_text(chosen)}")
     tasks = {
         task.name: {"kind": task.kind, "labels": list(task.labels), "unit": task.unit} for task in network.learner.tasks
     }
