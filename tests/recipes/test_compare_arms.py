@@ -12,7 +12,8 @@ from small_studies import SMALL, toy
 
 from umbel import tasks
 from umbel.engine import FitSettings
-from umbel.recipes.compare.arms import Bench, candidate_weights, pair_names, probed_arm, safe, single_settings
+from umbel.recipes.bench import safe, single_settings
+from umbel.recipes.compare.arms import Bench, candidate_weights, pair_names, probed_arm
 
 
 def bench(count, tasks_count, batch_size, world_size=1, **changes):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from umbel.recipes.compare.arms import SINGLE, TUNED
+from umbel.recipes.bench import SINGLE
+from umbel.recipes.compare.arms import TUNED
 from umbel.recipes.compare.verdict import claims, verdict
 from umbel.report import Conflict, DataInfo, MethodInfo, Results, Run, TaskInfo
 

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 
 import torch
 
-from umbel.core import Batch, Task, UmbelError, unknown
+from umbel.core import Batch, UmbelError
 from umbel.data import MultiTaskData, TensorSource
 from umbel.descent import DESCENTS, make_descent
 from umbel.engine import decoded_predictions, load, load_weights, resolve
-from umbel.recipes.build import columns_text, load_data, make_learner
-from umbel.recipes.compare.arms import SINGLE, TUNED, Bench, probed_arm, safe, train_joint, train_single
+from umbel.recipes.bench import SINGLE, check_training, joint_key, single_key, train_single
+from umbel.recipes.build import columns_text, load_data
+from umbel.recipes.compare.arms import TUNED, Bench, probed_arm, train_joint
 from umbel.recipes.compare.settings import CompareSettings
 from umbel.recipes.compare.verdict import claims, verdict
+from umbel.recipes.curves import task_curves
 from umbel.recipes.settings import names
 from umbel.recipes.study import Outcome, Study
 from umbel.report import (
@@ -45,7 +47,7 @@ def compare(settings: CompareSettings, study: Study) -> Results:
     data = load_data(settings.data)
     if len(data.tasks) == 1:
         study.warnings.append("There is one task only, so joint training and single-task training are the same.")
-    _check_training(settings, data, study.runtime.world_size)
+    check_training(settings.model, settings.fit, data, study.runtime.world_size)
     fit = study.settle(settings, settings.fit)
     alone = {task.name: data.only([task.name]) for task in data.tasks}
     study.reporter.expect(count_trainings(settings, len(data.tasks)))
@@ -71,17 +73,6 @@ def _arms(settings: CompareSettings) -> list[str]:
     for arm in arms:
         make_descent(arm)  # an unknown name or a missing solver stops the study before it trains anything
     return arms + ([TUNED] if settings.tuning_trials else [])
-
-
-def _check_training(settings: CompareSettings, data: MultiTaskData, processes: int) -> None:
-    """Find what would stop a training later on, before the folder is claimed."""
-    make_learner(settings.model, data, 0)
-    size = settings.fit.batch_size
-    if size % processes:
-        raise UmbelError(f"batch size {size} does not divide by {processes} processes; use a multiple of {processes}")
-    monitors = ["improvement", "loss", *(f"{task.name}/{metric}" for task in data.tasks for metric in task.metrics)]
-    if settings.fit.monitor not in monitors:
-        raise unknown("monitor", settings.fit.monitor, monitors)
 
 
 def _results(bench: Bench, arms: list[str]) -> Results:
@@ -155,28 +146,11 @@ def _curves(bench: Bench, arms: list[str]) -> Iterator[Curve]:
     """Training losses and validation metrics of every network, and the measured cosines."""
     for seed in range(bench.settings.seeds):
         for task in bench.data.tasks:
-            yield from _task_curves(bench, SINGLE, f"{SINGLE}/{safe(task.name)}/seed-{seed}", seed, task)
+            yield from task_curves(bench.study, SINGLE, single_key(task.name, seed), seed, task)
         for arm in arms:
             for task in bench.data.tasks:
-                yield from _task_curves(bench, arm, f"{arm}/seed-{seed}", seed, task)
+                yield from task_curves(bench.study, arm, joint_key(arm, seed), seed, task)
         yield from _cosine_curves(bench, seed)
-
-
-def _task_curves(bench: Bench, arm: str, key: str, seed: int, task: Task) -> Iterator[Curve]:
-    columns = (("train", "loss", task.name), ("validation", task.main_metric, f"{task.name}/{task.main_metric}"))
-    for split, name, column in columns:
-        rows = _thinned([row for row in bench.study.log(key, split) if column in row])
-        if rows:
-            yield Curve(
-                arm, seed, name, [int(r["step"]) for r in rows], [r[column] for r in rows], split=split, task=task.name
-            )
-
-
-def _thinned(rows: list[dict[str, float]], most: int = 60) -> list[dict[str, float]]:
-    """At most so many rows, evenly spaced, the last one among them."""
-    if len(rows) <= most:
-        return rows
-    return [rows[round((i + 1) * len(rows) / most) - 1] for i in range(most)]
 
 
 def _pairs(bench: Bench) -> Iterator[tuple[str, str, str]]:
@@ -188,7 +162,7 @@ def _pairs(bench: Bench) -> Iterator[tuple[str, str, str]]:
 
 def _cosine_curves(bench: Bench, seed: int) -> Iterator[Curve]:
     arm = probed_arm(bench.settings)
-    rows = bench.study.log(f"{arm}/seed-{seed}", "conflict")
+    rows = bench.study.log(joint_key(arm, seed), "conflict")
     for column, first, other in _pairs(bench) if rows else ():
         steps, values = [int(r["step"]) for r in rows], [r[column] for r in rows]
         yield Curve(arm, seed, "cosine", steps, values, task=first, other=other)
@@ -196,7 +170,7 @@ def _cosine_curves(bench: Bench, seed: int) -> Iterator[Curve]:
 
 def _conflicts(bench: Bench) -> Iterator[Conflict]:
     arm = probed_arm(bench.settings)
-    rows = [r for s in range(bench.settings.seeds) for r in bench.study.log(f"{arm}/seed-{s}", "conflict")]
+    rows = [r for s in range(bench.settings.seeds) for r in bench.study.log(joint_key(arm, s), "conflict")]
     for column, first, other in _pairs(bench):
         values = [row[column] for row in rows if math.isfinite(row[column])]
         if values:
@@ -222,9 +196,9 @@ def _samples(bench: Bench) -> list[SampleSheet]:
 
 
 def _predictions(bench: Bench, arm: str, batch: Batch) -> dict[str, torch.Tensor]:
-    parts = [(f"{arm}/seed-0", bench.data)]
+    parts = [(joint_key(arm, 0), bench.data)]
     if arm == SINGLE:
-        parts = [(f"{SINGLE}/{safe(name)}/seed-0", data) for name, data in bench.alone.items()]
+        parts = [(single_key(name, 0), data) for name, data in bench.alone.items()]
     decoded: dict[str, torch.Tensor] = {}
     for key, data in parts:
         learner = bench.learner(data, 0)

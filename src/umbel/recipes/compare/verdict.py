@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from umbel.descent import DESCENTS
-from umbel.recipes.compare.arms import SINGLE, TUNED
+from umbel.recipes.bench import SINGLE
+from umbel.recipes.compare.arms import TUNED
 from umbel.report import Claim, Conflict, Estimate, Results, Row, Run, delta_m, summary
 
 
