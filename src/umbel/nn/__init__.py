@@ -1,5 +1,6 @@
 """Modules that know no method: encoders, heads, whole models, slimmable ones, norms over processes, a teacher."""
 
+from umbel.nn.attention import TaskAttention, with_attention
 from umbel.nn.build import ENCODERS, EncoderChoice, build_encoder, build_model, default_encoder, seeded_start
 from umbel.nn.conditioning import PreferenceConditioned, preferences_at
 from umbel.nn.ema import ExponentialMovingAverage
@@ -48,6 +49,7 @@ __all__ = [
     "Slimmable",
     "SmoothBlock",
     "Standardise",
+    "TaskAttention",
     "VectorHead",
     "active_channels",
     "build_encoder",
@@ -68,4 +70,5 @@ __all__ = [
     "slimmable",
     "synchronise_norms",
     "torchvision_encoder",
+    "with_attention",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from umbel.core import Batch, UmbelError
-from umbel.data import MultiTaskData, TensorSource
+from umbel.data import TensorSource
 from umbel.descent import DESCENTS, make_descent
 from umbel.engine import decoded_predictions, load, load_weights, resolve
 from umbel.recipes.bench import SINGLE, check_training, joint_key, single_key, train_single
