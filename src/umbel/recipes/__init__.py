@@ -4,13 +4,15 @@ from umbel.recipes.broadcast import BROADCAST
 from umbel.recipes.compare import COMPARE
 from umbel.recipes.controllable import CONTROLLABLE
 from umbel.recipes.eleven import ELEVEN, Method
+from umbel.recipes.gradsplit import GRADSPLIT
 from umbel.recipes.multi_receiver import MULTI_RECEIVER
 from umbel.recipes.multi_round import MULTI_ROUND
 from umbel.recipes.multires_jscc import MULTIRES_JSCC
 from umbel.recipes.recipe import Recipe
 
 RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (COMPARE, CONTROLLABLE, MULTIRES_JSCC, MULTI_RECEIVER, MULTI_ROUND, BROADCAST)
+    recipe.name: recipe
+    for recipe in (COMPARE, CONTROLLABLE, GRADSPLIT, MULTIRES_JSCC, MULTI_RECEIVER, MULTI_ROUND, BROADCAST)
 }
 """Every recipe by the name that `umbel run` takes."""
 

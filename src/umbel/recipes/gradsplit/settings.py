@@ -1,0 +1,87 @@
+"""Settings of the gradient split study. Free of torch, so that the command's help stays quick."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from umbel.engine.settings import FitSettings
+from umbel.errors import UmbelError
+from umbel.recipes.settings import DataSettings, ModelSettings, check_seeds, names
+
+CROSS = {"utkface64": "lfw64:gender", "lfw64": "utkface64:gender", "faces": "utkface64:gender"}
+"""Data -> the other set on which a task is tested by default."""
+
+
+@dataclass(frozen=True)
+class GradSplitSettings:
+    """Groups of filters that learn only from tasks that agree, against joint training and other ways."""
+
+    data: DataSettings = field(default_factory=lambda: DataSettings(data="utkface64", resolution=32))
+    model: ModelSettings = field(
+        default_factory=lambda: ModelSettings(encoder="resnet", encoder_options="width=16,blocks=1/1/1")
+    )
+    others: str = "own,random,pcgrad,upgrad,mtan"
+    """What is trained beside single-task references, joint training and the measured split, with commas between: own
+    (each group its own task), random (as many entries as were measured, elsewhere), mtan (an attention for each task),
+    and descents that `umbel list` shows."""
+    layers: float = 0.5
+    """Part of the encoder's layers that is split, the deepest ones."""
+    warm_up: float = 0.2
+    """Part of the training in which all groups accept all tasks while conflicts are measured."""
+    every: int = 10
+    """Steps between measurements."""
+    unsure: Literal["accept", "refuse"] = "accept"
+    """What a group does with a task whose measured effect may be 0."""
+    cross_set: str = "auto"
+    """Test a task on another set's test split, as in lfw64:gender; auto: gender for faces, where the other set is
+    found; none."""
+    seeds: int = 3
+    """Repetitions, with seeds 0, 1, 2, ..."""
+    reference_passes: float = 1.0
+    """How often a single-task reference sees each labelled sample, relative to joint training."""
+    fit: FitSettings = field(default_factory=lambda: FitSettings(steps=1000, learning_rate=3e-3, tensorboard=False))
+
+    def __post_init__(self) -> None:
+        check_seeds(self.seeds, self.fit.seed)
+        if not 0 < self.layers <= 1:
+            raise UmbelError(f"layers is {self.layers}; it is a part of the encoder's layers, above 0 and at most 1")
+        if not 0 < self.warm_up < 1:
+            raise UmbelError(f"warm_up is {self.warm_up}; it is a part of a training, above 0 and below 1")
+        if self.every < 1:
+            raise UmbelError(f"every is {self.every}; at least one step lies between measurements")
+        if self.reference_passes <= 0:
+            raise UmbelError(f"reference_passes is {self.reference_passes}; it must be greater than 0")
+        if self.model.widths:
+            raise UmbelError(f"--widths {self.model.widths}: this study trains networks of one width; leave it out")
+        _ = self.other_set
+
+    @property
+    def beside(self) -> list[str]:
+        """The arms beside the references, joint training and the measured split."""
+        return [name for name in dict.fromkeys(names(self.others)) if name not in ("joint", "equal", "measured")]
+
+    @property
+    def other_set(self) -> tuple[str, str] | None:
+        """The set and the task that `cross_set` names, or that are usual for the data; None for none."""
+        wanted = self.cross_set
+        if wanted == "auto":
+            own_mixture = self.data.data == "faces" and self.data.options
+            wanted = "none" if own_mixture else CROSS.get(self.data.data, "none")
+        if wanted == "none":
+            return None
+        name, colon, task = wanted.partition(":")
+        if not (name and colon and task):
+            raise UmbelError(f"--cross-set {wanted}: write a set and one of its tasks, as in lfw64:gender, or none")
+        return name, task
+
+    def warm_up_steps(self, steps: int) -> int:
+        """Steps of the warm-up in a training of so many."""
+        return max(1, round(self.warm_up * steps))
+
+
+QUICK = GradSplitSettings(
+    data=DataSettings(data="overlay-digits", train_size=4000, tasks="left,right,gap"),
+    model=ModelSettings(encoder="conv", encoder_options="widths=16/32/64"),
+    every=5,
+    seeds=2,
+    fit=FitSettings(steps=300, learning_rate=3e-3, tensorboard=False),
+)
