@@ -206,6 +206,7 @@ def _traced(plain: MultiTaskModel, point: OperatingPoint, inputs: Tensor) -> Exp
 def _write_weights(plain: MultiTaskModel, point: OperatingPoint, path: Path) -> AtPoint:
     """Write the weights, and give a network that has them from the file and from nowhere else."""
     save_file(split_state(plain)[0], path)
+    path.chmod(0o644)  # as the other files; it comes readable for its owner alone
     loaded = copy.deepcopy(plain)
     with torch.no_grad():
         for tensor in loaded.state_dict().values():

@@ -148,7 +148,8 @@ class Numbers:
     def response(self, task: Task, percent: float, seed: int, arm: str = EXACT) -> tuple[float, float]:
         """Spearman's correlation of a task's share of the preferences with its test quality, and the range of it.
 
-        Quality is that at a fixed budget, the mean over rays that give the task the same share.
+        Quality is that at a fixed budget, the mean over rays that give the task the same share. A quality that never
+        changes has no correlation; it counts as 0, no response.
         """
         group = next(i for i, names in enumerate(self.bench.groups) if task.name in names)
         by_share: dict[float, list[float]] = {}
@@ -159,7 +160,8 @@ class Numbers:
         means = [float(np.mean(by_share[share])) for share in shares]
         better = [mean if task.higher_is_better else -mean for mean in means]
         found = control_response(shares, better)
-        return found.spearman, abs(self.gain_of(task, means[-1], means[0]))
+        spearman = found.spearman if np.isfinite(found.spearman) else 0.0
+        return spearman, abs(self.gain_of(task, means[-1], means[0]))
 
     def sensitive_tasks(self, least: float) -> list[Task]:
         """Tasks whose head's width matters by so much, mean over seeds."""
