@@ -28,15 +28,15 @@ def _matrix(numbers: Numbers) -> Chart:
     places = {group: place for place, group in enumerate(shown, 1)}
     series = []
     for task in shown:
-        own = [pair for pair in pairs if pair.task == task and pair.group in places]
-        series.append(_series(f"a step of {task}", [places[p.group] for p in own], [p.gain for p in own]))
+        mine = [pair for pair in pairs if pair.task == task and pair.group in places and pair.group != task]
+        series.append(_series(f"a step of {task}", [places[p.group] for p in mine], [p.gain for p in mine]))
     series.append(Series("no effect", (1, len(shown)), (0, 0), style="dashed", group="zero"))
     named = ", ".join(f"{place} {group}" for group, place in places.items())
     left_out = len(numbers.bench.tasks) - len(shown)
     note = (
         f"Groups: {named}{f' and {left_out} more, not shown' if left_out else ''}. How much a small step along a "
         "task's gradient, in the group's filters alone, lowers the loss of the group's task, measured in the warm-up; "
-        "below 0 the task hurts the group. Not symmetric."
+        "below 0 the task hurts the group. Not symmetric. What a task does to its own group is left out."
     )
     return Chart("The measured matrix", "group", "gain in %", tuple(series), note, _WHO)
 

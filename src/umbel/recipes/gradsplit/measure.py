@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from umbel.core import Learner, MultiTaskModel, UmbelError, unknown
-from umbel.data import SETS, MultiTaskData
+from umbel.data import MultiTaskData, TensorSource
+from umbel.data.catalogue import SETS
 from umbel.engine import evaluate
 from umbel.nn import count_macs
 from umbel.recipes.build import load_data
@@ -95,3 +96,16 @@ def on_other_set(bench: Bench, learner: Learner) -> float:
     alone = Learner(MultiTaskModel(learner.model.encoder, {task.name: learner.model.heads[task.name]}), [task])
     here = bench.study.runtime.with_settings(bench.fit.precision, 1)
     return evaluate(alone, bench.other.test, here).main()[task.name]
+
+
+def most_frequent(other: MultiTaskData) -> float | None:
+    """The part of the most frequent class in another set's test split; None for a task without classes.
+
+    What a network must beat: accuracy on a skewed set is high for one that has learnt nothing.
+    """
+    task = other.tasks[0]
+    if task.kind != "classification" or not isinstance(other.test, TensorSource):
+        return None
+    target = task.target_of(other.test.samples)
+    counts = target[task.labelled(target)].bincount()
+    return float(counts.max() / counts.sum())

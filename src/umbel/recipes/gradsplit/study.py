@@ -131,7 +131,7 @@ def _method(bench: Bench, arm: str) -> MethodInfo:
     cost = bench.costs[arm]
     seconds = [o.seconds_per_step for (a, _), o in bench.outcomes.items() if a == arm]
     known = [value for value in seconds if math.isfinite(value)]
-    text = f"{about}; {cost['macs'] / 1e6:.2f} M multiply-accumulates for one sample"
+    text = f"{about}; {cost['macs']:,} multiply-accumulates for one sample"
     return MethodInfo(arm, title, text, cost["parameters"], known)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from umbel.recipes.bench import SINGLE
 from umbel.recipes.gradsplit.arms import JOINT, MEASURED, OWN, RANDOM, SPLIT, title_of
+from umbel.recipes.gradsplit.measure import most_frequent
 from umbel.recipes.gradsplit.reading import Numbers, Pair
 from umbel.report import Claim, Estimate
 
@@ -117,7 +118,9 @@ def _other_set(numbers: Numbers) -> str:
     other = numbers.bench.other
     task = numbers.bench.data.task(other.tasks[0].name)
     listed = ", ".join(f"{title_of(arm)[0]} {_value(numbers.on_other_set(arm))}" for arm in numbers.arms)
-    return f"{task.name} ({task.main_metric}) on {other.name}, which no network was trained on: {listed}."
+    frequent = most_frequent(other)
+    note = f" The most frequent class is {100 * frequent:.1f} % of it." if frequent is not None else ""
+    return f"{task.name} ({task.main_metric}) on {other.name}, which no network was trained on: {listed}.{note}"
 
 
 def _matrix(numbers: Numbers) -> Iterator[str]:
@@ -152,7 +155,7 @@ def _price(numbers: Numbers) -> str:
     for arm, cost in numbers.bench.costs.items():
         by_cost.setdefault((cost["macs"], cost["parameters"]), []).append(title_of(arm)[0])
     listed = "; ".join(
-        f"{', '.join(arms)}: {macs / 1e6:.2f} M and {parameters:,}" for (macs, parameters), arms in by_cost.items()
+        f"{', '.join(arms)}: {macs:,} and {parameters:,}" for (macs, parameters), arms in by_cost.items()
     )
     return f"Multiply-accumulates for one sample and parameters: {listed}."
 
