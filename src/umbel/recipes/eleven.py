@@ -38,7 +38,12 @@ ELEVEN = (
         "Source-free object detection by adversarial alignment",
         "Chu et al., AAAI 2023, arXiv 2301.04265",
     ),
-    Method("gradsplit", "Gradient split: groups of filters learn from tasks that agree", "Deng et al., WACV 2023"),
+    Method(
+        "gradsplit",
+        "Gradient split: groups of filters learn from tasks that agree",
+        "Deng et al., WACV 2023",
+        implemented=True,
+    ),
     Method("recurrent_modular", "Recurrent modules that tasks route through at every step", "Xu et al., AAAI 2021"),
     Method(
         "physical_proxies",
