@@ -125,7 +125,8 @@ class ControllableLearner(Learner):
     "prefix" the full one's first channels, "relational" how samples resemble each other, "attention" where maps are
     active (maps only); see `umbel.losses`. "logits" compares the predictions of every narrow configuration with the
     full one's instead (class probabilities by their divergence, anything else by the task's loss), and "none" nothing.
-    The losses of a task are one loss for any descent; the distance is a loss of its own name.
+    The losses of a task are one loss for any descent; the distance is a loss of its own name. With several processes or
+    pieces of a batch, "relational" relates the samples of each piece.
 
     Sources: sandwich of widths and distillation of logits: Yu & Huang, "Universally slimmable networks and improved
     training techniques", ICCV 2019. Configuration-invariant distillation of features: Aich et al., ICCV 2023.

@@ -145,6 +145,11 @@ class Numbers:
             )
         )
 
+    def budget_error(self, arm: str, seed: int) -> float:
+        """Mean part of a budget that an arm leaves unused, in percent, over budgets and rays; it never exceeds one."""
+        found = [1 - e["used"] for percent in self.settings.percents for e in self.entries(arm, percent, seed)]
+        return 100 * float(np.mean(found))
+
     def response(self, task: Task, percent: float, seed: int, arm: str = EXACT) -> tuple[float, float]:
         """Spearman's correlation of a task's share of the preferences with its test quality, and the range of it.
 

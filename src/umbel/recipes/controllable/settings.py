@@ -14,7 +14,9 @@ ABLATIONS = ("prefix", "relational", "attention", "logits", "none")
 class ControllableSettings:
     """One network for every budget and preference, against networks trained for one."""
 
-    data: DataSettings = field(default_factory=lambda: DataSettings(data="cifar100-mtl", train_size=10000))
+    data: DataSettings = field(
+        default_factory=lambda: DataSettings(data="cifar100-mtl", train_size=10000, resolution=24)
+    )
     model: ModelSettings = field(
         default_factory=lambda: ModelSettings(
             encoder="conv", hidden=32, vector_head="conv", widths="0.25/0.5/0.75/1", distillation="prefix"
@@ -40,7 +42,9 @@ class ControllableSettings:
     descent: str = "equal"
     """How conflicts between the tasks are settled; `umbel list` shows the choices."""
     fit: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=1200, learning_rate=3e-3, monitor="loss", tensorboard=False)
+        default_factory=lambda: FitSettings(
+            steps=700, validate_every=350, learning_rate=3e-3, monitor="loss", tensorboard=False
+        )
     )
 
     def __post_init__(self) -> None:

@@ -117,6 +117,11 @@ def verdict(numbers: Numbers) -> list[str]:
         f"Uniformity (1: as preferred) is {even[EXACT].mean:.3f}; with equal heads {even[EQUAL].mean:.3f}, "
         f"with the preference as input {even[PREFERENCE].mean:.3f}."
     )
+    unused = {a: numbers.over_seeds(lambda s, a=a: numbers.budget_error(a, s)).mean for a in (EXACT, RULE, EQUAL)}
+    said.append(
+        f"Budget error (unused, on average): {unused[EXACT]:.0f} % by the exact search, {unused[RULE]:.0f} % by the "
+        f"proportional rule, {unused[EQUAL]:.0f} % with equal heads."
+    )
     if numbers.measured.times:
         worst = max(abs(t["got"] / t["predicted"] - 1) for t in numbers.measured.times)
         said.append(f"On this machine the largest miss of a predicted time was {100 * worst:.0f} %.")
