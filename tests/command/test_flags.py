@@ -16,6 +16,7 @@ COMMANDS = {
     "run-broadcast": ["run", "broadcast"],
     "run-compare": ["run", "compare"],
     "run-controllable": ["run", "controllable"],
+    "run-gradsplit": ["run", "gradsplit"],
     "run-multires_jscc": ["run", "multires_jscc"],
     "run-multi_receiver": ["run", "multi_receiver"],
     "run-multi_round": ["run", "multi_round"],

@@ -132,7 +132,7 @@ def test_the_other_set_is_a_metric_of_its_task(results):
     for found in results.runs:
         assert found.metrics["digit"]["accuracy on other-digits"] == pytest.approx(found.metrics["digit"]["accuracy"])
         assert "accuracy on other-digits" not in found.metrics["loops"]
-    assert any("on other-digits, which no network was trained on" in sentence for sentence in results.verdict)
+    assert any("on other-digits, where no network learnt it" in sentence for sentence in results.verdict)
 
 
 @pytest.mark.slow
@@ -338,6 +338,15 @@ def test_the_usual_other_set_is_left_out_with_a_warning_where_it_is_missing(monk
     assert "lfw64 was not found" in study.warnings[0]
     assert load_other_set(dataclasses.replace(settings, cross_set="none"), faces("utkface64"), study) is None
     assert QUICK.other_set is None
+
+
+@pytest.mark.parametrize(
+    ("options", "other"),
+    [("", "utkface64"), ("ethnicity=", "utkface64"), ("gender=utkface64", "lfw64"), ("gender=utkface64+lfw64", None)],
+)
+def test_in_the_mixture_gender_is_tested_where_it_was_not_learnt(options, other):
+    settings = dataclasses.replace(SMALL, data=DataSettings(data="faces", options=options), cross_set="auto")
+    assert settings.other_set == (other and (other, "gender"))
 
 
 @pytest.mark.parametrize(

@@ -72,5 +72,5 @@ def _other(numbers: Numbers) -> Chart:
         if home.known:
             series.append(_series(title_of(arm)[0], [home.mean], [numbers.on_other_set(arm)], group=arm))
     axes = (f"{task.main_metric} on {numbers.bench.data.name}", f"{task.main_metric} on {other.name}")
-    note = f"Test splits; no network was trained on {other.name}."
-    return Chart(f"{task.name} on a set that was never seen", *axes, tuple(series), note, _OTHER)
+    note = f"Test splits; no network learnt the task on {other.name}."
+    return Chart(f"{task.name} where it was not learnt", *axes, tuple(series), note, _OTHER)

@@ -5,10 +5,10 @@ from typing import Literal
 
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError
-from umbel.recipes.settings import DataSettings, ModelSettings, check_seeds, names
+from umbel.recipes.settings import DataSettings, ModelSettings, check_seeds, names, options
 
-CROSS = {"utkface64": "lfw64:gender", "lfw64": "utkface64:gender", "faces": "utkface64:gender"}
-"""Data -> the other set on which a task is tested by default."""
+CROSS = {"utkface64": "lfw64:gender", "lfw64": "utkface64:gender"}
+"""Set that teaches gender -> the other set on which it is tested by default."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,20 @@ class GradSplitSettings:
         """The set and the task that `cross_set` names, or that are usual for the data; None for none."""
         wanted = self.cross_set
         if wanted == "auto":
-            own_mixture = self.data.data == "faces" and self.data.options
-            wanted = "none" if own_mixture else CROSS.get(self.data.data, "none")
+            wanted = CROSS.get(self._gender_from, "none")
         if wanted == "none":
             return None
         name, colon, task = wanted.partition(":")
         if not (name and colon and task):
             raise UmbelError(f"--cross-set {wanted}: write a set and one of its tasks, as in lfw64:gender, or none")
         return name, task
+
+    @property
+    def _gender_from(self) -> str:
+        """The set that teaches gender: the data itself, or a part of the mixture "faces"."""
+        if self.data.data != "faces":
+            return self.data.data
+        return str(options(self.data.options, "--options").get("gender", "lfw64"))
 
     def warm_up_steps(self, steps: int) -> int:
         """Steps of the warm-up in a training of so many."""

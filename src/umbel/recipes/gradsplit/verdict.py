@@ -120,7 +120,7 @@ def _other_set(numbers: Numbers) -> str:
     listed = ", ".join(f"{title_of(arm)[0]} {_value(numbers.on_other_set(arm))}" for arm in numbers.arms)
     frequent = most_frequent(other)
     note = f" The most frequent class is {100 * frequent:.1f} % of it." if frequent is not None else ""
-    return f"{task.name} ({task.main_metric}) on {other.name}, which no network was trained on: {listed}.{note}"
+    return f"{task.name} ({task.main_metric}) on {other.name}, where no network learnt it: {listed}.{note}"
 
 
 def _matrix(numbers: Numbers) -> Iterator[str]:
