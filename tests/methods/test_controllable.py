@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from two_processes import TwoProcesses, run_in_two_processes, share_of
 
 from umbel import losses as distances
 from umbel import tasks
@@ -16,7 +17,7 @@ from umbel.methods.controllable import (
     is_controllable,
     slimmable_model,
 )
-from umbel.nn import build_model
+from umbel.nn import build_model, synchronise_norms
 
 KINDS = (tasks.classification("side", "ab"), tasks.regression("height", 1))
 WIDTHS = (0.25, 0.5, 1.0)
@@ -138,6 +139,26 @@ def test_pieces_of_a_batch_add_up_to_the_whole():
         gradients.append([p.grad.clone() for p in learner.parameters()])
     for whole, summed in zip(*gradients, strict=True):
         assert torch.allclose(whole, summed, atol=1e-6)
+
+
+def gradients(runtime, samples) -> list[torch.Tensor]:
+    """Of one step with batch norm, taken over all processes."""
+    learner = synchronise_norms(make(random_widths=1).double())
+    samples = Batch(samples.inputs.double(), {**samples.targets, "height": samples.targets["height"].double()})
+    make_descent("equal")(learner, samples, learner.draw_point(seeded(0, 1), 0.0), runtime)
+    return [p.grad for p in learner.parameters() if p.grad is not None]
+
+
+def gradients_of_this_process() -> list[torch.Tensor]:
+    runtime = TwoProcesses()
+    return gradients(runtime, batch()[share_of(runtime.rank)])
+
+
+def test_two_processes_give_the_update_of_one(tmp_path):
+    """Labels are missing unevenly, shares differ in size, and batch norm sees both at every width."""
+    whole = gradients(SingleProcess(), batch())
+    for found in run_in_two_processes(gradients_of_this_process, tmp_path):
+        torch.testing.assert_close(found, whole)
 
 
 def test_outside_training_a_point_is_one_configuration():
