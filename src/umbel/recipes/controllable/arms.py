@@ -50,6 +50,7 @@ class Bench:
         data: All tasks.
         outcomes: Folder of a network -> how its training went.
         strengths: Distillation -> its weight, once it was chosen.
+        penalty: Of the networks that read the preference, once it was chosen.
     """
 
     study: Study
@@ -58,6 +59,7 @@ class Bench:
     data: MultiTaskData
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     strengths: dict[str, float] = field(default_factory=dict)
+    penalty: float | None = None
 
     @property
     def tasks(self) -> list[str]:
@@ -128,11 +130,9 @@ def strength_of(bench: Bench, distillation: str, references: Mapping[str, float]
 
 
 def _trial(bench: Bench, distillation: str, strength: float, references: Mapping[str, float]) -> float:
-    total = bench.fit.total_steps(bench.data.train.steps(bench.fit.batch_size))
-    steps = max(1, round(total * bench.settings.tuning_budget))
     model = bench.settings.supernet(distillation, strength)
     key, label = f"tuning/{distillation}-{strength:g}", f"tuning: distillation {distillation}, strength {strength:g}"
-    _, table = _ready(bench, model, key, TUNING_SEED, label, steps=steps, references=references)
+    _, table = _ready(bench, model, key, TUNING_SEED, label, steps=trial_steps(bench), references=references)
     gains = [
         np.mean([relative_improvement(q, references[task.name], task.higher_is_better) for q in of_task.ravel()])
         for task, of_task in zip(bench.data.tasks, table.quality, strict=True)
@@ -157,20 +157,41 @@ def preference_key(shape: Mapping[str, float], seed: int) -> str:
     return f"{PREFERENCE}/encoder-{shape['width']:g}-heads-{shape['heads']:g}/seed-{seed}"
 
 
+def trial_steps(bench: Bench) -> int:
+    """Steps of a training that only chooses."""
+    total = bench.fit.total_steps(bench.data.train.steps(bench.fit.batch_size))
+    return max(1, round(total * bench.settings.tuning_budget))
+
+
 def train_preference(
-    bench: Bench, shape: Mapping[str, float], seed: int, references: Mapping[str, float]
+    bench: Bench,
+    shape: Mapping[str, float],
+    seed: int,
+    references: Mapping[str, float],
+    penalty: float,
+    trial: str = "",
 ) -> PreferenceLearner:
-    """A network of one cost that reads the preference, and is taught the whole range of them."""
+    """A network of one cost that reads the preference, and is taught the whole range of them.
+
+    Args:
+        bench: Data and settings.
+        shape: See `fresh_model`.
+        seed: Of the start and the training.
+        references: Of the checkpoint's choice.
+        penalty: See `PreferenceLearner`.
+        trial: Folder of a shorter training that only chooses; empty for a training that counts.
+    """
     plain = fresh_model(bench, shape, seed)
     names = plain.task_names
     with seeded_start(seed, "preferences"):
         encoder = PreferenceConditioned(plain.encoder, names, input_shape=bench.data.input_shape)
         features = plain.encoder.feature_shape
         heads = {name: PreferenceConditioned(plain.heads[name], names, input_shape=features) for name in names}
-    learner = PreferenceLearner(MultiTaskModel(encoder, heads), bench.data.tasks, groups=bench.groups)
-    key = preference_key(shape, seed)
-    label = f"preference as input, encoder {shape['width']:g}, heads {shape['heads']:g}"
-    bench.trained(key, learner, seed, label, references=references)
+    model = MultiTaskModel(encoder, heads)
+    learner = PreferenceLearner(model, bench.data.tasks, groups=bench.groups, penalty=penalty)
+    key, steps = (trial, trial_steps(bench)) if trial else (preference_key(shape, seed), None)
+    label = f"preference as input, encoder {shape['width']:g}, heads {shape['heads']:g}, penalty {penalty:g}"
+    bench.trained(key, learner, seed, label, steps=steps, references=references)
     return learner
 
 

@@ -1,6 +1,6 @@
 """What is measured on the trained networks of the controllable study; plain values, kept in each network's folder."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,9 @@ def _by_task(bench: Bench, learner: Learner, split: str, point: OperatingPoint) 
     return dict(zip(bench.tasks, values[:, 0, 0].tolist(), strict=True))
 
 
-def measure_preference(bench: Bench, learner: PreferenceLearner) -> list[dict[str, Any]]:
+def measure_preference(
+    bench: Bench, learner: PreferenceLearner, splits: Sequence[str] = SPLITS
+) -> list[dict[str, Any]]:
     """For each ray: the preferences, and split -> task -> main metric, with statistics measured for that preference."""
     runtime = bench.study.runtime.with_settings(bench.fit.precision, 1)
     inputs, found = [], []
@@ -49,7 +51,7 @@ def measure_preference(bench: Bench, learner: PreferenceLearner) -> list[dict[st
         point = learner.at(ray)
         with runtime.autocast():
             plain = Learner(fixed_model(learner.model, point, inputs), bench.data.tasks)
-        found.append({"ray": list(ray), **{split: _by_task(bench, plain, split, plain_point()) for split in SPLITS}})
+        found.append({"ray": list(ray), **{split: _by_task(bench, plain, split, plain_point()) for split in splits}})
     return found
 
 

@@ -121,9 +121,13 @@ class Numbers:
 
     def volume(self, arm: str, percent: float, seed: int) -> float:
         """Hypervolume of the front, below the corner."""
+        return self.volume_of(self.front(arm, percent, seed), seed)
+
+    def volume_of(self, losses: Sequence[Sequence[float]], seed: int) -> float:
+        """Hypervolume of group losses, below the corner that a seed's controllable network gives."""
         smallest = self.table(self.main, seed).quality[:, 0, 0]
         corner = self.group_losses(dict(zip(self.names, smallest.tolist(), strict=True)), seed)
-        return hypervolume(self.front(arm, percent, seed), [CORNER * value for value in corner])
+        return hypervolume(losses, [CORNER * value for value in corner])
 
     def more_volume(self, other: str, seed: int, arm: str = EXACT) -> float:
         """Percent of hypervolume that an arm has more than another, mean over budgets; NaN when the other has none."""

@@ -27,8 +27,10 @@ class ControllableSettings:
     strengths: str = ""
     """Weights of the distillations to choose from on validation, each kind its own, with / between; unset: `strength`
     for all."""
+    penalties: str = ""
+    """Penalties of the networks that read the preference to choose from on validation, with / between; unset: 1."""
     tuning_budget: float = 0.5
-    """Length of such a trial, as a part of a full training."""
+    """Length of a trial that only chooses, as a part of a full training."""
     groups: str = ""
     """Tasks whose preferences turn together: "a,b/c,d"; unset: each task by itself, of more than three two halves."""
     budgets: str = "20/40/70"
@@ -60,6 +62,8 @@ class ControllableSettings:
             )
         if not all(0 < strength < float("inf") for strength in self.trials):
             raise UmbelError(f"--strengths {self.strengths}: give numbers above 0, as in 0.1/0.3/1")
+        if not all(0 <= penalty < float("inf") for penalty in self.penalty_trials):
+            raise UmbelError(f"--penalties {self.penalties}: give numbers of 0 or more, as in 0/1/4")
         if self.divisions < 2:
             raise UmbelError(f"--divisions {self.divisions}: give at least 2")
         if not self.percents or not all(0 < percent <= 100 for percent in self.percents):
@@ -104,6 +108,11 @@ class ControllableSettings:
         steps = self.divisions if groups == 2 else max(2, self.divisions // 2)
         parts = [cut for cut in itertools.product(range(steps + 1), repeat=groups) if sum(cut) == steps]
         return [tuple(max(part / steps, 0.02) for part in cut) for cut in sorted(parts)]
+
+    @property
+    def penalty_trials(self) -> list[float]:
+        """The penalties to choose from, rising; none when there is no choice."""
+        return _numbers(self.penalties, "--penalties", "0/1/4")
 
     def supernet(self, distillation: str, strength: float) -> ModelSettings:
         """The settings of the controllable network with one kind of distillation."""

@@ -48,7 +48,7 @@ def controllable_study(settings: ControllableSettings, study: Study) -> Results:
     bench = Bench(study, settings, fit, data)
     kinds = [settings.model.distillation, *settings.others]
     each = len(settings.model.grid) + len(kinds) + len(settings.percents)
-    trials = len(settings.trials) * sum(kind != "none" for kind in kinds)
+    trials = len(settings.trials) * sum(kind != "none" for kind in kinds) + len(settings.penalty_trials)
     study.reporter.expect(settings.seeds * each + trials)
     measured = Measured()
     for seed in range(settings.seeds):
@@ -80,13 +80,32 @@ def _one_seed(bench: Bench, seed: int, measured: Measured) -> None:
 def _preference(bench: Bench, seed: int, references: dict[str, float], measured: Measured) -> None:
     """For each budget the network that reads preferences; its widths are the best equal ones for the budget."""
     table = ConfigurationTable.from_json(measured.supernets[bench.settings.model.distillation, seed]["table"])
-    for percent in bench.settings.percents:
+    for percent in reversed(bench.settings.percents):
         shape = arms.equal_shape(table, equal_widths(table, f"{percent}% macs"))
-        learner = arms.train_preference(bench, shape, seed, references)
+        penalty = _penalty(bench, measured, shape, references)
+        learner = arms.train_preference(bench, shape, seed, references, penalty)
         found = bench.study.measured(
             arms.preference_key(shape, seed), "rays", lambda m=learner: measure_preference(bench, m)
         )
         measured.preference[percent, seed], measured.shapes[percent, seed] = found, shape
+
+
+def _penalty(bench: Bench, measured: Measured, shape: dict[str, float], references: dict[str, float]) -> float:
+    """The penalty of all networks that read the preference: the best of several by hypervolume on validation.
+
+    Trials are trained once, for the first budget that asks.
+    """
+    if bench.penalty is None and bench.settings.penalty_trials:
+        numbers, scores = Numbers(bench, measured), {}
+        for value in bench.settings.penalty_trials:
+            key = f"tuning/penalty-{value:g}"
+            trial = arms.train_preference(bench, shape, arms.TUNING_SEED, references, value, trial=key)
+            rays = bench.study.measured(
+                key, "rays", lambda m=trial: measure_preference(bench, m, splits=("validation",))
+            )
+            scores[value] = numbers.volume_of([numbers.group_losses(ray["validation"], 0) for ray in rays], 0)
+        bench.penalty = max(scores, key=scores.get)
+    return 1.0 if bench.penalty is None else bench.penalty
 
 
 def _results(bench: Bench, measured: Measured) -> Results:
@@ -192,6 +211,8 @@ def _warnings(bench: Bench) -> Iterator[str]:
     if bench.strengths:
         chosen = ", ".join(f"{kind} {strength:g}" for kind, strength in bench.strengths.items())
         yield f"Weights of the distillations, chosen on validation: {chosen}."
+    if bench.penalty is not None:
+        yield f"Penalty of the networks that read the preference, chosen on validation: {bench.penalty:g}."
     yield (
         "Checkpoints of the controllable network are chosen by its full width on validation; narrower configurations "
         "take what comes with it, while each separate network chooses its own."
