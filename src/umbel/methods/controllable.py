@@ -51,7 +51,7 @@ def controllable(
     hidden: int | None = None,
     keep_maps: bool | None = None,
     distillation: Distillation = "prefix",
-    strength: float = 1.0,
+    strength: float = 0.1,
     random_widths: int = 2,
     head_draws: int = 1,
     **options: Any,
@@ -151,7 +151,7 @@ class ControllableLearner(Learner):
         model: MultiTaskModel,
         tasks: Sequence[Task],
         distillation: Distillation = "prefix",
-        strength: float = 1.0,
+        strength: float = 0.1,
         random_widths: int = 2,
         head_draws: int = 1,
     ) -> None:

@@ -49,7 +49,7 @@ class ModelSettings:
     """Make the network controllable: the widths that encoder and heads can be turned to, as 0.25/0.5/0.75/1."""
     distillation: Literal["prefix", "relational", "attention", "logits", "none"] = "prefix"
     """Controllable: what narrow configurations learn from the full one."""
-    strength: float = 1.0
+    strength: float = 0.1
     """Controllable: weight of that."""
 
     def __post_init__(self) -> None:

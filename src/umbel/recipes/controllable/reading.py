@@ -172,6 +172,14 @@ class Numbers:
         spearman = found.spearman if np.isfinite(found.spearman) else 0.0
         return spearman, abs(self.gain_of(task, means[-1], means[0]))
 
+    def group_response(self, percent: float, seed: int, arm: str = EXACT) -> float:
+        """Spearman's correlation of a group's share of the preferences with its loss, negated; mean over groups."""
+        entries = list(self.entries(arm, percent, seed))
+        losses = np.array([self.group_losses(entry["test"], seed) for entry in entries])
+        shares = np.array([np.array(entry["ray"]) / sum(entry["ray"]) for entry in entries])
+        found = [control_response(shares[:, g], -losses[:, g]).spearman for g in range(losses.shape[1])]
+        return float(np.mean(np.nan_to_num(found)))
+
     def sensitive_tasks(self, least: float) -> list[Task]:
         """Tasks whose head's width matters by so much, mean over seeds."""
         return [task for task in self.tasks if self.over_seeds(lambda s, t=task: self.head_effect(t, s)).mean >= least]

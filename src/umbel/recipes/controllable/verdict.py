@@ -112,6 +112,12 @@ def verdict(numbers: Numbers) -> list[str]:
     )
     said += [_distilled(numbers, other) for other in numbers.settings.others]
     said.append(_sensitive(numbers))
+    percent = middle(numbers.settings.percents)
+    follow = {a: numbers.over_seeds(lambda s, a=a: numbers.group_response(percent, s, a)) for a in (EXACT, PREFERENCE)}
+    said.append(
+        f"At {percent:g} % of the cost the groups' losses follow their preferences with a rank correlation of "
+        f"{follow[EXACT].mean:.2f}; with the preference as input {follow[PREFERENCE].mean:.2f}."
+    )
     even = {a: numbers.over_seeds(lambda s, a=a: numbers.uniformity(a, s)) for a in (EXACT, EQUAL, PREFERENCE)}
     said.append(
         f"Uniformity (1: as preferred) is {even[EXACT].mean:.3f}; with equal heads {even[EQUAL].mean:.3f}, "

@@ -85,9 +85,9 @@ class GradSplitSettings:
 
 
 QUICK = GradSplitSettings(
-    data=DataSettings(data="overlay-digits", train_size=4000, tasks="left,right,gap"),
+    data=DataSettings(data="overlay-digits", train_size=6000, tasks="left,right,gap"),
     model=ModelSettings(encoder="conv", encoder_options="widths=16/32/64"),
     every=5,
     seeds=2,
-    fit=FitSettings(steps=300, learning_rate=3e-3, tensorboard=False),
+    fit=FitSettings(steps=600, learning_rate=3e-3, tensorboard=False),
 )
