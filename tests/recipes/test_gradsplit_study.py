@@ -355,6 +355,7 @@ def test_in_the_mixture_gender_is_tested_where_it_was_not_learnt(options, other)
         ({"layers": 0.0}, "layers is 0.0"),
         ({"warm_up": 1.0}, "warm_up is 1.0"),
         ({"every": 0}, "every is 0"),
+        ({"look_ahead": 0.0}, "look_ahead is 0.0"),
         ({"seeds": 0}, "seeds is 0"),
         ({"reference_passes": 0.0}, "reference_passes is 0.0"),
         ({"cross_set": "lfw64"}, "write a set and one of its tasks"),

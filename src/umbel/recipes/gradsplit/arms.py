@@ -126,7 +126,9 @@ def arm_descent(bench: Bench, arm: str, seed: int) -> Descent:
     if arm == OWN:
         return GradSplit("own", settings.layers)
     if arm == MEASURED:
-        return GradSplit(Measured(bench.warm_up, settings.every, unsure=settings.unsure), settings.layers)
+        return GradSplit(
+            Measured(bench.warm_up, settings.every, settings.look_ahead, unsure=settings.unsure), settings.layers
+        )
     if arm == RANDOM:
         bench.drawn[seed] = random_matrix(bench.affinities[seed].accept, seed)
         return AfterWarmUp(bench.drawn[seed], bench.warm_up, settings.layers)

@@ -27,8 +27,10 @@ class GradSplitSettings:
     """Part of the encoder's layers that is split, the deepest ones."""
     warm_up: float = 0.2
     """Part of the training in which all groups accept all tasks while conflicts are measured."""
-    every: int = 10
+    every: int = 2
     """Steps between measurements."""
+    look_ahead: float = 0.003
+    """Length of a measured step, in lengths of a group's filters; long ones look harmful because losses are curved."""
     unsure: Literal["accept", "refuse"] = "accept"
     """What a group does with a task whose measured effect may be 0."""
     cross_set: str = "auto"
@@ -48,6 +50,8 @@ class GradSplitSettings:
             raise UmbelError(f"warm_up is {self.warm_up}; it is a part of a training, above 0 and below 1")
         if self.every < 1:
             raise UmbelError(f"every is {self.every}; at least one step lies between measurements")
+        if not self.look_ahead > 0:
+            raise UmbelError(f"look_ahead is {self.look_ahead}; it must be greater than 0")
         if self.reference_passes <= 0:
             raise UmbelError(f"reference_passes is {self.reference_passes}; it must be greater than 0")
         if self.model.widths:
@@ -87,7 +91,7 @@ class GradSplitSettings:
 QUICK = GradSplitSettings(
     data=DataSettings(data="overlay-digits", train_size=6000, tasks="left,right,gap"),
     model=ModelSettings(encoder="conv", encoder_options="widths=16/32/64"),
-    every=5,
+    every=1,
     seeds=2,
     fit=FitSettings(steps=600, learning_rate=3e-3, tensorboard=False),
 )
