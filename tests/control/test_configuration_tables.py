@@ -12,6 +12,7 @@ from umbel.control import (
     grid_points,
     main_metrics,
     quality_table,
+    training_inputs,
     with_latency,
     with_quality,
 )
@@ -92,3 +93,11 @@ def test_ordinary_networks_are_measured_at_their_one_point_and_have_no_grid(sour
     assert values[:, 0, 0] == pytest.approx(list(evaluate(plain, source, open_runtime()).main().values()), abs=1e-6)
     with pytest.raises(UmbelError, match="not trained with widths"):
         grid_points(plain)
+
+
+def test_statistics_are_measured_on_whole_batches_that_never_change(source):
+    runtime = open_runtime()
+    one, other = (training_inputs(source, runtime, samples=20, batch_size=16) for _ in range(2))
+    assert [len(batch) for batch in one] == [16, 16]
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert [len(batch) for batch in training_inputs(source, runtime, samples=1000)] == [40]

@@ -9,6 +9,7 @@ from umbel.control.tables import (
     grid_points,
     main_metrics,
     quality_table,
+    training_inputs,
     with_latency,
     with_quality,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "measure_latency",
     "quality_table",
     "time_model",
+    "training_inputs",
     "with_latency",
     "with_quality",
 ]

@@ -54,13 +54,26 @@ def calibrate(
         batch_size: Samples at a time.
         points: Only these configurations; None is the whole grid.
     """
+    inputs = training_inputs(train, runtime, samples, batch_size)
+    with runtime.autocast():
+        recalibrate(learner.model, inputs, points)
+
+
+def training_inputs(train: Source, runtime: FabricRuntime, samples: int, batch_size: int = 256) -> list[Tensor]:
+    """Inputs of some training batches, on the device: the same on every process and in every call.
+
+    Args:
+        train: The training split.
+        runtime: The device.
+        samples: At least so many, if there are; whole batches.
+        batch_size: Samples in each.
+    """
     inputs: list[Tensor] = []
     for batch in train.train_batches(min(batch_size, len(train)), seed=0, epoch=0):
         inputs.append(batch.to(runtime.device).inputs)
         if sum(map(len, inputs)) >= samples:
             break
-    with runtime.autocast():
-        recalibrate(learner.model, inputs, points)
+    return inputs
 
 
 def quality_table(

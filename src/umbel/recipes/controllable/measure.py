@@ -5,7 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from umbel.control import main_metrics, measure_latency, quality_table, time_model, with_latency, with_quality
+from umbel.control import (
+    main_metrics,
+    measure_latency,
+    quality_table,
+    time_model,
+    training_inputs,
+    with_latency,
+    with_quality,
+)
 from umbel.core import Learner, OperatingPoint
 from umbel.methods.controllable import ControllableLearner
 from umbel.methods.preference_conditioned import PreferenceLearner
@@ -42,11 +50,7 @@ def measure_preference(
 ) -> list[dict[str, Any]]:
     """For each ray: the preferences, and split -> task -> main metric, with statistics measured for that preference."""
     runtime = bench.study.runtime.with_settings(bench.fit.precision, 1)
-    inputs, found = [], []
-    for batch in bench.data.train.train_batches(256, seed=0, epoch=0):
-        inputs.append(batch.to(runtime.device).inputs)
-        if sum(map(len, inputs)) >= _STATISTICS_SAMPLES:
-            break
+    inputs, found = training_inputs(bench.data.train, runtime, _STATISTICS_SAMPLES), []
     for ray in bench.settings.rays(len(bench.groups)):
         point = learner.at(ray)
         with runtime.autocast():
