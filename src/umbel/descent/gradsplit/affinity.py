@@ -78,7 +78,8 @@ class Measured(nn.Module):
     Args:
         warm_up: Steps of training before the matrix is fixed.
         every: Steps between measurements.
-        step: Length of the look-ahead, in lengths of the group's filters.
+        step: Length of the look-ahead, in lengths of the group's filters. A long one takes the loss's curvature for
+            conflict.
         start: What groups accept during the warm-up: "all" or "own".
         threshold: Mean Z that separates help from conflict.
         confidence: Of the interval, in (0, 1).
@@ -92,7 +93,7 @@ class Measured(nn.Module):
         self,
         warm_up: int = 200,
         every: int = 10,
-        step: float = 0.01,
+        step: float = 0.003,
         start: str = "all",
         threshold: float = 0.0,
         confidence: float = 0.95,
