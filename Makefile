@@ -26,9 +26,9 @@ $(READY): pyproject.toml constraints.txt
 run: $(READY)
 	$(BIN)/umbel run compare --quick
 
-# One thread: the tests' networks are tiny, and threads that wait for each other on a busy machine cost minutes.
+# A process for each core, one thread in each: the tests' networks are tiny, and threads that wait for each other cost minutes.
 test: $(READY)
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -95,7 +95,7 @@ def test_distillation_teaches_narrow_encoders_and_leaves_the_full_one_alone():
 
 
 def test_logits_of_narrow_configurations_are_drawn_to_the_full_ones():
-    learner, samples = make(distillation="logits"), batch()
+    learner, samples = make(distillation="logits", strength=1.0), batch()
     configurations = (learner.point(1.0), learner.point(0.25))
     found = learner.losses(samples, OperatingPoint({CONFIGURATIONS: configurations}))
     full, narrow = (learner.model(samples.inputs, c) for c in configurations)
