@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from umbel.core import Learner, MultiTaskModel, OperatingPoint
+from umbel.core import Learner, MultiTaskModel
 from umbel.data import MultiTaskData
 from umbel.descent import make_descent
 from umbel.engine import FitSettings
@@ -220,16 +220,6 @@ def _start_again(part: nn.Module) -> None:
             reset()
 
 
-def plain_point() -> OperatingPoint:
-    """Of a network that cannot be turned."""
-    return OperatingPoint()
-
-
 def equal_shape(table: ConfigurationTable, choice: Any) -> dict[str, float]:
     """Widths of a choice with one width for all heads."""
     return {"width": choice.point["width"], "heads": choice.point["head_widths"][table.tasks[0]]}
-
-
-def weights_of(bench: Bench, key: str) -> int:
-    """Trainable parameters of a network."""
-    return bench.outcomes[key].parameters

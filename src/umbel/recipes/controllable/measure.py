@@ -18,7 +18,7 @@ from umbel.core import Learner, OperatingPoint
 from umbel.methods.controllable import ControllableLearner
 from umbel.methods.preference_conditioned import PreferenceLearner
 from umbel.nn import dense_model, fixed_model
-from umbel.recipes.controllable.arms import EQUAL, EXACT, RULE, Bench, plain_point
+from umbel.recipes.controllable.arms import EQUAL, EXACT, RULE, Bench
 from umbel.search import Budget, Choice, ConfigurationTable, equal_widths, proportional_rule, search
 
 SPLITS = ("validation", "test")
@@ -36,12 +36,13 @@ def measure_tables(bench: Bench, learner: ControllableLearner, table: Configurat
 
 def measure_plain(bench: Bench, learner: Learner) -> dict[str, Any]:
     """Split -> task -> main metric of an ordinary network."""
-    return {split: _by_task(bench, learner, split, plain_point()) for split in SPLITS}
+    return {split: _by_task(bench, learner, split) for split in SPLITS}
 
 
-def _by_task(bench: Bench, learner: Learner, split: str, point: OperatingPoint) -> dict[str, float]:
+def _by_task(bench: Bench, learner: Learner, split: str) -> dict[str, float]:
+    """The main metric of every task of an ordinary network on a split."""
     runtime = bench.study.runtime.with_settings(bench.fit.precision, 1)
-    values = main_metrics(learner, getattr(bench.data, split), runtime, [[point]])
+    values = main_metrics(learner, getattr(bench.data, split), runtime, [[OperatingPoint()]])
     return dict(zip(bench.tasks, values[:, 0, 0].tolist(), strict=True))
 
 
@@ -55,7 +56,7 @@ def measure_preference(
         point = learner.at(ray)
         with runtime.autocast():
             plain = Learner(fixed_model(learner.model, point, inputs), bench.data.tasks)
-        found.append({"ray": list(ray), **{split: _by_task(bench, plain, split, plain_point()) for split in splits}})
+        found.append({"ray": list(ray), **{split: _by_task(bench, plain, split) for split in splits}})
     return found
 
 

@@ -5,9 +5,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from umbel.core import UmbelError
 from umbel.descent import make_descent
-from umbel.recipes.build import columns_text, load_data, make_learner
+from umbel.recipes.bench import check_training
+from umbel.recipes.build import columns_text, load_data
 from umbel.recipes.controllable import arms
 from umbel.recipes.controllable.arms import EQUAL, EXACT, PREFERENCE, RULE, SEPARATE, TITLES, Bench
 from umbel.recipes.controllable.charts import charts
@@ -39,11 +39,7 @@ def controllable_study(settings: ControllableSettings, study: Study) -> Results:
         study.reporter.say(text)
     data = load_data(settings.data)
     settings.groups_of([task.name for task in data.tasks])
-    make_learner(settings.model, data, 0)
-    if settings.fit.batch_size % study.runtime.world_size:
-        raise UmbelError(
-            f"batch size {settings.fit.batch_size} does not divide by {study.runtime.world_size} processes"
-        )
+    check_training(settings.model, settings.fit, data, study.runtime.world_size)
     fit = study.settle(settings, settings.fit)
     bench = Bench(study, settings, fit, data)
     kinds = [settings.model.distillation, *settings.others]
