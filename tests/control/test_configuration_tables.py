@@ -101,3 +101,11 @@ def test_statistics_are_measured_on_whole_batches_that_never_change(source):
     assert [len(batch) for batch in one] == [16, 16]
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
     assert [len(batch) for batch in training_inputs(source, runtime, samples=1000)] == [40]
+
+
+def test_a_task_without_any_label_is_not_measured(learner, source):
+    targets = {**source.samples.targets, "height": torch.full((40, 1), torch.nan)}
+    blank = TensorSource(Batch(source.samples.inputs, targets))
+    table = quality_table(learner, blank, open_runtime())
+    assert np.isnan(table[1]).all()
+    assert np.isfinite(table[0]).all()

@@ -1,14 +1,17 @@
 """What every configuration of a trained network does and costs, measured on data and counted on its dense networks."""
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from umbel.control.latency import Latency
 from umbel.core import Batch, Learner, OperatingPoint, Task, UmbelError, at_point
 from umbel.data import Source
 from umbel.engine import FabricRuntime, evaluating
+from umbel.engine.evaluation import compute_metrics
 from umbel.nn import Slimmable, cost_of, recalibrate
 from umbel.search import ConfigurationTable, TaskMetric
 
@@ -108,21 +111,31 @@ def main_metrics(
         points: Points of one row give the encoder the same features; all rows are equally long.
         batch_size: Samples at a time.
         seed: Of whatever is random in the model's links.
+
+    Returns:
+        NaN for a task without any label in the split.
     """
     metrics = [[[_main_metric(task, runtime) for _ in row] for row in points] for task in learner.tasks]
+    counts = torch.zeros(len(learner.tasks), dtype=torch.float64, device=runtime.device)
     with evaluating(learner, runtime, seed, runtime.rank):
         for batch in source.batches(batch_size, runtime.rank, runtime.world_size):
-            _add_batch(learner, batch.to(runtime.device), runtime, points, metrics)
-    return np.array([[[float(metric.compute()) for metric in row] for row in of_task] for of_task in metrics])
+            _add_batch(learner, batch.to(runtime.device), runtime, points, metrics, counts)
+    flat = {task.name: dict(enumerate(itertools.chain(*m))) for task, m in zip(learner.tasks, metrics, strict=True)}
+    pairs = zip(flat.values(), runtime.sum(counts).tolist(), strict=True)
+    values = [list(compute_metrics(of_task, bool(count)).values()) for of_task, count in pairs]
+    return np.array(values).reshape(len(metrics), len(points), -1)
 
 
 def _main_metric(task: Task, runtime: FabricRuntime):
     return next(iter(task.metrics.values()))().to(runtime.device)
 
 
-def _add_batch(learner: Learner, batch: Batch, runtime: FabricRuntime, points: list, metrics: list) -> None:
-    """Feed a batch to the metrics [T][We][Wd]."""
+def _add_batch(
+    learner: Learner, batch: Batch, runtime: FabricRuntime, points: list, metrics: list, counts: Tensor
+) -> None:
+    """Feed a batch to the metrics [T][We][Wd]; add how many samples have a label to `counts` [T]."""
     chosen = [_labelled_rows(task, batch) for task in learner.tasks]
+    counts += torch.stack([rows.sum() for rows in chosen])
     for place, row in enumerate(points):
         with runtime.autocast():
             features = at_point(learner.model.encoder, batch.inputs, row[0])

@@ -91,7 +91,7 @@ def evaluate(
     losses = {t.name: _mean(total, n) for t, (total, n) in zip(learner.tasks, totals, strict=True)}
     counts = [n for _, n in totals]
     return Evaluation(
-        {t.name: _compute(metrics[t.name], bool(n)) for t, n in zip(learner.tasks, counts, strict=True)}, losses
+        {t.name: compute_metrics(metrics[t.name], bool(n)) for t, n in zip(learner.tasks, counts, strict=True)}, losses
     )
 
 
@@ -180,7 +180,13 @@ def _mean(total: float, count: float) -> float:
     return math.inf if math.isnan(total) else total / count
 
 
-def _compute(metrics: Mapping, labelled: bool) -> dict[str, float]:
+def compute_metrics(metrics: Mapping, labelled: bool) -> dict[str, float]:
+    """Values of torchmetrics metrics over all processes.
+
+    Args:
+        metrics: Name -> metric.
+        labelled: Whether any process fed them a label; NaN for all if not.
+    """
     if not labelled:
         return dict.fromkeys(metrics, math.nan)
     with warnings.catch_warnings():

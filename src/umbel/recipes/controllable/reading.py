@@ -47,6 +47,7 @@ class Numbers:
         self.names = bench.tasks
         self.widths = tuple(bench.settings.model.grid)
         self.main = bench.settings.model.distillation
+        self._tables: dict[tuple[str, int], ConfigurationTable] = {}
 
     def over_seeds(self, value: Callable[[int], float]) -> Estimate:
         """Mean and interval of a number of each seed."""
@@ -76,7 +77,10 @@ class Numbers:
 
     def table(self, distillation: str, seed: int) -> ConfigurationTable:
         """Validation table of a controllable network."""
-        return ConfigurationTable.from_json(self.measured.supernets[distillation, seed]["table"])
+        if (distillation, seed) not in self._tables:
+            text = self.measured.supernets[distillation, seed]["table"]
+            self._tables[distillation, seed] = ConfigurationTable.from_json(text)
+        return self._tables[distillation, seed]
 
     def at_widths(self, distillation: str, seed: int, width: float, heads: float) -> dict[str, float]:
         """Task -> test metric at an encoder width and one width of all heads."""
