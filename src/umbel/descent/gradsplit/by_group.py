@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import Node
 
-from umbel.descent.gradsplit.graph import Layer
-from umbel.descent.gradsplit.walk import add_gradient
+from umbel.descent.gradsplit.layers import Layer
+from umbel.descent.walk import add_gradient
 
 
 def teach_by_group(layer: Layer, gradient: Tensor, samples: Sequence[Tensor], channels: Sequence[slice]) -> bool:

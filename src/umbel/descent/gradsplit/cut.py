@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node
 
-from umbel.descent.gradsplit.graph import Graph, Layer, separable
 from umbel.descent.gradsplit.groups import Partition
+from umbel.descent.gradsplit.layers import Layer, separable
 from umbel.descent.gradsplit.tape import Call
+from umbel.descent.graph import Graph
 
 
 @dataclass(frozen=True)

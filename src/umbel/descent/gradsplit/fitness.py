@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from umbel.core import Learner, UmbelError
-from umbel.descent.gradsplit.graph import Graph
 from umbel.descent.gradsplit.groups import Partition
-from umbel.descent.gradsplit.walk import walk
+from umbel.descent.graph import Graph
+from umbel.descent.walk import walk
 
 _SMALL = 4096  # elements; gradients of such parameters are enough to see it, and need no memory
 _LIKE, _ROUNDING = 0.1, 1e-3  # of a gradient's length and of the longest one's: bf16 rounds this much

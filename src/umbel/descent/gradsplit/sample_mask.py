@@ -10,9 +10,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from umbel.core import Batch, Learner, Task
 from umbel.descent.gradsplit.by_group import teach_by_group
 from umbel.descent.gradsplit.cut import Cut
-from umbel.descent.gradsplit.graph import Layer
 from umbel.descent.gradsplit.groups import Partition, channel_axis, encoder_of
-from umbel.descent.gradsplit.walk import Collector, add_gradient, run_walks, teach, walk
+from umbel.descent.gradsplit.layers import Layer
+from umbel.descent.gradsplit.walk import Collector, run_walks
+from umbel.descent.walk import add_gradient, teach, walk
 
 _WORTH = 0.9  # below this part of the arithmetic, taking samples out of the batch for each group is paid back
 

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from umbel.descent.gradsplit.accept import StreamPlan
 from umbel.descent.gradsplit.cut import Cut
-from umbel.descent.gradsplit.graph import Layer
 from umbel.descent.gradsplit.groups import Partition, channel_axis
-from umbel.descent.gradsplit.walk import Collector, add_gradient, run_walks, teach
+from umbel.descent.gradsplit.layers import Layer
+from umbel.descent.gradsplit.walk import Collector, run_walks
+from umbel.descent.walk import add_gradient, teach
 
 
 def plain_pass(

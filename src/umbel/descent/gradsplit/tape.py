@@ -5,15 +5,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.autograd.graph import GradientEdge
 from torch.utils.hooks import RemovableHandle
 
-
-def edge_of(tensor: Tensor) -> GradientEdge:
-    """Where the gradient of a tensor that requires it arrives."""
-    if tensor.grad_fn is None:
-        return get_gradient_edge(tensor)
-    return GradientEdge(tensor.grad_fn, tensor.output_nr)
+from umbel.descent.graph import edge_of
 
 
 class Call(NamedTuple):

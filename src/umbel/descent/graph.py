@@ -1,13 +1,16 @@
-"""Autograd's graph below the losses, and which layers in it can have their weight gradient taken on its own."""
+"""Autograd's graph below some losses."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, Node
+from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
-from umbel.descent.gradsplit.groups import is_ordinary
-from umbel.descent.gradsplit.tape import Call, edge_of
+
+def edge_of(tensor: Tensor) -> GradientEdge:
+    """Where the gradient of a tensor that requires it arrives."""
+    if tensor.grad_fn is None:
+        return get_gradient_edge(tensor)
+    return GradientEdge(tensor.grad_fn, tensor.output_nr)
 
 
 class Graph:
@@ -74,41 +77,3 @@ class Graph:
                     inner.add(parent)
                     pending.append(parent)
         return inner
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer whose parameters' gradients follow from the gradient of its one output, channel by channel.
-
-    Attributes:
-        module: The layer.
-        edge: Where the gradient of its output arrives.
-        parameters: Those that the losses depend on through this output alone.
-        inner: The nodes between them and the output.
-    """
-
-    module: nn.Module
-    edge: GradientEdge
-    parameters: tuple[nn.Parameter, ...]
-    inner: frozenset[Node]
-
-    @property
-    def channels(self) -> int:
-        """Of the output."""
-        return len(self.module.weight)
-
-
-def separable(graph: Graph, calls: Sequence[Call]) -> list[Layer]:
-    """The called layers that are of torch's own kind, called once, with parameters that nothing else uses."""
-    times: dict[int, int] = {}
-    for call in calls:
-        times[id(call.module)] = times.get(id(call.module), 0) + 1
-    layers = []
-    for module, edge in calls:
-        if times[id(module)] > 1 or not is_ordinary(module):
-            continue
-        inside = {p: graph.inside(p, edge.node) for p in module.parameters() if p.requires_grad}
-        found = {p: nodes for p, nodes in inside.items() if nodes is not None}
-        if found:
-            layers.append(Layer(module, edge, tuple(found), frozenset().union(*found.values())))
-    return layers
