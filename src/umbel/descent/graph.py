@@ -25,6 +25,7 @@ class Graph:
         edges: Node -> the edges that lead down from it.
         parents: Node -> the nodes right above it.
         leaves: Node -> the parameter that it accumulates the gradient of, for all that the losses depend on.
+        order: All nodes, each after all that it leads to.
     """
 
     def __init__(self, losses: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> None:
@@ -32,7 +33,7 @@ class Graph:
         self.roots = {node for node, _ in self.tops}
         self.edges: dict[Node, list[tuple[Node, int]]] = {}
         self.parents: dict[Node, list[Node]] = {root: [] for root in self.roots}
-        self._order: list[Node] = []
+        self.order: list[Node] = []
         self._explore()
         wanted = {id(p) for p in parameters}
         ends = {node: getattr(node, "variable", None) for node, edges in self.edges.items() if not edges}
@@ -45,7 +46,7 @@ class Graph:
         while stack:
             node, finished = stack.pop()
             if finished:
-                self._order.append(node)
+                self.order.append(node)
             elif node not in self.edges:
                 self.edges[node] = [edge for edge in node.next_functions if edge[0] is not None]
                 stack.append((node, True))
@@ -57,7 +58,7 @@ class Graph:
     def above(self, targets: set[Node]) -> set[Node]:
         """The nodes from which a target can be reached; a target itself only if it lies above another."""
         found: set[Node] = set()
-        for node in self._order:
+        for node in self.order:
             if any(child in targets or child in found for child, _ in self.edges[node]):
                 found.add(node)
         return found
