@@ -1,8 +1,9 @@
 """Interleaved timing: A and B take turns, so that a machine whose speed drifts slows both alike."""
 
 import statistics
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -40,6 +41,24 @@ class Row:
         return "–" if self.target is None else "yes" if self.ratio <= self.target else "NO"
 
 
+@dataclass(frozen=True)
+class Note:
+    """A line of a table without numbers: what could not be measured, and why.
+
+    Attributes:
+        what: What was to be measured.
+        text: Why there is no number.
+    """
+
+    what: str
+    text: str
+
+
+def say(text: str) -> None:
+    """A line on the terminal while something takes long."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def interleaved(ours: Callable[[], object], other: Callable[[], object], turns: int, warm_up: int) -> tuple[list, list]:
     """Seconds of every turn of both; which of the two goes first changes from turn to turn."""
     times: dict[int, list[float]] = {0: [], 1: []}
@@ -51,6 +70,35 @@ def interleaved(ours: Callable[[], object], other: Callable[[], object], turns: 
             if turn >= warm_up:
                 times[which].append(time.perf_counter() - began)
     return times[0], times[1]
+
+
+def taking_turns(
+    sides: Mapping[str, Callable[[], object]], seconds: float, fewest: int, most: int, warm_up: int
+) -> dict[str, list[float]]:
+    """Seconds of every turn of any number of sides; the order is turned and reversed from turn to turn.
+
+    Args:
+        sides: By name.
+        seconds: About how long to measure; the last warm-up turn tells how many turns that is.
+        fewest: Turns at the least.
+        most: Turns at the most.
+        warm_up: Turns before that do not count, at least one.
+    """
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    turn, turns = 0, 0
+    while turn < warm_up + turns or not turns:
+        names = list(sides)
+        names = (names[turn % len(names) :] + names[: turn % len(names)])[:: 1 if turn % 2 else -1]
+        started = time.perf_counter()
+        for name in names:
+            began = time.perf_counter()
+            sides[name]()
+            if turn >= warm_up:
+                times[name].append(time.perf_counter() - began)
+        turn += 1
+        if turn == warm_up:
+            turns = round(min(max(seconds / (time.perf_counter() - started), fewest), most))
+    return times
 
 
 def compare(
@@ -66,13 +114,16 @@ def compare(
     return Row(what, mine * scale, theirs * scale, other_name, mine / theirs, low, high, unit, target, len(ours))
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: list[Row | Note]) -> str:
     """Rows as Markdown."""
     lines = [
         "| what | ours | other | which | ratio of medians (10–90 % of turns) | target | met |",
         "|---|---|---|---|---|---|---|",
     ]
     for r in rows:
+        if isinstance(r, Note):
+            lines.append(f"| {r.what} | – | – | – | {r.text} |  | – |")
+            continue
         target = "" if r.target is None else f"≤ {r.target:g}"
         ratio = f"{r.ratio:.3f} ({r.low:.3f}–{r.high:.3f}), {r.turns} turns"
         values = f"{r.ours:.3g} {r.unit} | {r.other:.3g} {r.unit} | {r.other_name}"
