@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from umbel.core import Batch, Learner, Losses, MultiTaskModel, OperatingPoint, SingleProcess, Task
+from umbel.core.collectives import own_columns
 
 POINT = OperatingPoint()
 NAMES = ("a", "b", "c")
@@ -114,6 +115,8 @@ class TwoRanks:
             runtime = SingleProcess(accumulate)
             runtime.rank, runtime.world_size = index, 2
             runtime.sum = lambda tensor: self._sum(index, tensor)
+            runtime.sum_scattered = lambda rows: self._sum(index, rows)[:, own_columns(rows.shape[1], index, 2)]
+            runtime.gather = lambda piece, total: self._gather(index, piece, total)
             try:
                 with self._turn:
                     results[index] = function(index, runtime)
@@ -130,6 +133,11 @@ class TwoRanks:
         if errors:
             raise (real or errors)[0]
         return results
+
+    def _gather(self, index: int, piece: torch.Tensor, total: int) -> torch.Tensor:
+        whole = piece.new_zeros(total)
+        whole[own_columns(total, index, 2)] = piece
+        return self._sum(index, whole)
 
     def _sum(self, index: int, tensor: torch.Tensor) -> torch.Tensor:
         assert not tensor.requires_grad

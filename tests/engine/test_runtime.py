@@ -29,6 +29,10 @@ def test_one_process_is_a_runtime():
     assert (runtime.rank, runtime.world_size, runtime.is_main, runtime.accumulate) == (0, 1, True, 1)
     value = torch.ones(3)
     assert runtime.sum(value) is value and runtime.broadcast("x") == "x"
+    rows = torch.ones(2, 3)
+    assert runtime.sum_scattered(rows) is rows and torch.equal(runtime.gather(value, 3), value)
+    with pytest.raises(UmbelError, match="does not make up 4 columns"):
+        runtime.gather(value, 4)
     runtime.barrier()
     runtime.check_replicas(nn.Linear(1, 1), "now")
 

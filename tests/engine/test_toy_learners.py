@@ -116,6 +116,12 @@ def test_evaluation_in_two_processes_is_that_of_one(pair):
 
 
 @pytest.mark.slow
+def test_two_processes_sum_rows_and_join_their_columns(pair):
+    for result in pair:
+        assert result["together"]["rows"] == (3 * torch.arange(10.0).view(2, 5)).tolist()
+
+
+@pytest.mark.slow
 def test_two_processes_agree_on_what_is_wrong(pair):
     for result in pair:
         together = result["together"]

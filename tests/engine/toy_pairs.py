@@ -81,6 +81,9 @@ def together(runtime: FabricRuntime, folder: Path) -> dict:
     found["one is NaN"] = message(
         lambda: fit(make("slimmable").learner, LocalNaN(), toy.train, toy.validation, toy.settings, runtime=runtime)
     )
+    part = runtime.sum_scattered(torch.arange(10.0).view(2, 5) * (1 + runtime.rank))
+    assert part.shape == ((2, 3), (2, 2))[runtime.rank]
+    found["rows"] = [runtime.gather(row, 5).tolist() for row in part]
     torch.manual_seed(runtime.rank)
     own = TOYS["slimmable"]()
     found["own weights"] = message(

@@ -6,6 +6,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from umbel.errors import UmbelError
+
 
 @runtime_checkable
 class Runtime(Protocol):
@@ -31,6 +33,37 @@ class Runtime(Protocol):
         """The sum of a detached tensor over all processes; every process must call it, in the same order."""
         ...
 
+    def sum_scattered(self, rows: Tensor) -> Tensor:
+        """This process's columns of the sum over all processes.
+
+        Columns are dealt out in contiguous pieces, in the order of the processes; pieces may differ in length and be
+        empty. A process sends T P (W - 1) / W elements (W processes), half of what `sum` sends.
+
+        Args:
+            rows: [T, P], detached, of the same shape and dtype on every process; left as it was.
+
+        Returns:
+            [T, p], the p of all processes adding up to P. May share memory with `rows`.
+        """
+        ...
+
+    def gather(self, piece: Tensor, total: int) -> Tensor:
+        """The pieces of all processes joined, in the order in which `sum_scattered` deals out columns.
+
+        Every process gets the same bits. A process sends P (W - 1) / W elements.
+
+        Args:
+            piece: [p], this process's.
+            total: P, the sum of all p.
+
+        Returns:
+            [P]. May share memory with `piece`.
+
+        Raises:
+            UmbelError: The piece has another length than the columns of this process.
+        """
+        ...
+
 
 class SingleProcess:
     """One process, full precision: the runtime for one's own loops and for tests."""
@@ -49,3 +82,17 @@ class SingleProcess:
     def sum(self, tensor: Tensor) -> Tensor:
         """The tensor itself."""
         return tensor
+
+    def sum_scattered(self, rows: Tensor) -> Tensor:
+        """The rows [T, P] themselves."""
+        return rows
+
+    def gather(self, piece: Tensor, total: int) -> Tensor:
+        """The piece [P] itself.
+
+        Raises:
+            UmbelError: It has another length than `total`.
+        """
+        if piece.shape != (total,):
+            raise UmbelError(f"a piece of shape {list(piece.shape)} does not make up {total} columns")
+        return piece

@@ -11,6 +11,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from umbel.core import SingleProcess
+from umbel.core.collectives import join_columns, sum_columns
 from umbel.engine.settings import Precision
 from umbel.errors import UmbelError
 
@@ -53,6 +55,18 @@ class FabricRuntime:
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over all processes."""
         return tensor if self.world_size == 1 else self.fabric.all_reduce(tensor, reduce_op="sum")
+
+    def sum_scattered(self, rows: Tensor) -> Tensor:
+        """This process's columns of the sum over all processes, [T, P] -> [T, p]; see `Runtime`."""
+        return rows if self.world_size == 1 else sum_columns(rows)
+
+    def gather(self, piece: Tensor, total: int) -> Tensor:
+        """The pieces of all processes joined, [p] -> [P]; see `Runtime`.
+
+        Raises:
+            UmbelError: The piece has another length than the columns of this process.
+        """
+        return SingleProcess().gather(piece, total) if self.world_size == 1 else join_columns(piece, total)
 
     def broadcast(self, value: object) -> object:
         """The main process's value, on every process."""
