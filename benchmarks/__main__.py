@@ -1,6 +1,8 @@
 """Run every benchmark (or the named ones), print their tables and keep them under benchmarks/results/.
 
-python -m benchmarks [step] [data] [startup] [communications] [search] [controllable] [gradsplit]
+python -m benchmarks [step] [data] [startup] [communications] [search] [controllable] [gradsplit] [descents]
+
+`descents` stands for its parts: descents-conv, -resnet, -transformer, -compiled, -memory, -weighted, -sketch.
 """
 
 import json
@@ -11,8 +13,21 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import communications, controllable, data_path, gradsplit, search_time, startup, training_step
-from benchmarks.measure import Row, table
+from benchmarks import (
+    communications,
+    controllable,
+    data_path,
+    descent_compiled,
+    descent_memory,
+    descent_sketch,
+    descent_weighted,
+    descents,
+    gradsplit,
+    search_time,
+    startup,
+    training_step,
+)
+from benchmarks.measure import Note, Row, table
 from umbel.report import describe_environment
 
 ALL = {
@@ -23,17 +38,26 @@ ALL = {
     "search": search_time.measure,
     "controllable": controllable.measure,
     "gradsplit": gradsplit.measure,
+    "descents-conv": descents.conv,
+    "descents-resnet": descents.residual,
+    "descents-transformer": descents.transformers,
+    "descents-compiled": descent_compiled.measure,
+    "descents-memory": descent_memory.measure,
+    "descents-weighted": descent_weighted.measure,
+    "descents-sketch": descent_sketch.measure,
 }
+GROUPS = {"descents": [name for name in ALL if name.startswith("descents-")]}
 RESULTS = Path(__file__).parent / "results"
 
 
 def main(names: list[str]) -> None:
+    names = [part for name in names for part in GROUPS.get(name, [name])]
     unknown = [name for name in names if name not in ALL]
     if unknown:
-        sys.exit(f"no benchmark {unknown[0]!r}; there are {', '.join(ALL)}")
+        sys.exit(f"no benchmark {unknown[0]!r}; there are {', '.join([*ALL, *GROUPS])}")
     for name in names or ALL:
         began = time.perf_counter()
-        rows: list[Row] = ALL[name]()
+        rows: list[Row | Note] = ALL[name]()
         text = table(rows)
         print(f"\n{name}\n{text}")
         environment = describe_environment("as named in the rows", "") | {"machine": platform.machine()}

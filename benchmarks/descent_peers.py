@@ -159,8 +159,8 @@ def working(
 
 
 def told(error: Exception) -> str:
-    """What an error says, in one line that fits into a table."""
-    return f"{type(error).__name__}: {str(error).splitlines()[0].replace('|', '/')}"
+    """What an error says first, in one line that fits into a table."""
+    return f"{type(error).__name__}: {str(error).splitlines()[0].split('. ')[0].replace('|', '/')}"
 
 
 def check_agreement(setting: Setting, aggregator: str = "aligned-mtl") -> None:

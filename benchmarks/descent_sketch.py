@@ -18,9 +18,9 @@ from umbel.data import load
 from umbel.descent import WeightedSum, task_gradients, untouched
 
 try:
-    from umbel.descent.gramian import measure_gramian
+    from umbel.descent.gramian import gramian_pass
 except ImportError:
-    measure_gramian = None
+    gramian_pass = None
 
 MOMENTS, BATCHES, BATCH = (0, 40, 150), 8, 64
 SKETCHES, USUAL, TARGET = (8, 16, 32), 16, 0.15
@@ -53,11 +53,12 @@ def exact(learner: Learner, batch: Batch, setting: Setting) -> Tensor:
     return jacobian @ jacobian.T
 
 
-def sketched(learner: Learner, batch: Batch, setting: Setting, columns: int, seed: int) -> Tensor:
-    """The estimate from `columns` random columns, float64 [T, T]."""
+def sketched(learner: Learner, batch: Batch, setting: Setting, directions: int, seed: int) -> Tensor:
+    """The estimate from `directions` random directions, float64 [T, T]."""
     runtime = runtime_of(setting)
     with untouched(learner, runtime.device):
-        return measure_gramian(learner, batch, POINT, runtime, engine="sketched", sketch=columns, seed=seed).double()
+        found = gramian_pass("sketched", learner, batch, POINT, runtime, directions=directions, seed=seed)
+    return found[-1].gramian
 
 
 def distance(one: Tensor, other: Tensor) -> float:
@@ -67,13 +68,13 @@ def distance(one: Tensor, other: Tensor) -> float:
 
 def at_moment(learner: Learner, stream: Iterator[Batch], setting: Setting, moment: int) -> list[Row | Note]:
     """Errors of every size of sketch over some batches, a new sketch for each, beside the change between batches."""
-    found: dict[int, list[float]] = {columns: [] for columns in SKETCHES if measure_gramian}
+    found: dict[int, list[float]] = {directions: [] for directions in SKETCHES if gramian_pass}
     changes: list[float] = []
     batch = next(stream)
     gramian = exact(learner, batch, setting)
     for seed in range(BATCHES):
-        for columns, errors in found.items():
-            errors.append(distance(sketched(learner, batch, setting, columns, seed), gramian))
+        for directions, errors in found.items():
+            errors.append(distance(sketched(learner, batch, setting, directions, seed), gramian))
         batch = next(stream)
         following = exact(learner, batch, setting)
         changes.append(distance(following, gramian))
@@ -81,10 +82,10 @@ def at_moment(learner: Learner, stream: Iterator[Batch], setting: Setting, momen
     when = f"{setting}, digits 16x16, after {moment} steps"
     rows: list[Row | Note] = []
     limit = [100 * TARGET] * BATCHES
-    for columns, errors in found.items():
-        what = f"{when}: error of a sketch of {columns} columns"
+    for directions, errors in found.items():
+        what = f"{when}: error of a sketch, {directions} directions"
         rows.append(compare(what, errors, changes, "change to the next mini-batch", None, 1, "%"))
-        if columns == USUAL:
+        if directions == USUAL:
             rows.append(compare(what, errors, limit, "the limit", 1.0, 1, "%"))
     if not found:
         middle = sorted(changes)[BATCHES // 2]

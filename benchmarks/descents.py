@@ -7,13 +7,15 @@ task at a time; where a side raises, the table says so.
 import statistics
 
 from benchmarks.descent_nets import CONV, Setting, resnet, transformer
-from benchmarks.descent_peers import ENGINES, PLAIN, TIMED, available, check_agreement, sides_of, working
+from benchmarks.descent_peers import ENGINES, ONE_BY_ONE, PLAIN, TIMED, available, check_agreement, sides_of, working
 from benchmarks.measure import Note, Row, compare, say, taking_turns
 
 TASKS = (2, 4, 8, 16, 40)
 SECONDS, FEWEST, MOST, WARM_UP = 10.0, 5, 24, 2
 HEAVY_FEWEST, HEAVY_WARM_UP = 3, 1
-HEAVY_ENGINES = tuple(name for name in ENGINES if name in ("auto", "sketched")) or ENGINES
+AIMED = tuple(name for name in ENGINES if name in ("auto", "sketched")) or ENGINES
+"""The engines with a target: compared with TorchJD's best, and the only ones where a step takes long."""
+
 SKETCHED_FROM = 8
 TRUE_RESNET, NARROW_RESNET = resnet(64, 8), resnet(32, 8)
 SHORT, LONG = transformer(16, 16), transformer(64, 32)
@@ -28,19 +30,17 @@ def target_of(setting: Setting, engine: str) -> float | None:
     return 0.8 if engine == "sketched" and setting.tasks >= SKETCHED_FROM else None
 
 
-def measured(
-    setting: Setting, heavy: bool = False, aggregator: str = "aligned-mtl", engines: tuple[str, ...] | None = None
-) -> list[Row | Note]:
+def measured(setting: Setting, heavy: bool = False, aggregator: str = "aligned-mtl") -> list[Row | Note]:
     """All rows of one setting.
 
     Args:
         setting: Net, precision, batch, T.
-        heavy: Fewer turns, and only the engines that have a target.
+        heavy: Fewer turns and engines.
         aggregator: Of the catalogue.
-        engines: Instead of those.
     """
-    engines = engines or (HEAVY_ENGINES if heavy else ENGINES)
-    sides, rows = working(sides_of(setting, engines, aggregator=aggregator), str(setting))
+    engines = AIMED if heavy else ENGINES
+    ways = (ONE_BY_ONE,) if setting.compiled else TIMED
+    sides, rows = working(sides_of(setting, engines, ways, aggregator), str(setting))
     fewest, warm_up = (HEAVY_FEWEST, HEAVY_WARM_UP) if heavy else (FEWEST, WARM_UP)
     times = taking_turns(sides, SECONDS, fewest, MOST, warm_up)
     medians = {name: statistics.median(values) for name, values in times.items()}
@@ -53,9 +53,8 @@ def measured(
         what = f"{setting}{rule}: {name}"
         if name != PLAIN:
             rows.append(compare(what, times[name], times[PLAIN], PLAIN, None, 1e3, "ms"))
-        if name in engines and name != "features":
-            target = target_of(setting, name)
-            rows.append(compare(what, times[name], times[best], f"best: {best}", target, 1e3, "ms"))
+        if name in AIMED:
+            rows.append(compare(what, times[name], times[best], best, target_of(setting, name), 1e3, "ms"))
     return rows
 
 
