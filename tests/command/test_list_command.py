@@ -1,9 +1,11 @@
 """`umbel list`."""
 
 import json
+from dataclasses import replace
 
 from commands import refused, umbel
 
+from umbel.descent import DESCENTS
 from umbel.recipes import ELEVEN, RECIPES
 
 
@@ -41,13 +43,16 @@ def test_list_is_readable_in_a_narrow_terminal(capsys, monkeypatch):
 
 
 def test_a_missing_solver_is_said_with_its_extra(capsys, monkeypatch):
+    """Of the extra itself, and of a descent that needs it; none of the catalogue's does."""
     monkeypatch.setattr("umbel.command.listing.find_spec", lambda name: None)
     found = json.loads(umbel(capsys, "list", "--json")[1])
-    lacking = {d["name"]: d["extra"] for d in found["descents"] if not d["available"]}
-    assert lacking
-    assert all(extra == "solvers" for extra in lacking.values())
-    out = umbel(capsys, "list")[1]
-    assert "umbel[solvers]" in out
+    assert all(d["available"] for d in found["descents"])
+    assert 'pip install "umbel[solvers]"' in umbel(capsys, "list")[1]
+    asking = replace(DESCENTS["cagrad"], modules=("cvxpy",), extra="solvers")
+    monkeypatch.setattr("umbel.descent.DESCENTS", {**DESCENTS, "cagrad": asking})
+    found = json.loads(umbel(capsys, "list", "--json")[1])
+    assert [d["name"] for d in found["descents"] if not d["available"]] == ["cagrad"]
+    assert "(needs umbel[solvers])" in " ".join(umbel(capsys, "list")[1].split())
 
 
 def test_list_help_and_mistakes(capsys):

@@ -8,10 +8,17 @@ from umbel.core import SingleProcess
 from umbel.descent import (
     DESCENTS,
     FAMO,
+    AlignedComponents,
+    AlphaFair,
+    ConflictAverse,
+    ConflictFree,
     DynamicWeightAverage,
     Entry,
+    EqualProjections,
     Fixed,
     GeometricMean,
+    GradientSurgery,
+    GradientVaccine,
     Jacobian,
     MinimumNorm,
     NashBargaining,
@@ -48,7 +55,19 @@ def test_a_name_and_its_class_give_the_same_update(name):
     assert torch.equal(by_name, by_class)
 
 
-SOLVED = {"mgda": MinimumNorm, "nash-mtl": NashBargaining, "upgrad": ProjectedRows, "dualproj": ProjectedMean}
+SOLVED = {
+    "pcgrad": GradientSurgery,
+    "gradvac": GradientVaccine,
+    "mgda": MinimumNorm,
+    "cagrad": ConflictAverse,
+    "nash-mtl": NashBargaining,
+    "imtl-g": EqualProjections,
+    "aligned-mtl": AlignedComponents,
+    "upgrad": ProjectedRows,
+    "dualproj": ProjectedMean,
+    "fairgrad": AlphaFair,
+    "config": ConflictFree,
+}
 
 
 @pytest.mark.parametrize(("name", "kind"), SOLVED.items())

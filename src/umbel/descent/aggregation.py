@@ -2,9 +2,12 @@
 
 import importlib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from umbel.core import UmbelError
@@ -17,9 +20,10 @@ SOLVERS = {
     "UPGrad": ("qpsolvers", "quadprog"),
     "DualProj": ("qpsolvers", "quadprog"),
 }
-"""TorchJD aggregator -> the packages that its solver needs."""
+"""TorchJD aggregator -> the packages that its solver needs. The catalogue's own weightings need none of them."""
 
 _EXTRA = ("cvxpy", "clarabel")  # in the extra `solvers`; the others are under the GPL or come with Umbel
+_SHAPE_ONLY = ("MeanWeighting", "SumWeighting", "RandomWeighting", "ConstantWeighting")
 _TWO_BATCHES = ("MoDoWeighting", "SDMGradWeighting")
 _NASH_TOLERANCE = 0.05
 
@@ -39,11 +43,15 @@ def need_solver(name: str, modules: Iterable[str]) -> None:
 
 
 class Aggregation:
-    """One aggregator in its three possible forms, checked when it is made.
+    """One aggregator in its possible forms, checked when it is made.
 
     Args:
         aggregator: A `torchjd.aggregation.Aggregator` (J [T, P] -> [P]), a `torchjd.aggregation.Weighting`
             (G [T, T] or J -> weights [T]) or a `GramianWeighting` (G -> weights).
+
+    Attributes:
+        name: Of the aggregator's class, for messages.
+        stateful: Whether it keeps something for each row from step to step.
 
     Raises:
         UmbelError: It is none of these, its solver is missing, or it needs gradients of two batches.
@@ -63,37 +71,88 @@ class Aggregation:
             if {name, f"{name}Weighting"} & names:
                 need_solver(name, modules)
         self.aggregator = aggregator
-        self.whole = isinstance(aggregator, Aggregator)
         self.stateful = any(hasattr(module, "reset") for module in aggregator.modules())
+        self._whole = isinstance(aggregator, Aggregator)
+        self._weighting = inner_weighting(aggregator) if self._whole else aggregator
+        self._looks_at = "rows" if self._weighting is None else looks_at(self._weighting)
         self._warned = False
 
-    def __call__(self, jacobian: Tensor) -> Tensor:
-        """[T, P] -> [P].
+    @property
+    def needs_rows(self) -> bool:
+        """Whether the gradients themselves must be known.
+
+        False when the update is Σ w_t g_t with weights from G = J Jᵀ alone: `weights` then says all. It is True while
+        a TorchJD aggregator has hooks of its own, which want to see the Jacobian.
+        """
+        return self._looks_at == "rows" or self._is_watched()
+
+    @property
+    def needs_gramian(self) -> bool:
+        """Whether the weights depend on the gradients at all; False where the number of rows decides (Mean, Random)."""
+        return self.needs_rows or self._looks_at != "shape"
+
+    def weights(self, gramian: Float[Tensor, "T T"]) -> Float[Tensor, " T"]:
+        """The weights of the rows from G = J Jᵀ; of an aggregator with `needs_gramian` False, whatever G's values.
+
+        Raises:
+            UmbelError: The aggregator needs rows, or it failed, or its weights are not finite.
+        """
+        if self.needs_rows:
+            raise UmbelError(f"{self.name} needs the gradients themselves, not only their products")
+        with self._named(f"a Gramian of {len(gramian)} rows"), torch.no_grad():
+            weights = self._weighting(gramian).to(gramian)
+        if weights.shape != gramian.shape[:1]:
+            raise UmbelError(f"{self.name} gave weights of shape {list(weights.shape)} for {len(gramian)} rows")
+        return self._finite(weights, "weights that are not finite").detach()
+
+    def __call__(self, jacobian: Float[Tensor, "T P"]) -> Float[Tensor, " P"]:
+        """The update from the rows.
 
         Raises:
             UmbelError: The aggregator failed, or its result is not finite.
         """
+        jacobian = jacobian.detach()
+        if self.needs_rows:
+            vector = self._of_rows(jacobian)
+        else:
+            empty = jacobian.new_zeros(len(jacobian), len(jacobian))
+            vector = self.weights(jacobian @ jacobian.T if self.needs_gramian else empty) @ jacobian
+        return self._finite(vector, "an update that is not finite")
+
+    def _of_rows(self, jacobian: Tensor) -> Tensor:
         solves = self._nash_solves()
-        try:
-            vector = self._combine(jacobian)
-        except UmbelError:
-            raise
-        except Exception as error:
-            raise UmbelError(f"{self.name} failed on a Jacobian of {len(jacobian)} rows: {error}") from error
-        if not bool(torch.isfinite(vector).all()):
-            raise UmbelError(
-                f"{self.name} gave an update that is not finite; lower the learning rate or choose another"
-            )
-        if solves:
+        with self._named(f"a Jacobian of {len(jacobian)} rows"), torch.no_grad():
+            found = self.aggregator(jacobian)
+            vector = found if self._whole else found.to(jacobian) @ jacobian
+        if solves and bool(torch.isfinite(vector).all()):
             self._check_nash(jacobian)
         return vector.detach()
 
-    def _combine(self, jacobian: Tensor) -> Tensor:
-        with torch.no_grad():
-            if self.whole:
-                return self.aggregator(jacobian)
-            weights = self.aggregator(jacobian @ jacobian.T if takes_gramian(self.aggregator) else jacobian)
-            return weights.to(jacobian) @ jacobian
+    @contextmanager
+    def _named(self, what: str) -> Iterator[None]:
+        """Errors inside name the aggregator and what it was given."""
+        try:
+            yield
+        except UmbelError:
+            raise
+        except Exception as error:
+            raise UmbelError(f"{self.name} failed on {what}: {error}") from error
+
+    def _finite(self, values: Tensor, otherwise: str) -> Tensor:
+        if not bool(torch.isfinite(values).all()):
+            raise UmbelError(f"{self.name} gave {otherwise}; lower the learning rate or choose another")
+        return values
+
+    def _is_watched(self) -> bool:
+        """Whether hooks want to see what calling the weighting inside an aggregator would not show them."""
+        if not self._whole:
+            return False
+        passed_over = [self.aggregator, getattr(self.aggregator, "weighting", None)]
+        return any(
+            module is not self._weighting and (module._forward_hooks or module._forward_pre_hooks)
+            for module in passed_over
+            if isinstance(module, nn.Module)
+        )
 
     def _nash_solves(self) -> bool:
         weighting = getattr(self.aggregator, "weighting", None)
@@ -115,12 +174,31 @@ class Aggregation:
             )
 
 
-def takes_gramian(weighting: nn.Module) -> bool:
-    """Whether a weighting's argument is the Gramian [T, T] (True) or the Jacobian [T, P].
+def inner_weighting(aggregator: nn.Module) -> nn.Module | None:
+    """What gives a TorchJD aggregator its weights: from G, or of the number of rows; None where it is more than that.
 
-    TorchJD tells the two apart by (private) base classes; a weighting of one's own takes the Gramian.
+    An aggregator that combines rows in its own way is left alone.
     """
+    from torchjd.aggregation import GramianWeightedAggregator, WeightedAggregator  # noqa: PLC0415
+
+    kind = type(aggregator)
+    if not isinstance(aggregator, WeightedAggregator):
+        return None
+    if kind.forward is not WeightedAggregator.forward or kind._combine is not WeightedAggregator._combine:
+        return None
+    if isinstance(aggregator, GramianWeightedAggregator):
+        return aggregator.gramian_weighting
+    return aggregator.weighting
+
+
+def looks_at(weighting: nn.Module) -> Literal["shape", "gramian", "rows"]:
+    """What a weighting takes from its argument: the number of rows, the Gramian [T, T], or the Jacobian [T, P].
+
+    TorchJD tells the last two apart by (private) base classes; a weighting of one's own takes the Gramian.
+    """
+    if type(weighting).__name__ in _SHAPE_ONLY and type(weighting).__module__.startswith("torchjd."):
+        return "shape"
     bases = {base.__name__ for base in type(weighting).__mro__}
     if "CRMOGMWeighting" in bases:
-        return takes_gramian(weighting.weighting)
-    return not bases & {"_MatrixWeighting", "_Composition"}
+        return looks_at(weighting.weighting)
+    return "rows" if bases & {"_MatrixWeighting", "_Composition"} else "gramian"

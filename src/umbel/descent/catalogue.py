@@ -12,7 +12,19 @@ from umbel.descent.aggregation import SOLVERS, need_solver
 from umbel.descent.famo import FAMO
 from umbel.descent.gradsplit import GradSplit
 from umbel.descent.jacobian import Jacobian
-from umbel.descent.solvers import MinimumNorm, NashBargaining, ProjectedMean, ProjectedRows
+from umbel.descent.solvers import (
+    AlignedComponents,
+    AlphaFair,
+    ConflictAverse,
+    ConflictFree,
+    EqualProjections,
+    GradientSurgery,
+    GradientVaccine,
+    MinimumNorm,
+    NashBargaining,
+    ProjectedMean,
+    ProjectedRows,
+)
 from umbel.descent.weighted import WeightedSum
 from umbel.descent.weightings import DynamicWeightAverage, Fixed, GeometricMean, RandomWeights, Uncertainty
 
@@ -54,11 +66,11 @@ def _own(weighting: Callable[..., Any], summary: str) -> Entry:
     return Entry(make, summary, "T", (*_named(weighting), "seed"))
 
 
-def _torchjd(name: str, summary: str, **defaults: Any) -> Entry:
+def _torchjd(name: str, summary: str) -> Entry:
     """An aggregator of TorchJD, imported only when it is made."""
 
     def make(*, seed: int = 0, **options: Any) -> Descent:
-        return Jacobian(_class(name)(**{**defaults, **options}), seed=seed)
+        return Jacobian(_class(name)(**options), seed=seed)
 
     modules = SOLVERS.get(name, ())
     return Entry(make, summary, "T", None, modules, "solvers" if modules else "", name)
@@ -91,18 +103,18 @@ DESCENTS: Mapping[str, Entry] = MappingProxyType(
             _named(GradSplit),
         ),
         "mean-jacobian": _torchjd("Mean", "mean of the tasks' gradients: the Jacobian path without any settling"),
-        "pcgrad": _torchjd("PCGrad", "take out what opposes another task; sums rows (Yu 2020)"),
-        "gradvac": _torchjd("GradVac", "pull gradients towards their usual angle; keeps state (Wang 2021)"),
+        "pcgrad": _own(GradientSurgery, "take out what opposes another task; sums rows (Yu 2020)"),
+        "gradvac": _own(GradientVaccine, "pull gradients towards their usual angle; keeps state (Wang 2021)"),
         "graddrop": _torchjd("GradDrop", "keep one sign for each parameter, at random (Chen 2020)"),
         "mgda": _own(MinimumNorm, "shortest vector in the gradients' hull, solved exactly (Sener 2018)"),
-        "cagrad": _torchjd("CAGrad", "near the mean, best for the worst task; option c (Liu 2021)", c=0.5),
+        "cagrad": _own(ConflictAverse, "near the mean, best for the worst task; option c (Liu 2021)"),
         "nash-mtl": _own(NashBargaining, "bargaining solution, solved exactly (Navon 2022)"),
-        "imtl-g": _torchjd("IMTLG", "equal projections on all gradients (Liu 2021)"),
-        "aligned-mtl": _torchjd("AlignedMTL", "gradients made orthogonal and equally long (Senushkin 2023)"),
+        "imtl-g": _own(EqualProjections, "equal projections on all gradients (Liu 2021)"),
+        "aligned-mtl": _own(AlignedComponents, "gradients made orthogonal and equally long (Senushkin 2023)"),
         "upgrad": _own(ProjectedRows, "project each gradient so that it harms no task, then mean (Quinton 2024)"),
         "dualproj": _own(ProjectedMean, "project the mean so that it harms no task (Lopez-Paz 2017)"),
-        "fairgrad": _torchjd("FairGrad", "alpha-fair progress of the tasks; option alpha (Ban 2024)", alpha=2.0),
-        "config": _torchjd("ConFIG", "equal cosine with all gradients (Liu 2024)"),
+        "fairgrad": _own(AlphaFair, "alpha-fair progress of the tasks; option alpha (Ban 2024)"),
+        "config": _own(ConflictFree, "equal cosine with all gradients (Liu 2024)"),
     }
 )
 """Name -> entry, in the order in which they are listed."""
