@@ -1,6 +1,7 @@
 """Run a test's function in two (or three) real processes that talk over gloo."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from torch import multiprocessing as processes
 
 from umbel.core import SingleProcess
 from umbel.core.collectives import join_columns, sum_columns
+
+PATIENCE = timedelta(minutes=2)  # one that waits for a process which will not come fails
 
 
 class Processes(SingleProcess):
@@ -58,7 +61,7 @@ def _child(rank: int, counts: tuple[int, ...], function: Callable[..., Any], fol
         if rank >= count:
             continue
         meeting = f"file://{folder}/meeting{count}"
-        distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=count)
+        distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=count, timeout=PATIENCE)
         try:
             torch.save(function(*arguments), Path(folder) / f"result{rank}of{count}.pt")
         finally:

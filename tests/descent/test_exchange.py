@@ -104,6 +104,14 @@ def test_lower_precision_is_as_exact_as_its_rows(every, shape, dtype):
     assert torch.linalg.matrix_norm(found["gramian"] - exact) <= 2 * unit * torch.linalg.matrix_norm(exact)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_updates_of_bf16_are_rounded_once(every, shape):
+    rows = sum(rows_of(rank, *shape, torch.bfloat16).float() for rank in range(len(every))).bfloat16().double()
+    found = every[0][f"{shape} {torch.bfloat16}"]
+    half_a_step = torch.finfo(torch.bfloat16).eps / 2
+    assert torch.allclose(found["update"].double(), soft(found["gramian"]) @ rows, rtol=1.01 * half_a_step, atol=1e-6)
+
+
 def test_a_row_that_is_not_finite_is_told_by_the_diagonal_on_all_processes_and_none_waits(every):
     for found in every:
         assert found["bad"] == [1]
