@@ -172,6 +172,10 @@ def test_a_gradient_that_is_not_finite_names_its_task():
     jacobian = J2.clone()
     jacobian[1, 0] = torch.inf
     with pytest.raises(UmbelError, match="'t1'"):
+        Plane(jacobian, torch.zeros(2).double()).update(Jacobian(tj.Mean(), engine="rows"))
+    with pytest.raises(UmbelError, match="'t1'"):
+        Plane(jacobian, torch.zeros(2).double()).update(make_descent("pcgrad"))
+    with pytest.raises(UmbelError, match="engine='rows' says of which"):
         Plane(jacobian, torch.zeros(2).double()).update(make_descent("mean-jacobian"))
 
 

@@ -1,7 +1,6 @@
 """Jacobian descent: the tasks' gradients of the shared parameters, settled by an aggregator."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +8,10 @@ from torch import Tensor, nn
 from umbel.core import Batch, Descent, Learner, Losses, OperatingPoint, Runtime, UmbelError, sum_gradients, total, write
 from umbel.descent.aggregation import Aggregation
 from umbel.descent.aggregator_state import make_room, pack, unpack
-from umbel.descent.passes import present_losses, task_gradients
+from umbel.descent.exchange import combined_rows
+from umbel.descent.gramian import DIRECTIONS, Engine, EngineChoice, Ghost, gramian_pass
+from umbel.descent.passes import TaskGradients, present_losses, task_gradients
+from umbel.descent.settling import Settler
 
 
 class Jacobian(Descent):
@@ -17,6 +19,17 @@ class Jacobian(Descent):
 
         J = [∂L_1/∂θ; ...; ∂L_T/∂θ]  [T, P],   θ = shared_parameters()
         θ.grad = aggregate(J),       own.grad = Σ_t ∂L_t/∂own
+
+    Most aggregators are weighted sums, aggregate(J) = Σ_t w_t g_t, with weights from the Gramian G = J Jᵀ alone. Then
+    J itself need not be known, and the engine says how G and the sum are computed:
+
+    - `rows`: T backward passes; exact for any model and aggregator.
+    - `ghost`: exact; products of layers' inputs and output gradients where those are less work than rows, and rows
+      that would need much memory are not kept (see `ExactPass`). One process, no pieces; `rows` otherwise.
+    - `sketched`: an unbiased estimate of G from random directions, and exactly the weighted sum for the weights that
+      it gives (see `SketchedPass`). Another update than that of the exact engines, by as much as the weights differ.
+    - `features`: G at the encoder's output instead (see `FeaturesPass`). Another update.
+    - `auto`: the cheapest exact one; the log says which and why.
 
     Every loss is a row, those that a learner adds to its tasks' too. Rows are summed over pieces and processes
     *before* aggregation. A loss without a label in the whole batch is left out: the aggregator sees the other rows
@@ -29,20 +42,28 @@ class Jacobian(Descent):
 
     Args:
         aggregator: Any `torchjd.aggregation` Aggregator or Weighting, or a `GramianWeighting`.
-        seed: For aggregators that draw.
+        seed: For aggregators and sketches that draw.
+        engine: See above.
+        directions: Random directions of a sketch; its error falls with their square root.
 
     Raises:
-        UmbelError: Not an aggregator, or its solver is missing. While training: a gradient or an update is not
-            finite, or the aggregator failed.
+        UmbelError: Not an aggregator, its solver is missing, or an engine that cannot serve it. While training: a
+            gradient or an update is not finite, or the aggregator failed.
 
     Reference: Quinton, Rey, "Jacobian descent for multi-objective optimization", 2024.
     """
 
-    def __init__(self, aggregator: nn.Module, seed: int = 0) -> None:
+    def __init__(
+        self, aggregator: nn.Module, seed: int = 0, engine: Engine = "auto", directions: int = DIRECTIONS
+    ) -> None:
         super().__init__()
-        self._aggregate = Aggregation(aggregator)
+        aggregation = Aggregation(aggregator)
+        self._choice = EngineChoice(aggregation, engine)
+        if directions < 1:
+            raise UmbelError(f"directions is {directions}; a sketch needs at least one")
+        self.settler = Settler(aggregation, seed)
         self.aggregator = aggregator
-        self.seed = seed
+        self.seed, self.directions = seed, directions
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def prepare(self, learner: Learner) -> None:
@@ -58,41 +79,46 @@ class Jacobian(Descent):
             )
 
     def forward(self, learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime) -> Losses:
-        """T backward passes for each piece, then one aggregation."""
+        """One batch through the engine that serves it."""
         shared, own = learner.shared_parameters(), learner.own_parameters()
-        found = task_gradients(learner, batch, point, runtime, shared, own)
-        jacobian = runtime.sum(found.jacobian)
-        check_rows(jacobian, found.names)
-        present = present_losses(learner, batch, found.names, runtime).tolist()
-        write(self._settle(jacobian, found.names, present), shared)
+        engine = self._choice.engine(batch, runtime)
+        if engine == "rows":
+            found = task_gradients(learner, batch, point, runtime, shared, own)
+            names, values = found.names, found.values
+            present = present_losses(learner, batch, names, runtime).tolist()
+            self._write_rows(found, present, shared, runtime)
+        else:
+            seed = self.seed + int(self.steps)
+            names, values, found = gramian_pass(
+                engine, learner, batch, point, runtime, directions=self.directions, seed=seed
+            )
+            present = present_losses(learner, batch, names, runtime).tolist()
+            found.write(self.settler.weights(found.gramian, names, present, int(self.steps)))
+            if isinstance(found, Ghost):
+                self._choice.learn(batch, found.plan)
+            sum_gradients(shared, runtime)
+        sum_gradients(own, runtime)
+        self.steps += 1
+        return total(values, names, runtime)
+
+    def _write_rows(
+        self, found: TaskGradients, present: list[bool], shared: Sequence[nn.Parameter], runtime: Runtime
+    ) -> None:
+        """Settle the rows of all processes."""
+        step = int(self.steps)
+        if self.settler.aggregation.needs_rows:
+            vector = self.settler.vector(runtime.sum(found.jacobian), found.names, present, step)
+        else:
+
+            def weigh(gramian: Tensor) -> Tensor:
+                return self.settler.weights(gramian, found.names, present, step)
+
+            vector = combined_rows(found.jacobian, weigh, runtime)
+        write(vector, shared)
         used = runtime.sum(torch.tensor(found.used, dtype=torch.float32, device=runtime.device)).tolist()
         for parameter, count in zip(shared, used, strict=True):
             if not count:
                 parameter.grad = None
-        sum_gradients(own, runtime)
-        self.steps += 1
-        return total(found.values, found.names, runtime)
-
-    def _settle(self, jacobian: Tensor, names: Sequence[str], present: list[bool]) -> Tensor:
-        if not any(present):
-            return torch.zeros_like(jacobian[0])
-        absent = [name for name, here in zip(names, present, strict=True) if not here]
-        if absent and self._aggregate.stateful:
-            raise UmbelError(self._fixed_rows(absent[0]))
-        rows = jacobian[torch.tensor(present, device=jacobian.device)] if absent else jacobian
-        with seeded(self.seed + int(self.steps), jacobian.device):
-            try:
-                return self._aggregate(rows)
-            except UmbelError as error:
-                if absent and isinstance(error.__cause__, ValueError):
-                    raise UmbelError(self._fixed_rows(absent[0])) from error
-                raise
-
-    def _fixed_rows(self, absent: str) -> str:
-        return (
-            f"task {absent!r} has no label in this batch, and {self._aggregate.name} needs the gradients of all tasks "
-            "in every step; use larger batches or another descent (upgrad, pcgrad, ...)"
-        )
 
     def get_extra_state(self) -> Tensor:
         """What the aggregator keeps outside buffers, uint8."""
@@ -105,33 +131,3 @@ class Jacobian(Descent):
     def _load_from_state_dict(self, state_dict, prefix, *arguments) -> None:
         make_room(self.aggregator, f"{prefix}aggregator.", state_dict)
         super()._load_from_state_dict(state_dict, prefix, *arguments)
-
-
-def check_rows(jacobian: Tensor, names: Sequence[str]) -> None:
-    """Refuse gradients that are NaN or infinite.
-
-    Args:
-        jacobian: [T, P].
-        names: The T losses.
-
-    Raises:
-        UmbelError: Names the losses.
-    """
-    finite = torch.isfinite(torch.linalg.vector_norm(jacobian, ord=torch.inf, dim=1)).tolist()
-    bad = [repr(name) for name, good in zip(names, finite, strict=True) if not good]
-    if bad:
-        raise UmbelError(
-            f"the gradient of task {', '.join(bad)} is not finite; lower the learning rate or look at the inputs"
-        )
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """The default generators of the processor and of `device` start from `seed` inside, and are put back after."""
-    cuda = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if cuda else []):
-        torch.default_generator.manual_seed(seed)
-        if cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield

@@ -7,11 +7,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from umbel.core import write
-from umbel.descent.graph import Graph
 from umbel.descent.gramian.plan import Plan
 from umbel.descent.gramian.recorders import Deltas
 from umbel.descent.gramian.segments import Segment
 from umbel.descent.gramian.task_walks import TaskWalks, fronts_of
+from umbel.descent.graph import Graph
 
 
 class ExactPass:

@@ -3,16 +3,17 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
-from umbel.descent.graph import Graph
-from umbel.descent.gramian.segments import Segment, cut_graph
+from umbel.descent.gramian.segments import Segment, cut_graph, is_changed_at
 from umbel.descent.gramian.sites import Site, find_sites
+from umbel.descent.graph import Graph
 
 _WORTH = 0.8  # deltas must save at least so much of the arithmetic: they are copied, and inputs of maps written out
 _KEEP = 0.4  # of what a plain step holds at its peak, kept beside it
 _FINE = 0.1  # of the same: segments that are smaller than this are walked together
+
+_HOOKED = "BackwardHookFunctionBackward"  # hooks of modules come in pairs, and do not bear a cut between the two
 
 
 @dataclass(frozen=True)
@@ -50,19 +51,19 @@ def make_plan(graph: Graph, shared: Sequence[nn.Parameter], tasks: int, lean: bo
     segments = cut_graph(graph)
     for segment in segments:
         segment.sites = [chosen[id(p)] for p in segment.parameters if id(p) in chosen]
-    if not lean:
+    if not lean or any(node.name() == _HOOKED for node in graph.edges):
         return Plan([_joined(segments)], 0)
     plain = saved_bytes(graph) + sum(p.numel() * p.element_size() for p in shared)
     bytes_of = [_bytes(segment, mine, tasks) for segment in segments]
     kept = next(i for i in range(len(segments) + 1) if sum(bytes_of[i:]) <= _KEEP * plain)
     upper = _grouped(segments[:kept], bytes_of, _FINE * plain)
-    return Plan([*upper, *([_joined(segments[kept:])] if kept < len(segments) else [])], len(upper))
+    return _mended([*upper, *([_joined(segments[kept:])] if kept < len(segments) else [])], len(upper))
 
 
 def deltas_pay(site: Site, tasks: int) -> bool:
     """Whether the Gramian from deltas is less work than T weight gradients; in multiplications.
 
-        deltas  N² K + T N² C + T² N C / 2 + N K C        rows  T N K C + T² K C / 2
+    deltas  N² K + T N² C + T² N C / 2 + N K C        rows  T N K C + T² K C / 2
     """
     n, k, c = site.rows, site.inputs, site.outputs
     deltas = n * n * k + tasks * n * n * c + tasks * tasks * n * c / 2 + n * k * c
@@ -124,3 +125,15 @@ def _grouped(segments: Sequence[Segment], bytes_of: Sequence[int], least: float)
         groups[-1].append(segment)
         weight += size
     return [_joined(group) for group in groups]
+
+
+def _mended(segments: list[Segment], kept: int) -> Plan:
+    """Segments joined wherever a hook would act on both sides of the cut."""
+    place = 0
+    while place + 1 < len(segments):
+        if is_changed_at(segments[place].bottom):
+            segments[place : place + 2] = [_joined(segments[place : place + 2])]
+            kept -= 1
+        else:
+            place += 1
+    return Plan(segments, kept)

@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from umbel.descent.gramian.sites import Site
-from umbel.descent.walk import teach
 
 
 class Recorder(ABC):
@@ -69,7 +68,7 @@ class Deltas(Recorder):
         return _wide(self._deltas.flatten(1)) @ _wide(seen.flatten(1)).T
 
     def teach(self, weights: Float[Tensor, " T"]) -> None:
-        """Add Σ_t w_t g_t to the weight's `.grad`."""
+        """Set the weight's `.grad` to Σ_t w_t g_t; None stays where no walk came by."""
         if self._deltas is None:
             return
         delta = weights.to(self._deltas) @ self._deltas.flatten(1)
@@ -78,7 +77,7 @@ class Deltas(Recorder):
             gradient = delta.view(batch, *places, channels).movedim(-1, 1)
         else:
             gradient = delta.view(self._shape)
-        teach([self.site.edge], [gradient], [self.site.parameter])
+        self.site.parameter.grad = self.site.weight_gradient(gradient)
 
     def drop(self) -> None:
         """Let go of the deltas."""

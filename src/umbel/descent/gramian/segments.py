@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import nn
 from torch.autograd.graph import GradientEdge, Node
 
-from umbel.descent.graph import Graph
 from umbel.descent.gramian.sites import Site
+from umbel.descent.graph import Graph
 
 
 @dataclass
@@ -88,3 +89,14 @@ def _cuts(graph: Graph, order: list[Node], places: dict[Node, int]) -> dict[int,
             (edge,) = open_edges
             cuts[place] = GradientEdge(*edge)
     return cuts
+
+
+def is_changed_at(edge: GradientEdge) -> bool:
+    """Whether a hook of a user's changes gradients that arrive here: a walk that goes on here would call it again."""
+    place = edge.node._input_metadata[edge.output_nr]
+    if place.is_nested_tensor:
+        return True
+    steps = torch.linspace(-1, 1, torch.Size(place.shape).numel(), dtype=place.dtype, device=place.device)
+    probe = steps.view(place.shape)
+    (seen,) = torch.autograd.grad([edge], [edge], [probe], retain_graph=True)
+    return seen is not probe and not torch.equal(seen, probe)

@@ -11,7 +11,11 @@ from torch.nn import functional
 
 from umbel.descent.graph import Graph
 
-_LAYERS = {"ConvolutionBackward0": ("_saved_input", 1), "AddmmBackward0": ("_saved_mat1", 2), "MmBackward0": ("_saved_self", 1)}
+_LAYERS = {
+    "ConvolutionBackward0": ("_saved_input", 1),
+    "AddmmBackward0": ("_saved_mat1", 2),
+    "MmBackward0": ("_saved_self", 1),
+}
 """Node of a layer -> what it keeps of its input, and which of its edges leads to the weight."""
 _CHAIN = ("TBackward0", "ToCopyBackward0")
 
@@ -31,6 +35,7 @@ class Site:
         rows: N.
         inputs: K.
         outputs: C.
+        is_turned: The layer multiplies by Wᵀ, as linear layers do.
     """
 
     parameter: nn.Parameter
@@ -38,6 +43,7 @@ class Site:
     rows: int
     inputs: int
     outputs: int
+    is_turned: bool = False
 
     @property
     def edge(self) -> GradientEdge:
@@ -72,6 +78,25 @@ class Site:
         """Δ from the gradient of the layer's output; a view for channels_last maps."""
         return gradient.movedim(1, -1).reshape(-1, self.outputs) if self.is_convolution else gradient
 
+    def weight_gradient(self, gradient: Tensor) -> Tensor:
+        """∂L/∂W from the gradient of the layer's output, with no walk: hooks of that output have acted already.
+
+        Args:
+            gradient: Of the output's shape.
+
+        Returns:
+            Of the shape and dtype of W.
+        """
+        kept, like = self.kept, self.parameter.detach()
+        if not self.is_convolution:
+            found = gradient.T @ kept if self.is_turned else kept.T @ gradient
+            return found.to(like.dtype)
+        node = self.node
+        shape = like if like.dtype == kept.dtype else torch.empty_like(like, dtype=kept.dtype)
+        fixed = (node._saved_stride, node._saved_padding, node._saved_dilation, False, node._saved_output_padding, 1)
+        only_weight = (False, True, False)
+        return torch.ops.aten.convolution_backward(gradient, kept, shape, None, *fixed, only_weight)[1].to(like.dtype)
+
     def projected(self, directions: Float[Tensor, "R K"]) -> Float[Tensor, "N R"]:
         """A Ωᵀ, without A: the layer itself, with directions instead of its weight.
 
@@ -94,28 +119,35 @@ def find_sites(graph: Graph) -> dict[int, Site]:
 
     Args:
         graph: Its leaves are the parameters of interest. A weight that is used twice, or through a
-            parametrisation, a checkpoint or compiled code, is no site.
+            parametrisation, a checkpoint or compiled code, or whose gradient a hook may change, is no site.
     """
     found = {}
     for leaf, parameter in graph.leaves.items():
-        node = _layer_above(graph, leaf)
+        if parameter._backward_hooks:
+            continue
+        node, is_turned = _layer_above(graph, leaf)
         if node is not None and (sizes := _sizes(node, parameter)) is not None:
-            found[id(parameter)] = Site(parameter, node, *sizes)
+            found[id(parameter)] = Site(parameter, node, *sizes, is_turned)
     return found
 
 
-def _layer_above(graph: Graph, leaf: Node) -> Node | None:
-    """The layer whose weight this leaf is; nothing but a transposition and a change of precision lies between."""
-    node = leaf
+def _layer_above(graph: Graph, leaf: Node) -> tuple[Node | None, bool]:
+    """The layer whose weight this leaf is, or None, and whether a transposition lies between.
+
+    There may be nothing else than that and a change of precision.
+    """
+    node, is_turned = leaf, False
     while len(graph.parents[node]) == 1:
         (parent,) = graph.parents[node]
         if parent.name() in _LAYERS:
             place = _LAYERS[parent.name()][1]
-            return parent if parent.next_functions[place][0] is node and _is_plain(parent) else None
+            is_weight = parent.next_functions[place][0] is node and _is_plain(parent)
+            return (parent if is_weight else None), is_turned
         if parent.name() not in _CHAIN:
-            return None
+            break
+        is_turned ^= parent.name() == "TBackward0"
         node = parent
-    return None
+    return None, False
 
 
 def _is_plain(node: Node) -> bool:
@@ -135,8 +167,7 @@ def _sizes(node: Node, parameter: nn.Parameter) -> tuple[int, int, int] | None:
         return None
     if node.name() != "ConvolutionBackward0":
         return len(kept), kept.shape[1], parameter.numel() // max(kept.shape[1], 1)
-    steps = zip(
-        kept.shape[2:], parameter.shape[2:], node._saved_stride, node._saved_padding, node._saved_dilation, strict=True
-    )
-    places = [(size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1 for size, kernel, stride, pad, dilation in steps]
+    kernel = parameter.shape[2:]
+    geometry = zip(kept.shape[2:], kernel, node._saved_stride, node._saved_padding, node._saved_dilation, strict=True)
+    places = [(size + 2 * pad - wide * (k - 1) - 1) // stride + 1 for size, k, stride, pad, wide in geometry]
     return len(kept) * math.prod(places), parameter[0].numel(), len(parameter)

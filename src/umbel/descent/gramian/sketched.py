@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from umbel.descent.graph import Graph
 from umbel.descent.gramian.exact import weighted_walk
 from umbel.descent.gramian.recorders import Sketch
 from umbel.descent.gramian.segments import Segment
 from umbel.descent.gramian.sites import Site, find_sites
 from umbel.descent.gramian.task_walks import TaskWalks, fronts_of
+from umbel.descent.graph import Graph
 
 _WORTH = 2  # a weight with fewer than so many inputs for each direction gives its gradient itself
 

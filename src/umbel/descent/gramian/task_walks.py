@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node
 
 from umbel.core import flatten
-from umbel.descent.graph import Graph
 from umbel.descent.gramian.recorders import Recorder
 from umbel.descent.gramian.segments import Segment
+from umbel.descent.graph import Graph
 
 
 @dataclass

@@ -1,0 +1,91 @@
+"""Which engine computes the weights of a step: what is wanted, what the aggregator needs, what the batch allows."""
+
+import logging
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+from umbel.core import Batch, Runtime, UmbelError, unknown
+from umbel.descent.aggregation import Aggregation
+from umbel.descent.gramian.plan import Plan
+
+_log = logging.getLogger(__name__)
+
+Engine = Literal["auto", "rows", "ghost", "sketched", "features"]
+ENGINES: tuple[str, ...] = get_args(Engine)
+
+
+class EngineChoice:
+    """Chooses for every step, and says in the log, once, what it chose and why.
+
+    Args:
+        aggregation: What weighs the gradients.
+        wanted: One of `ENGINES`.
+
+    Raises:
+        UmbelError: No such engine, or one that cannot serve this aggregator.
+    """
+
+    def __init__(self, aggregation: Aggregation, wanted: str) -> None:
+        if wanted not in ENGINES:
+            raise unknown("engine of a descent", wanted, ENGINES)
+        if aggregation.needs_rows and wanted not in ("auto", "rows"):
+            raise UmbelError(
+                f"{aggregation.name} needs every task's gradient itself, not their products alone; use engine='rows', "
+                f"not {wanted!r}"
+            )
+        self._aggregation, self._wanted = aggregation, wanted
+        self._only_rows: set[tuple] = set()  # batches for which the mixture turned out to be rows alone
+        self._said: set[str] = set()
+
+    def engine(self, batch: Batch, runtime: Runtime) -> str:
+        """One of "rows", "ghost", "sketched", "features", or "weighted" where no gradient decides about the weights.
+
+        Args:
+            batch: This process's part of the batch.
+            runtime: Processes and pieces.
+
+        Raises:
+            UmbelError: The engine cannot work on pieces of a batch, and no other gives the same update.
+        """
+        if self._wanted == "features":
+            if runtime.accumulate > 1:
+                raise UmbelError("engine 'features' needs the whole batch at once; use accumulate=1, or engine='auto'")
+            return "features"
+        if self._wanted == "rows" or self._aggregation.needs_rows:
+            return "rows"
+        if runtime.accumulate > 1:
+            return self._say("rows", "the batch comes in pieces, whose rows add up")
+        return self._by_gramian(batch, runtime)
+
+    def _by_gramian(self, batch: Batch, runtime: Runtime) -> str:
+        if self._wanted == "auto" and not self._aggregation.needs_gramian:
+            return self._say("weighted", f"the weights of {self._aggregation.name} do not depend on gradients")
+        if self._wanted == "sketched":
+            return "sketched"
+        if runtime.world_size > 1:
+            return self._say("rows", "rows of several processes add up, products of deltas do not")
+        return "rows" if _kind(batch) in self._only_rows else "ghost"
+
+    def learn(self, batch: Batch, plan: Plan) -> None:
+        """Note what the mixture of a batch was: where it was nothing but rows there is no need to look again."""
+        if plan.only_rows:
+            self._only_rows.add(_kind(batch))
+            self._say("rows", "for no layer are products of deltas less work, and the rows are small beside the rest")
+            return
+        deltas = sum(len(segment.sites) for segment in plan.segments)
+        layers = sum(len(segment.parameters) for segment in plan.segments)
+        again = sum(len(segment.parameters) for segment in plan.segments[: plan.kept])
+        text = f"{deltas} of {layers} parameters give deltas, the others rows"
+        self._say("ghost", text + (f"; one more walk teaches {again}, whose rows would need much memory" * bool(again)))
+
+    def _say(self, engine: str, why: str) -> str:
+        if f"{engine}: {why}" not in self._said:
+            self._said.add(f"{engine}: {why}")
+            _log.info("%s: engine %s: %s", self._aggregation.name, engine, why)
+        return engine
+
+
+def _kind(batch: Batch) -> tuple:
+    """Batches of one kind make graphs of one kind, nearly; rows are exact for any."""
+    inputs = batch.inputs if isinstance(batch.inputs, Mapping) else {"": batch.inputs}
+    return tuple(tuple(tensor.shape) for tensor in inputs.values())

@@ -1,0 +1,216 @@
+"""One batch through an engine: the Gramian over all processes, then the update for the weights that it gives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
+
+from umbel.core import Batch, Learner, OperatingPoint, Runtime, UmbelError, shares
+from umbel.descent.gramian.exact import ExactPass, weighted_walk
+from umbel.descent.gramian.features import FeaturesPass, FeatureTape
+from umbel.descent.gramian.plan import Plan, make_plan
+from umbel.descent.gramian.sketched import SketchedPass
+from umbel.descent.graph import Graph
+
+DIRECTIONS = 16
+"""Of a sketch, by default."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What every engine is given.
+
+    Attributes:
+        losses: T scalars of this process, which add up over the processes; their graph is used up.
+        shared: What the tasks compete for.
+        own: All else that is trained.
+        runtime: Every process must call.
+    """
+
+    losses: Sequence[Tensor]
+    shared: Sequence[nn.Parameter]
+    own: Sequence[nn.Parameter]
+    runtime: Runtime
+
+    def graph(self) -> Graph:
+        """Below the losses."""
+        return Graph([loss for loss in self.losses if loss.requires_grad], [*self.shared, *self.own])
+
+
+@runtime_checkable
+class GramianPass(Protocol):
+    """An engine's work on one batch.
+
+    Attributes:
+        gramian: [T, T], of the whole batch over all processes; float64.
+    """
+
+    gramian: Tensor
+
+    def write(self, weights: Tensor) -> None:
+        """Set `.grad` of the shared parameters to this process's part of Σ_t w_t g_t; weights [T]."""
+        ...
+
+
+class Ghost:
+    """`ExactPass` with the plan that suits the batch; one process.
+
+    Args:
+        given: The batch.
+        lean: Whether memory is looked at.
+
+    Attributes:
+        plan: What it did.
+    """
+
+    def __init__(self, given: Given, lean: bool) -> None:
+        graph = given.graph()
+        self.plan: Plan = make_plan(graph, given.shared, len(given.losses), lean)
+        self._pass = ExactPass(given.losses, graph, self.plan, given.shared, given.own)
+        self.gramian = self._pass.gramian
+
+    def write(self, weights: Tensor) -> None:
+        """As said above."""
+        self._pass.write(weights)
+
+
+class Sketched:
+    """`SketchedPass` over all processes, which draw the same directions.
+
+    Args:
+        given: The batch.
+        directions: For every layer.
+        seed: Of the directions.
+    """
+
+    def __init__(self, given: Given, directions: int, seed: int) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self._pass = SketchedPass(given.losses, given.graph(), given.shared, given.own, directions, generator)
+        rows = _summed(self._pass.rows, given.runtime)
+        self.gramian = (rows @ rows.T).double()
+
+    def write(self, weights: Tensor) -> None:
+        """As said above."""
+        self._pass.write(weights)
+
+
+class Features:
+    """`FeaturesPass` over all processes: their samples are other features, so products add up.
+
+    Args:
+        given: The batch.
+        edges: Where the features are.
+    """
+
+    def __init__(self, given: Given, edges: Sequence[GradientEdge]) -> None:
+        self._pass = FeaturesPass(given.losses, edges, given.shared, given.own)
+        self.gramian = given.runtime.sum(self._pass.gramian.to(given.runtime.device))
+
+    def write(self, weights: Tensor) -> None:
+        """As said above."""
+        self._pass.write(weights)
+
+
+class Weighted:
+    """For weights that no gradient decides about: one walk, as of a weighted sum of the losses.
+
+    Args:
+        given: The batch.
+
+    Attributes:
+        gramian: Not known: the identity.
+    """
+
+    def __init__(self, given: Given) -> None:
+        self._given = given
+        self.gramian = torch.eye(len(given.losses), dtype=torch.float64, device=given.losses[0].device)
+
+    def write(self, weights: Tensor) -> None:
+        """As said above."""
+        live = [(loss, w) for loss, w in zip(self._given.losses, weights, strict=True) if loss.requires_grad]
+        if not live:
+            return
+        if self._given.own:
+            weighted_walk([(loss, torch.ones_like(loss)) for loss, _ in live], self._given.own, keep=True)
+        weighted_walk(live, self._given.shared, keep=False)
+        known = [p.grad for p in self._given.shared if p.grad is not None]
+        if known and not bool(torch.isfinite(torch.stack(torch._foreach_norm(known, torch.inf))).all()):
+            raise UmbelError(
+                "the gradient of a task is not finite (engine='rows' says of which); lower the learning rate or look "
+                "at the inputs"
+            )
+
+
+def gramian_pass(
+    engine: str,
+    learner: Learner,
+    batch: Batch,
+    point: OperatingPoint,
+    runtime: Runtime,
+    *,
+    directions: int = DIRECTIONS,
+    seed: int = 0,
+) -> tuple[list[str], Tensor, GramianPass]:
+    """A forward pass, and what an engine finds on the way back.
+
+    Args:
+        engine: "ghost", "sketched", "features" or "weighted".
+        learner: What is taught; the `.grad` of its own parameters gets the gradient of the sum of the losses.
+        batch: This process's part of the batch, in one piece.
+        point: The operating point.
+        runtime: Every process must call.
+        directions: Of a sketch.
+        seed: Of the directions.
+
+    Returns:
+        The names of the T losses, this process's shares of them [T], and the pass.
+
+    Raises:
+        UmbelError: "features", and the learner's model has no encoder, or losses reach it otherwise.
+    """
+    encoder = encoder_module(learner) if engine == "features" else None
+    with FeatureTape(encoder) as tape:
+        (share,) = shares(learner, batch, point, runtime)
+    given = Given(list(share.values()), learner.shared_parameters(), learner.own_parameters(), runtime)
+    values = share.stack().detach()
+    if engine == "sketched":
+        return list(share), values, Sketched(given, directions, seed)
+    if engine == "features":
+        return list(share), values, Features(given, tape.edges)
+    return list(share), values, Weighted(given) if engine == "weighted" else Ghost(given, lean=True)
+
+
+def encoder_module(learner: Learner) -> nn.Module:
+    """Where the features come from.
+
+    Raises:
+        UmbelError: The model has no part called encoder.
+    """
+    encoder = getattr(learner.model, "encoder", None)
+    if not isinstance(encoder, nn.Module):
+        raise UmbelError(
+            f"engine 'features': {type(learner.model).__name__} has no part called encoder, so that it is not known "
+            "what the features are; use engine='auto'"
+        )
+    return encoder
+
+
+def _summed(rows: Tensor, runtime: Runtime) -> Tensor:
+    """Rows of all processes added up, which must be of the same layers everywhere.
+
+    Raises:
+        UmbelError: They are not.
+    """
+    if runtime.world_size == 1:
+        return rows
+    width = torch.tensor([rows.shape[1], rows.shape[1] ** 2], dtype=torch.float64, device=rows.device)
+    total = runtime.sum(width)
+    if float(total[0]) ** 2 != float(total[1]) * runtime.world_size:
+        raise UmbelError(
+            "engine 'sketched': the processes do not see the same layers (has one of them no labels at all?); use "
+            "larger batches, or engine='auto'"
+        )
+    return runtime.sum(rows)
