@@ -4,6 +4,7 @@ from umbel.descent.catalogue import DESCENTS, Entry, make_descent, option_names
 from umbel.descent.conflict import ConflictProbe, gradient_cosines
 from umbel.descent.famo import FAMO
 from umbel.descent.gradsplit import Affinity, GradSplit, Measured
+from umbel.descent.gramian import measure_gramian
 from umbel.descent.jacobian import Jacobian
 from umbel.descent.passes import TaskGradients, look, present_losses, task_gradients, untouched
 from umbel.descent.solvers import (
@@ -69,6 +70,7 @@ __all__ = [
     "gradient_cosines",
     "look",
     "make_descent",
+    "measure_gramian",
     "minimum_norm_weights",
     "nash_weights",
     "option_names",

@@ -52,6 +52,10 @@ class Entry:
     aggregator: str = ""
 
 
+_OF_JACOBIAN = ("seed", "engine", "directions")
+"""Options of `Jacobian`, whatever the aggregator."""
+
+
 def _sum(weighting: Callable[..., Any], summary: str) -> Entry:
     def make(**options: Any) -> Descent:
         return WeightedSum(weighting(**options))
@@ -60,17 +64,19 @@ def _sum(weighting: Callable[..., Any], summary: str) -> Entry:
 
 
 def _own(weighting: Callable[..., Any], summary: str) -> Entry:
-    def make(*, seed: int = 0, **options: Any) -> Descent:
-        return Jacobian(weighting(**options), seed=seed)
+    def make(**options: Any) -> Descent:
+        taken = {name: options.pop(name) for name in _OF_JACOBIAN if name in options}
+        return Jacobian(weighting(**options), **taken)
 
-    return Entry(make, summary, "T", (*_named(weighting), "seed"))
+    return Entry(make, summary, "T", (*_named(weighting), *_OF_JACOBIAN))
 
 
 def _torchjd(name: str, summary: str) -> Entry:
     """An aggregator of TorchJD, imported only when it is made."""
 
-    def make(*, seed: int = 0, **options: Any) -> Descent:
-        return Jacobian(_class(name)(**options), seed=seed)
+    def make(**options: Any) -> Descent:
+        taken = {name: options.pop(name) for name in _OF_JACOBIAN if name in options}
+        return Jacobian(_class(name)(**options), **taken)
 
     modules = SOLVERS.get(name, ())
     return Entry(make, summary, "T", None, modules, "solvers" if modules else "", name)
@@ -147,4 +153,4 @@ def make_descent(name: str, **options: Any) -> Descent:
 def option_names(name: str) -> tuple[str, ...]:
     """The options that `make_descent(name, ...)` takes; importing TorchJD for its aggregators."""
     entry = DESCENTS[name]
-    return entry.options if entry.options is not None else (*_named(_class(entry.aggregator)), "seed")
+    return entry.options if entry.options is not None else (*_named(_class(entry.aggregator)), *_OF_JACOBIAN)

@@ -10,8 +10,8 @@ def peak_bytes(work: Callable[[], object], device: torch.device | str = "cpu") -
     """Bytes alive at the peak of `work`, above those that were alive before it.
 
     Counted are torch's tensors and the buffers that its operations take from its allocator, on one device: not Python,
-    not what a library allocates by itself. What lived before (weights, the data) does not count, and letting go of it makes
-    no room; what `work` frees and takes again counts once.
+    not what a library allocates by itself. What lived before (weights, the data) does not count, and letting go of it
+    makes no room; what `work` frees and takes again counts once.
 
     Args:
         work: Called once, under torch's profiler on the processor (several times slower; do not time it).
