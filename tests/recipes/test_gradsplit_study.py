@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import pytest
@@ -118,11 +119,17 @@ def test_splitting_costs_nothing_at_inference_and_attention_does(results):
     parameters = {method.key: method.parameters for method in results.methods}
     assert parameters[MEASURED] == parameters[OWN] == parameters[RANDOM] == parameters[JOINT]
     assert parameters[JOINT] < parameters[MTAN] < parameters[SINGLE]
-    described = {method.key: method.description.rpartition("; ")[2] for method in results.methods}
+    described = {method.key: method.description.split("; ")[-2] for method in results.methods}
     assert described[MEASURED] == described[OWN] == described[RANDOM] == described[JOINT]
     assert len({described[arm] for arm in (JOINT, MTAN, SINGLE)}) == 3
     claim = next(claim for claim in results.claims if claim.name == "same-inference")
     assert (claim.value, claim.holds) == (0.0, True)
+
+
+def test_the_memory_of_a_training_step_is_told(results):
+    described = {method.key: method.description.split("; ")[-1] for method in results.methods}
+    assert all(re.fullmatch(r"\d+\.\d MB of activations and gradients at the peak .*", d) for d in described.values())
+    assert all(float(d.split()[0]) > 0 for d in described.values())
 
 
 def test_the_other_set_is_a_metric_of_its_task(results):

@@ -47,6 +47,7 @@ class Bench(benches.Bench):
         affinities: Seed -> what the warm-up measured.
         drawn: Seed -> the random matrix.
         costs: Arm -> "macs" and "parameters" of what serves all tasks.
+        memory: Arm -> bytes at the peak of a training step; the largest of the single tasks'.
         other: Another set, with the one task that is tested on it.
         on_other: (arm, seed) -> that task's main metric there.
     """
@@ -55,6 +56,7 @@ class Bench(benches.Bench):
     affinities: dict[int, Affinity] = field(default_factory=dict)
     drawn: dict[int, Tensor] = field(default_factory=dict)
     costs: dict[str, dict[str, int]] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
     other: MultiTaskData | None = None
     on_other: dict[tuple[str, int], float] = field(default_factory=dict)
 
@@ -133,6 +135,13 @@ def arm_descent(bench: Bench, arm: str, seed: int) -> Descent:
         bench.drawn[seed] = random_matrix(bench.affinities[seed].accept, seed)
         return AfterWarmUp(bench.drawn[seed], bench.warm_up, settings.layers)
     return make_descent(arm)
+
+
+def settled_descent(bench: Bench, arm: str, seed: int) -> Descent:
+    """What teaches the arm once its warm-up, if it has one, is over."""
+    if arm == MEASURED:
+        return GradSplit(bench.affinities[seed].accept, bench.settings.layers)
+    return GradSplit(bench.drawn[seed], bench.settings.layers) if arm == RANDOM else arm_descent(bench, arm, seed)
 
 
 def random_matrix(measured: Tensor, seed: int) -> Tensor:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from umbel.core import Learner, MultiTaskModel, UmbelError, unknown
+from umbel.core import Descent, Learner, MultiTaskModel, OperatingPoint, UmbelError, unknown
 from umbel.data import MultiTaskData, TensorSource
 from umbel.data.catalogue import SETS
-from umbel.engine import evaluate
+from umbel.descent import untouched
+from umbel.engine import evaluate, peak_bytes
 from umbel.nn import count_macs
 from umbel.recipes.build import load_data
 from umbel.recipes.gradsplit.arms import JOINT, SPLIT, Bench
@@ -29,6 +30,29 @@ def inference_cost(learners: Sequence[Learner], input_shape: Sequence[int]) -> d
         macs += sum(count_macs(head, model.encoder.feature_shape) for head in heads)
     parameters = sum(p.numel() for learner in learners for p in learner.model.parameters())
     return {"macs": macs, "parameters": parameters}
+
+
+def step_memory(bench: Bench, learner: Learner, descent: Descent, data: MultiTaskData) -> int:
+    """Bytes of activations and gradients at the peak of a training step: forward and backward, without the optimizer.
+
+    Args:
+        bench: Its settings say the batch size and the precision.
+        learner: A network of the arm, whose weights and statistics stay as they are.
+        descent: What teaches it, past any warm-up.
+        data: What it learns from.
+    """
+    fit = bench.fit
+    runtime = bench.study.runtime.with_settings(fit.precision, fit.accumulate)
+    learner = learner.to(runtime.device).train()
+    batches = data.train.train_batches(fit.batch_size, 0, 0, 0, runtime.rank, runtime.world_size)
+    batch, point = next(iter(batches)).to(runtime.device), OperatingPoint()
+    descent.prepare(learner)
+    with untouched(learner, runtime.device):
+        descent(learner, batch, point, runtime)  # the first step holds checks
+        learner.zero_grad(set_to_none=True)
+        found = peak_bytes(lambda: descent(learner, batch, point, runtime), runtime.device)
+    learner.zero_grad(set_to_none=True)
+    return found
 
 
 def check_same_cost(costs: Mapping[str, Mapping[str, int]]) -> None:

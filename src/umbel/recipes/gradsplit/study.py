@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 
 from umbel.core import Learner, UmbelError
+from umbel.descent import make_descent
 from umbel.recipes.bench import SINGLE, check_training, joint_key, merged, single_key, train_alone
 from umbel.recipes.build import columns_text, load_data, make_learner
 from umbel.recipes.curves import task_curves
@@ -14,12 +15,20 @@ from umbel.recipes.gradsplit.arms import (
     RANDOM,
     Bench,
     affinity_record,
+    arm_learner,
     check_arms,
+    settled_descent,
     title_of,
     train_arm,
 )
 from umbel.recipes.gradsplit.charts import charts
-from umbel.recipes.gradsplit.measure import check_same_cost, inference_cost, load_other_set, on_other_set
+from umbel.recipes.gradsplit.measure import (
+    check_same_cost,
+    inference_cost,
+    load_other_set,
+    on_other_set,
+    step_memory,
+)
 from umbel.recipes.gradsplit.reading import Numbers
 from umbel.recipes.gradsplit.settings import GradSplitSettings
 from umbel.recipes.gradsplit.verdict import claims, verdict
@@ -72,6 +81,8 @@ def _references(bench: Bench, seed: int) -> None:
     learners = {task: learner for task, (_, learner) in trained.items()}
     if seed == 0:
         bench.costs[SINGLE] = inference_cost(list(learners.values()), bench.data.input_shape)
+        peaks = [_memory(bench, single_key(task, seed), task) for task in bench.tasks]
+        bench.memory[SINGLE] = max(peaks)
     if bench.other is not None:
         task = bench.other.tasks[0].name
         _on_other(bench, SINGLE, single_key(task, seed), seed, learners[task])
@@ -80,8 +91,20 @@ def _references(bench: Bench, seed: int) -> None:
 def _measure(bench: Bench, arm: str, key: str, seed: int, learners: list[Learner]) -> None:
     if seed == 0:
         bench.costs[arm] = inference_cost(learners, bench.data.input_shape)
+        bench.memory[arm] = _memory(bench, key, None, arm)
     if bench.other is not None:
         _on_other(bench, arm, key, seed, learners[0])
+
+
+def _memory(bench: Bench, key: str, task: str | None, arm: str = JOINT) -> int:
+    """Of a step of the first seed's network: that of one task alone, or of an arm."""
+
+    def measure() -> int:
+        if task is not None:
+            return step_memory(bench, bench.learner(bench.alone[task], 0), make_descent("equal"), bench.alone[task])
+        return step_memory(bench, arm_learner(bench, arm, 0), settled_descent(bench, arm, 0), bench.data)
+
+    return bench.study.measured(key, "memory", measure)
 
 
 def _on_other(bench: Bench, arm: str, key: str, seed: int, learner: Learner) -> None:
@@ -131,7 +154,10 @@ def _method(bench: Bench, arm: str) -> MethodInfo:
     cost = bench.costs[arm]
     seconds = [o.seconds_per_step for (a, _), o in bench.outcomes.items() if a == arm]
     known = [value for value in seconds if math.isfinite(value)]
-    text = f"{about}; {cost['macs']:,} multiply-accumulates for one sample"
+    text = (
+        f"{about}; {cost['macs']:,} multiply-accumulates for one sample; {bench.memory[arm] / 1e6:.1f} MB of "
+        "activations and gradients at the peak of a training step"
+    )
     return MethodInfo(arm, title, text, cost["parameters"], known)
 
 
