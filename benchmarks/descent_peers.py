@@ -7,6 +7,7 @@ optimizer.
 import copy
 import importlib.util
 import inspect
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 import torch
@@ -40,6 +41,10 @@ AGGREGATORS: Mapping[str, tuple[str, str]] = {"aligned-mtl": ("AlignedMTL", ""),
 """The catalogue's name -> the class in `torchjd.aggregation`, and the package that TorchJD's own needs."""
 
 AGREEMENT = 1e-8
+
+ONE_THREAD = torch.get_num_threads() == 1 and not torch.cuda.is_available()
+CLOCK, UNIT = (time.process_time, "ms CPU") if ONE_THREAD else (time.perf_counter, "ms")
+"""With one thread the processor's time for this process alone, so that others on the machine do not count."""
 
 
 def available(name: str) -> bool:

@@ -3,7 +3,7 @@
 import torch
 
 from benchmarks.descent_nets import CONV, Setting, make_batch, make_learner, runtime_of
-from benchmarks.descent_peers import PLAIN, POINT, Side, descent_step
+from benchmarks.descent_peers import CLOCK, PLAIN, POINT, UNIT, Side, descent_step
 from benchmarks.descents import SHORT
 from benchmarks.measure import Row, compare, say, taking_turns
 from umbel.core import Batch, Descent, Learner, Runtime
@@ -41,16 +41,16 @@ def of_setting(setting: Setting) -> list[Row]:
     sides = {PLAIN: descent_step(WeightedSum(), make_learner(setting), batch, runtime)}
     sides |= {name: _with_after_step(make_descent(name), make_learner(setting), batch, runtime) for name in NAMES}
     sides[FORWARD] = _forward(make_learner(setting), batch, runtime)
-    times = taking_turns(sides, SECONDS, FEWEST, MOST, WARM_UP)
+    times = taking_turns(sides, SECONDS, FEWEST, MOST, WARM_UP, CLOCK)
     plain, rows = times[PLAIN], []
     for name in NAMES:
         limited = name == "famo"
         target = None if limited else TARGET
-        rows.append(compare(f"{setting}: {name}", times[name], plain, PLAIN, target, 1e3, "ms"))
+        rows.append(compare(f"{setting}: {name}", times[name], plain, PLAIN, target, 1e3, UNIT))
         if limited:
             limit = [a + b for a, b in zip(plain, times[FORWARD], strict=True)]
             what = f"{setting}: famo, which looks at the batch again"
-            rows.append(compare(what, times[name], limit, f"plain and {FORWARD}", TARGET, 1e3, "ms"))
+            rows.append(compare(what, times[name], limit, f"plain and {FORWARD}", TARGET, 1e3, UNIT))
     say(f"{setting}: " + ", ".join(f"{row.what.split(': ')[-1]} {row.ratio:.3f}" for row in rows))
     return rows
 

@@ -73,7 +73,12 @@ def interleaved(ours: Callable[[], object], other: Callable[[], object], turns: 
 
 
 def taking_turns(
-    sides: Mapping[str, Callable[[], object]], seconds: float, fewest: int, most: int, warm_up: int
+    sides: Mapping[str, Callable[[], object]],
+    seconds: float,
+    fewest: int,
+    most: int,
+    warm_up: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Seconds of every turn of any number of sides; the order is turned and reversed from turn to turn.
 
@@ -83,6 +88,7 @@ def taking_turns(
         fewest: Turns at the least.
         most: Turns at the most.
         warm_up: Turns before that do not count, at least one.
+        clock: What tells the seconds of a turn; `time.process_time` leaves out what other processes take.
     """
     times: dict[str, list[float]] = {name: [] for name in sides}
     turn, turns = 0, 0
@@ -91,10 +97,10 @@ def taking_turns(
         names = (names[turn % len(names) :] + names[: turn % len(names)])[:: 1 if turn % 2 else -1]
         started = time.perf_counter()
         for name in names:
-            began = time.perf_counter()
+            began = clock()
             sides[name]()
             if turn >= warm_up:
-                times[name].append(time.perf_counter() - began)
+                times[name].append(clock() - began)
         turn += 1
         if turn == warm_up:
             turns = round(min(max(seconds / (time.perf_counter() - started), fewest), most))
