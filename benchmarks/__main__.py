@@ -1,6 +1,6 @@
 """Run every benchmark (or the named ones), print their tables and keep them under benchmarks/results/.
 
-python -m benchmarks [step] [data] [startup] [communications] [search] [controllable] [gradsplit] [descents]
+python -m benchmarks [step] [data] [startup] [communications] [search] [controllable] [gradsplit] [descents] [traffic]
 
 `descents` stands for its parts: descents-conv, -resnet, -transformer, -compiled, -memory, -weighted, -sketch.
 """
@@ -25,6 +25,7 @@ from benchmarks import (
     gradsplit,
     search_time,
     startup,
+    traffic,
     training_step,
 )
 from benchmarks.measure import Note, Row, table
@@ -45,6 +46,7 @@ ALL = {
     "descents-memory": descent_memory.measure,
     "descents-weighted": descent_weighted.measure,
     "descents-sketch": descent_sketch.measure,
+    "traffic": traffic.measure,
 }
 GROUPS = {"descents": [name for name in ALL if name.startswith("descents-")]}
 RESULTS = Path(__file__).parent / "results"

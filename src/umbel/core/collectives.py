@@ -12,7 +12,7 @@ from torch import Tensor, distributed
 
 from umbel.errors import UmbelError
 
-_BLOCK_ELEMENTS = 2**22  # rows are exchanged in blocks of about this size, so that buffers stay small beside the rows
+_BLOCK_ELEMENTS = 2**20  # rows go in blocks of about this size: buffers stay small and in the processor's cache
 
 
 def own_columns(total: int, rank: int, world_size: int) -> slice:
