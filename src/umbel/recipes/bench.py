@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 from umbel.core import Descent, Learner, UmbelError, unknown
 from umbel.data import MultiTaskData
-from umbel.descent import make_descent
+from umbel.descent import DESCENTS, make_descent
 from umbel.engine import FitSettings
 from umbel.recipes.build import describe, make_learner, predicts_maps
-from umbel.recipes.settings import DataSettings, ModelSettings
+from umbel.recipes.settings import DataSettings, ModelSettings, options
 from umbel.recipes.study import Outcome, Study
 
 SINGLE = "single-task"
@@ -91,6 +91,22 @@ def check_training(model: ModelSettings, fit: FitSettings, data: MultiTaskData, 
         raise unknown("monitor", fit.monitor, monitors)
 
 
+def descent_of(arm: str) -> Descent:
+    """The descent that an arm names: "upgrad", or with options "upgrad:engine=sketched:directions=32".
+
+    Raises:
+        UmbelError: An unknown name or option, or a missing solver.
+    """
+    name, _, given = arm.partition(":")
+    return make_descent(name, **options(given.replace(":", ","), f"options of descent {name!r}"))
+
+
+def about_descent(arm: str) -> str:
+    """One line on the descent that an arm names."""
+    name, _, given = arm.partition(":")
+    return DESCENTS[name].summary + (f"; {given.replace(':', ', ')}" if given else "")
+
+
 def single_key(task: str, seed: int) -> str:
     """The folder of a single-task network."""
     return f"{SINGLE}/{safe(task)}/seed-{seed}"
@@ -98,7 +114,7 @@ def single_key(task: str, seed: int) -> str:
 
 def joint_key(arm: str, seed: int) -> str:
     """The folder of an arm's network."""
-    return f"{arm}/seed-{seed}"
+    return f"{safe(arm)}/seed-{seed}"
 
 
 def single_settings(bench: Bench, task: str, seed: int) -> FitSettings:

@@ -9,12 +9,12 @@ import torch
 
 from umbel.core import Batch, Descent, Learner, OperatingPoint
 from umbel.data import seeded
-from umbel.descent import ConflictProbe, WeightedSum, make_descent
+from umbel.descent import ConflictProbe, WeightedSum
 from umbel.descent.weightings import Fixed
 from umbel.engine.log import append_row
 from umbel.metrics import mean_relative_improvement
 from umbel.recipes import bench as benches
-from umbel.recipes.bench import SINGLE, joint_key, train_together
+from umbel.recipes.bench import SINGLE, descent_of, joint_key, train_together
 from umbel.recipes.compare.settings import CompareSettings
 from umbel.recipes.settings import names
 from umbel.recipes.study import Outcome
@@ -36,7 +36,7 @@ class Bench(benches.Bench):
 
 def train_joint(bench: Bench, arm: str, seed: int) -> Outcome:
     """One network for all tasks, by the arm's descent; the references' validation sets the scale for choosing."""
-    descent = tuned(bench) if arm == TUNED else make_descent(arm)
+    descent = tuned(bench) if arm == TUNED else descent_of(arm)
     probe = bench.settings.probes if arm == probed_arm(bench.settings) else 0
     return train_together(
         bench,

@@ -14,7 +14,8 @@ class CompareSettings:
     data: DataSettings = field(default_factory=DataSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     descents: str = "equal,uncertainty,dwa,famo,pcgrad,cagrad,upgrad"
-    """Ways to settle conflicts, with commas between; `umbel list` shows them."""
+    """Ways to settle conflicts, with commas between; `umbel list` shows them. Options follow after colons, as in
+    upgrad:engine=sketched."""
     seeds: int = 3
     """Repetitions, with seeds 0, 1, 2, ..."""
     tuning_trials: int = 8

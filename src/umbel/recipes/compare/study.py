@@ -8,9 +8,17 @@ import torch
 
 from umbel.core import Batch, UmbelError
 from umbel.data import TensorSource
-from umbel.descent import DESCENTS, make_descent
+from umbel.descent import DESCENTS
 from umbel.engine import decoded_predictions, load, load_weights, resolve
-from umbel.recipes.bench import SINGLE, check_training, joint_key, single_key, train_single
+from umbel.recipes.bench import (
+    SINGLE,
+    about_descent,
+    check_training,
+    descent_of,
+    joint_key,
+    single_key,
+    train_single,
+)
 from umbel.recipes.build import columns_text, load_data
 from umbel.recipes.compare.arms import TUNED, Bench, probed_arm, train_joint
 from umbel.recipes.compare.settings import CompareSettings
@@ -71,7 +79,7 @@ def _arms(settings: CompareSettings) -> list[str]:
     if not arms:
         raise UmbelError(f"--descents names none; choose from {', '.join(DESCENTS)}")
     for arm in arms:
-        make_descent(arm)  # an unknown name or a missing solver stops the study before it trains anything
+        descent_of(arm)  # an unknown name or a missing solver stops the study before it trains anything
     return arms + ([TUNED] if settings.tuning_trials else [])
 
 
@@ -115,7 +123,7 @@ def _method(bench: Bench, arm: str) -> MethodInfo:
             f"fixed weights, {trials}: {_weights(bench)}",
         ),
     }
-    title, description = texts.get(arm) or (arm, DESCENTS[arm].summary)
+    title, description = texts.get(arm) or (arm, about_descent(arm))
     seconds = [o.seconds_per_step for o in outcomes if math.isfinite(o.seconds_per_step)]
     return MethodInfo(arm, title, description, outcomes[0].parameters, seconds)
 

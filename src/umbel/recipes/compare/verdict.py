@@ -142,7 +142,8 @@ def claims(results: Results) -> list[Claim]:
         "network for each, on average"
     )
     found = [Claim.measured("joint-not-worse", statement, gain.mean, -1.0, ">=", gain.half_width, "%")]
-    special = [m.key for m in results.methods if m.key in DESCENTS and DESCENTS[m.key].passes == "T"]
+    known = [(m.key, DESCENTS.get(m.key.partition(":")[0])) for m in results.methods]
+    special = [key for key, entry in known if entry is not None and entry.passes == "T"]
     if special and any(m.key == TUNED for m in results.methods):
         more, arm = _gain_over_tuned(results, special)
         statement = f"{arm} (the best gradient-based descent on validation) beats tuned fixed weights"

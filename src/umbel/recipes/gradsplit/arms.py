@@ -9,10 +9,10 @@ from torch import Tensor
 
 from umbel.core import Batch, Descent, Learner, Losses, OperatingPoint, Runtime
 from umbel.data import MultiTaskData, seeded
-from umbel.descent import DESCENTS, Affinity, GradSplit, Measured, make_descent
+from umbel.descent import Affinity, GradSplit, Measured, make_descent
 from umbel.nn import with_attention
 from umbel.recipes import bench as benches
-from umbel.recipes.bench import SINGLE, joint_key, train_together
+from umbel.recipes.bench import SINGLE, about_descent, descent_of, joint_key, train_together
 from umbel.recipes.gradsplit.settings import GradSplitSettings
 from umbel.recipes.settings import options
 from umbel.report.files import write_atomically
@@ -134,7 +134,7 @@ def arm_descent(bench: Bench, arm: str, seed: int) -> Descent:
     if arm == RANDOM:
         bench.drawn[seed] = random_matrix(bench.affinities[seed].accept, seed)
         return AfterWarmUp(bench.drawn[seed], bench.warm_up, settings.layers)
-    return make_descent(arm)
+    return descent_of(arm)
 
 
 def settled_descent(bench: Bench, arm: str, seed: int) -> Descent:
@@ -202,7 +202,7 @@ def check_arms(settings: GradSplitSettings, data: MultiTaskData, learner: Learne
     GradSplit("own", settings.layers).prepare(learner)
     for arm in settings.beside:
         if arm not in TITLES:
-            make_descent(arm)  # an unknown name or a missing solver stops the study before it trains anything
+            descent_of(arm)  # an unknown name or a missing solver stops the study before it trains anything
     if MTAN in settings.beside:
         with_attention(learner.model, 0)
     return [JOINT, MEASURED, *settings.beside]
@@ -210,4 +210,4 @@ def check_arms(settings: GradSplitSettings, data: MultiTaskData, learner: Learne
 
 def title_of(arm: str) -> tuple[str, str]:
     """Title and description."""
-    return TITLES.get(arm) or (arm, DESCENTS[arm].summary)
+    return TITLES.get(arm) or (arm, about_descent(arm))
