@@ -1,55 +1,77 @@
 """The Gramian at the shared features: one backward pass through the encoder, and another update."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge
+from torch.utils._pytree import tree_map
 from torch.utils.hooks import RemovableHandle
 
 from umbel.core import UmbelError
-from umbel.descent.graph import Graph, edge_of
-from umbel.descent.walk import teach
+from umbel.descent.exchange import gramian
+from umbel.descent.graph import Graph
+from umbel.descent.walk import add_gradient
+
+
+class Feature:
+    """One tensor that the encoder gave, and the one that goes on from there.
+
+    Args:
+        output: At the end of the encoder's graph.
+
+    Attributes:
+        output: As given.
+        leaf: The same numbers, at the beginning of the heads' graph.
+    """
+
+    def __init__(self, output: Tensor) -> None:
+        self.output = output
+        self.leaf = output.detach().requires_grad_()
 
 
 class FeatureTape:
-    """Notes where the encoder's outputs are in autograd's graph, while it is open.
+    """Parts the graph at the encoder's outputs, while it is open: what goes on from there is a copy.
+
+    So gradients at the features are those of the features as the heads see them, also where one of them is computed
+    from another (maps of several scales), and hooks on either side act once.
 
     Args:
-        encoder: Its outputs: tensors, or lists and mappings of them. None for nothing to watch.
+        encoder: Its outputs: tensors, or lists, tuples and dictionaries of them. None for nothing to part.
+
+    Attributes:
+        calls: The features of each call of the encoder, in the order of the calls.
     """
 
     def __init__(self, encoder: nn.Module | None) -> None:
         self._encoder = encoder
         self._handle: RemovableHandle | None = None
-        self.edges: list[GradientEdge] = []
+        self.calls: list[list[Feature]] = []
 
     def __enter__(self) -> "FeatureTape":
         if self._encoder is not None:
-            self._handle = self._encoder.register_forward_hook(self._note)
+            self._handle = self._encoder.register_forward_hook(self._part)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._handle is not None:
             self._handle.remove()
 
-    def _note(self, _module: nn.Module, _inputs: tuple, output: object) -> None:
-        known = {(edge.node, edge.output_nr) for edge in self.edges}
-        for tensor in _tensors(output):
-            edge = edge_of(tensor) if tensor.requires_grad else None
-            if edge is not None and (edge.node, edge.output_nr) not in known:
-                self.edges.append(edge)
+    def _part(self, _module: nn.Module, _inputs: tuple, output: object) -> object:
+        copies: dict[int, Tensor] = {}
+        features: list[Feature] = []
 
+        def copied(part: object) -> object:
+            if not isinstance(part, Tensor) or not part.requires_grad:
+                return part
+            if id(part) not in copies:
+                features.append(Feature(part))
+                copies[id(part)] = features[-1].leaf.clone()  # a leaf must not be changed in place, its copy may
+            return copies[id(part)]
 
-def _tensors(output: object) -> Iterator[Tensor]:
-    if isinstance(output, Tensor):
-        yield output
-    elif isinstance(output, Mapping):
-        for part in output.values():
-            yield from _tensors(part)
-    elif isinstance(output, list | tuple):
-        for part in output:
-            yield from _tensors(part)
+        parted = tree_map(copied, output)
+        if features:
+            self.calls.append(features)
+        return parted
 
 
 class FeaturesPass:
@@ -61,7 +83,7 @@ class FeaturesPass:
 
     Args:
         losses: T scalars; their graph is used up.
-        edges: Where the features' gradients arrive; none above another.
+        calls: The features, of each call of the encoder.
         shared: What lies below the features.
         own: All else that is trained; their `.grad` gets the gradient of the sum of the losses.
 
@@ -75,68 +97,80 @@ class FeaturesPass:
     def __init__(
         self,
         losses: Sequence[Tensor],
-        edges: Sequence[GradientEdge],
+        calls: Sequence[Sequence[Feature]],
         shared: Sequence[nn.Parameter],
         own: Sequence[nn.Parameter],
     ) -> None:
-        check_border(losses, edges, shared)
-        self._edges, self._shared = edges, shared
-        self._rows: list[list[Tensor | None]] = []
-        for loss in losses:
-            self._rows.append(self._walk(loss, edges, own))
-        self.gramian = self._product()
+        check_border(losses, calls, shared)
+        self._calls, self._shared, self._own = calls, shared, own
+        self._features = [feature for call in calls for feature in call]
+        self._rows: dict[Feature, Tensor] = {}
+        for task, loss in enumerate(losses):
+            if loss.requires_grad:
+                self._walk(task, loss, len(losses))
+        self.gramian = torch.zeros(len(losses), len(losses), dtype=torch.float64, device=losses[0].device)
+        for rows in self._rows.values():
+            self.gramian += gramian(rows)
 
-    @staticmethod
-    def _walk(loss: Tensor, edges: Sequence[GradientEdge], own: Sequence[nn.Parameter]) -> list[Tensor | None]:
-        if not loss.requires_grad:
-            return [None] * len(edges)
-        found = torch.autograd.grad(loss, [*edges, *own], retain_graph=True, allow_unused=True)
-        for parameter, gradient in zip(own, found[len(edges) :], strict=True):
+    def _walk(self, task: int, loss: Tensor, tasks: int) -> None:
+        places = [feature.leaf for feature in self._features]
+        found = torch.autograd.grad(loss, [*places, *self._own], retain_graph=task + 1 < tasks, allow_unused=True)
+        for feature, gradient in zip(self._features, found, strict=False):
             if gradient is not None:
-                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-        return list(found[: len(edges)])
-
-    def _product(self) -> Tensor:
-        product = torch.zeros(len(self._rows), len(self._rows), dtype=torch.float64)
-        for place in range(len(self._edges)):
-            column = [row[place] for row in self._rows]
-            like = next((g for g in column if g is not None), None)
-            if like is not None:
-                rows = torch.stack([torch.zeros_like(like) if g is None else g for g in column]).flatten(1)
-                rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
-                product = product.to(rows.device) + (rows @ rows.T).double()
-        return product
+                if feature not in self._rows:
+                    self._rows[feature] = gradient.new_zeros(tasks, gradient.numel())
+                self._rows[feature][task] = gradient.reshape(-1)
+        for parameter, gradient in zip(self._own, found[len(places) :], strict=True):
+            add_gradient(parameter, gradient)
 
     def write(self, weights: Tensor) -> None:
-        """Teach the shared parameters."""
-        sums = []
-        for place in range(len(self._edges)):
-            parts = [(row[place], w) for row, w in zip(self._rows, weights, strict=True) if row[place] is not None]
-            sums.append(sum(g * w.to(g) for g, w in parts) if parts else None)
-        teach(self._edges, sums, self._shared, keep=False)
+        """Set the shared parameters' `.grad`; own parameters below the features are taught, too, by the plain sum."""
+        self._descend(torch.ones_like(weights), self._own, keep=True)
+        for parameter in self._shared:
+            parameter.grad = None
+        self._descend(weights, self._shared, keep=False)
+
+    def _descend(self, weights: Tensor, parameters: Sequence[nn.Parameter], keep: bool) -> None:
+        """One walk for each call, the last one first: it may have been given features of an earlier one."""
+        sums = {feature: _weighted(rows, weights, feature.leaf) for feature, rows in self._rows.items()}
+        for number, call in reversed(list(enumerate(self._calls))):
+            tops = [feature for feature in call if feature in sums]
+            before = [feature for earlier in self._calls[:number] for feature in earlier]
+            places = [*parameters, *(feature.leaf for feature in before)]
+            if not tops or not places:
+                continue
+            found = torch.autograd.grad(
+                [feature.output for feature in tops],
+                places,
+                [sums[feature] for feature in tops],
+                retain_graph=keep or number > 0,
+                allow_unused=True,
+            )
+            for parameter, gradient in zip(parameters, found, strict=False):
+                add_gradient(parameter, gradient)
+            for feature, gradient in zip(before, found[len(parameters) :], strict=True):
+                if gradient is not None:
+                    sums[feature] = sums[feature] + gradient if feature in sums else gradient
 
 
-def check_border(losses: Sequence[Tensor], edges: Sequence[GradientEdge], shared: Sequence[nn.Parameter]) -> None:
+def _weighted(rows: Tensor, weights: Tensor, like: Tensor) -> Tensor:
+    precise = torch.promote_types(rows.dtype, torch.float32)
+    total = (weights.to(rows.device, precise) @ rows.to(precise)).view(like.shape)
+    return torch.empty_like(like, requires_grad=False).copy_(total)
+
+
+def check_border(losses: Sequence[Tensor], calls: Sequence[Sequence[Feature]], shared: Sequence[nn.Parameter]) -> None:
     """Refuse losses that reach a shared parameter on a way that does not lead through the features.
 
     Raises:
-        UmbelError: They do, or there is no such place at all.
+        UmbelError: They do, or there are no features at all.
     """
-    if not edges:
+    if not calls:
         raise UmbelError(
             "engine 'features': the encoder was not called, or its output depends on nothing trained; use engine='auto'"
         )
-    graph = Graph([loss for loss in losses if loss.requires_grad], shared)
-    border = {(edge.node, edge.output_nr) for edge in edges}
-    pending = [node for node, number in graph.tops if (node, number) not in border]
-    seen = set(pending)
-    while pending:
-        node = pending.pop()
-        if node in graph.leaves:
-            raise UmbelError(
-                "engine 'features': the tasks reach a shared parameter past the encoder's output, which this engine "
-                "would not teach rightly; use engine='auto'"
-            )
-        more = [edge[0] for edge in graph.edges[node] if edge not in border and edge[0] not in seen]
-        seen.update(more)
-        pending += more
+    if Graph([loss for loss in losses if loss.requires_grad], shared).leaves:
+        raise UmbelError(
+            "engine 'features': the tasks reach a shared parameter past the encoder's output, which this engine "
+            "would not teach rightly; use engine='auto'"
+        )

@@ -6,11 +6,10 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge
 
 from umbel.core import Batch, Learner, OperatingPoint, Runtime, UmbelError, shares
 from umbel.descent.gramian.exact import ExactPass, weighted_walk
-from umbel.descent.gramian.features import FeaturesPass, FeatureTape
+from umbel.descent.gramian.features import Feature, FeaturesPass, FeatureTape
 from umbel.descent.gramian.plan import Plan, make_plan
 from umbel.descent.gramian.sketched import SketchedPass
 from umbel.descent.graph import Graph
@@ -102,11 +101,11 @@ class Features:
 
     Args:
         given: The batch.
-        edges: Where the features are.
+        calls: The features.
     """
 
-    def __init__(self, given: Given, edges: Sequence[GradientEdge]) -> None:
-        self._pass = FeaturesPass(given.losses, edges, given.shared, given.own)
+    def __init__(self, given: Given, calls: Sequence[Sequence[Feature]]) -> None:
+        self._pass = FeaturesPass(given.losses, calls, given.shared, given.own)
         self.gramian = given.runtime.sum(self._pass.gramian.to(given.runtime.device))
 
     def write(self, weights: Tensor) -> None:
@@ -179,7 +178,7 @@ def gramian_pass(
     if engine == "sketched":
         return list(share), values, Sketched(given, directions, seed)
     if engine == "features":
-        return list(share), values, Features(given, tape.edges)
+        return list(share), values, Features(given, tape.calls)
     return list(share), values, Weighted(given) if engine == "weighted" else Ghost(given, lean=True)
 
 
