@@ -6,7 +6,6 @@ optimizer.
 
 import copy
 import importlib.util
-import inspect
 import time
 from collections.abc import Callable, Iterable, Mapping
 
@@ -34,9 +33,8 @@ TORCHJD: Mapping[str, dict] = {
 TIMED = (DEFAULT, ONE_BY_ONE)
 """Those that are timed; the faster of them in a run is "TorchJD's best"."""
 
-HAS_ENGINES = "engine" in inspect.signature(Jacobian).parameters
-ENGINES = ("auto", "rows", "ghost", "sketched", "features") if HAS_ENGINES else ("rows",)
-EXACT = tuple(name for name in ENGINES if name not in ("sketched", "features"))
+EXACT = ("auto", "rows", "ghost")
+ENGINES = (*EXACT, "sketched", "features")
 AGGREGATORS: Mapping[str, tuple[str, str]] = {"aligned-mtl": ("AlignedMTL", ""), "upgrad": ("UPGrad", "quadprog")}
 """The catalogue's name -> the class in `torchjd.aggregation`, and the package that TorchJD's own needs."""
 
@@ -55,8 +53,7 @@ def available(name: str) -> bool:
 
 def jacobian_descent(engine: str, aggregator: str) -> Descent:
     """Umbel's descent with one of its engines."""
-    chosen = {"engine": engine} if HAS_ENGINES else {}
-    return Jacobian(make_descent(aggregator).aggregator, **chosen)
+    return Jacobian(make_descent(aggregator).aggregator, engine=engine)
 
 
 def descent_step(descent: Descent, learner: Learner, batch: Batch, runtime: Runtime) -> Side:
