@@ -1,16 +1,16 @@
 """IMTL-G, ConFIG and Aligned-MTL: equal projections, equal cosines, equal components."""
 
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import numpy
 import torch
 from torch import Tensor
 
 from umbel.core import UmbelError
-from umbel.descent.solvers.gramian import ExactWeighting, Problem
+from umbel.descent.solvers.gramian import ExactWeighting, Problem, is_definite
 
-ScaleMode = Literal["min", "median", "rmse"]
+_SAFE = 1e-8  # smallest eigenvalue for which nothing is taken as dependent
+_SCALES = ("min", "median", "rmse")
 Preference = Tensor | Sequence[float] | None
 
 
@@ -88,10 +88,10 @@ class AlignedComponents(ExactWeighting):
     Differs from TorchJD: in float64, whatever the Gramian is in. LibMTL takes p = 1.
     """
 
-    def __init__(self, pref_vector: Preference = None, scale_mode: ScaleMode = "min") -> None:
+    def __init__(self, pref_vector: Preference = None, scale_mode: str = "min") -> None:
         super().__init__()
-        if scale_mode not in get_args(ScaleMode):
-            raise UmbelError(f"aligned-mtl: scale_mode is {scale_mode!r}; give one of {', '.join(get_args(ScaleMode))}")
+        if scale_mode not in _SCALES:
+            raise UmbelError(f"aligned-mtl: scale_mode is {scale_mode!r}; give one of {', '.join(_SCALES)}")
         self._preference = _checked(pref_vector, "aligned-mtl")
         self.scale_mode = scale_mode
 
@@ -111,6 +111,8 @@ class AlignedComponents(ExactWeighting):
 
 def _solve(problem: Problem, right: numpy.ndarray) -> numpy.ndarray:
     """U⁺ right, [M]."""
+    if is_definite(problem.unit, max(_SAFE, 10 * problem.rounding)):
+        return numpy.linalg.solve(problem.unit, right)
     eigenvalues, vectors = numpy.linalg.eigh(problem.unit)
     kept = eigenvalues > 10 * problem.rounding * eigenvalues[-1]
     return vectors[:, kept] @ ((right @ vectors[:, kept]) / eigenvalues[kept])

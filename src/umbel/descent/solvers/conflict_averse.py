@@ -83,8 +83,8 @@ class _Worst:
         if len(self.matrix) == 2:
             weights = self._of_two()
             return weights, self._length(weights) / self.radius
-        weights, high = self._hull(0.0), numpy.inf  # no g_w is shorter than this one
-        low = self._length(weights) / self.radius
+        weights = self._hull(0.0)  # no g_w is shorter than this one, and none longer than the longest row
+        low, high = self._length(weights) / self.radius, float(self.lengths.max()) / self.radius
         if self.is_balanced(weights, _STILL):
             low = 2 * _STILL * float(weights @ self.lengths) / self.radius
             if self._length(self._hull(low)) <= self.radius * low:
@@ -94,17 +94,16 @@ class _Worst:
         for _ in range(_ROUNDS):
             better, guess = self._on_support(weights > 0)
             if 0 < guess < numpy.inf and self._is_optimal(better, guess):
-                return better, guess
-            middle = numpy.sqrt(low * high) if high < numpy.inf else 4 * low
-            ratio = guess if low < guess < high else middle
+                return numpy.maximum(better, 0.0), guess
+            ratio = guess if low < guess < high else float(numpy.sqrt(low * high))
             weights = self._hull(ratio)
             if self._length(weights) > self.radius * ratio:
                 low = ratio
             else:
                 high = ratio
-            if high < low * (1 + 1e-14):
+            if high < low * (1 + 1e-12):
                 break
-        if not self._is_optimal(weights, ratio, 1e-6):
+        if not (self._is_optimal(weights, ratio, 1e-6) or self.is_balanced(weights, 100 * _STILL)):
             raise UmbelError("cagrad: the worst case of the tasks was not found; choose another descent")
         return weights, ratio
 
@@ -122,26 +121,30 @@ class _Worst:
 
         G w + τ b = μ and Σ w = 1 give w = p + τ r with pᵀG r = 0, so that ‖g_w‖² = pᵀG p + τ² rᵀG r = κ² τ².
         """
-        count = int(support.sum())
-        system = numpy.zeros((count + 1, count + 1))
-        system[:count, :count] = self.matrix[support][:, support]
-        system[count, :count] = system[:count, count] = 1.0
+        lengths, count = self.lengths[support], int(support.sum())
+        inverse, least = lengths.min() / lengths, lengths.min()
+        cosines = self.matrix[support][:, support] / lengths / lengths[:, None]
+        system = numpy.zeros((count + 1, count + 1))  # in v = w · length / least, for very different lengths
+        system[:count, :count] = cosines
+        system[count, :count] = system[:count, count] = inverse
         right = numpy.zeros((count + 1, 2))
-        right[count, 0], right[:count, 1] = 1.0, -self.along[support]
+        right[count, 0], right[:count, 1] = 1.0, -self.along[support] / lengths / least
         still, turn = numpy.linalg.lstsq(system, right, rcond=None)[0][:count].T
-        matrix = system[:count, :count]
-        rest = self.radius**2 - turn @ matrix @ turn
-        ratio = float(numpy.sqrt(max(still @ matrix @ still, 0.0) / rest)) if rest > 0 else numpy.inf
+        rest = self.radius**2 - least**2 * (turn @ cosines @ turn)
+        ratio = least * float(numpy.sqrt(max(still @ cosines @ still, 0.0) / rest)) if rest > 0 else numpy.inf
         weights = numpy.zeros(len(support))
-        weights[support] = still + ratio * turn if ratio < numpy.inf else still
+        weights[support] = (still + ratio * turn if ratio < numpy.inf else still) * inverse
         return weights, ratio
 
     def _is_optimal(self, weights: numpy.ndarray, ratio: float, slack: float = _SLACK) -> bool:
         """No row is nearer than the vector itself, no weight is negative, and τ fits; up to rounding of the sums."""
         slopes = self.matrix @ weights + ratio * self.along
-        size = (numpy.abs(self.matrix) @ numpy.abs(weights) + ratio * numpy.abs(self.along)).max()
-        fits = abs(self._length(weights) / self.radius / ratio - 1) < max(slack, 1e-7)
-        return bool(fits and slopes.min() >= weights @ slopes - slack * size and weights.min() >= -slack)
+        sizes = numpy.abs(self.matrix) @ numpy.abs(weights) + ratio * numpy.abs(self.along)
+        near = slopes - weights @ slopes >= -slack * (sizes + numpy.abs(weights) @ sizes)
+        fits = abs(self._length(weights) / self.radius / ratio - 1) < max(100 * slack, 1e-7)
+        parts = weights * self.lengths
+        positive = parts.min() >= -slack * numpy.abs(parts).sum()
+        return bool(fits and positive and near.all())
 
     def _of_two(self) -> numpy.ndarray:
         """For g_w = w g_1 + (1 - w) g_2 the slope along w is 0 at a w in closed form, cut to [0, 1]."""

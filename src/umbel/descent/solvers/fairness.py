@@ -121,16 +121,17 @@ def _newton(cosines: numpy.ndarray, weight: numpy.ndarray, power: float, rounds:
     for _ in range(rounds):
         load, pull = cosines @ (weight * amounts), weight * amounts**-power
         gap = load - pull
-        if (numpy.abs(gap) <= 4e-16 * (size @ (weight * amounts) + pull)).all():
+        if (numpy.abs(gap) <= 1e-16 * len(gap) * (size @ (weight * amounts) + pull)).all():
             break
         hessian = cosines.copy()
         hessian[index, index] += power * amounts ** (-power - 1)
         step = -numpy.linalg.solve(hessian, gap)
         change = step / weight
         length = _line_search(amounts, change, power, (step @ load, step @ cosines @ step, step * weight))
-        if length * numpy.abs(change / amounts).max() < 1e-15:
-            break
+        small = numpy.abs(change / amounts).max() < 1e-10  # convergence is quadratic: nothing is left after this one
         amounts = amounts + length * change
+        if small:
+            break
     return amounts
 
 

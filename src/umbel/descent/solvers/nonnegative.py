@@ -5,7 +5,7 @@ import numpy
 from umbel.core import UmbelError
 from umbel.descent.solvers.gramian import is_definite
 
-_MANY = 12  # unknowns from which solving all targets side by side is faster than one after the other
+_MANY = 20  # unknowns from which solving all targets side by side is faster than one after the other
 _SAFE = 1e-8  # smallest eigenvalue for which block pivoting is used
 _SLACK = 1e-13  # what counts as negative, for columns of length 1
 _CHECK = 1e-7

@@ -90,7 +90,7 @@ class GradientVaccine(ExactWeighting):
         orders += orders >= everyone[:, None]
         coefficients, products = numpy.eye(count), matrix.copy()
         for other in orders.T:
-            own = numpy.sqrt(numpy.maximum((products * coefficients).sum(1), 0.0))
+            own = numpy.sqrt(numpy.maximum(numpy.einsum("ij,ij->i", products, coefficients), 0.0))
             cosine = products[everyone, other] * _inverse(own * lengths[other] + self.eps)
             aim = usual[everyone, other]
             more = numpy.where(cosine < aim, own * self._turn(cosine, aim, lengths[other]), 0.0)
