@@ -382,8 +382,9 @@ def by_hand(learner: Learner, batch: Batch, weigh: Callable[[Tensor], Tensor] | 
 def step(learner: Learner, batch: Batch, engine: str = "auto", aggregator=None, runtime=None, **options) -> Result:
     """One step of a descent."""
     noted = aggregator if aggregator is not None else Noted()
+    if options.pop("zero", True):
+        learner.zero_grad()
     descent = options.pop("descent", None) or Jacobian(noted, engine=engine, **options)
-    learner.zero_grad()
     descent.prepare(learner)
     torch.manual_seed(SEED)
     losses = descent(learner, batch, POINT, runtime or SingleProcess())

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
+from umbel.core import UmbelError
+
 
 def edge_of(tensor: Tensor) -> GradientEdge:
     """Where the gradient of a tensor that requires it arrives."""
@@ -78,3 +80,16 @@ class Graph:
                     inner.add(parent)
                     pending.append(parent)
         return inner
+
+
+def refuse_hidden(graph: Graph) -> None:
+    """Refuse checkpoints that keep their parameters out of the graph: these would be left untaught, silently.
+
+    Raises:
+        UmbelError: There is one.
+    """
+    if any(node.name() == "CheckpointFunctionBackward" for node in graph.edges):
+        raise UmbelError(
+            "a descent needs gradients of single losses, which a checkpoint with use_reentrant=True does not give; "
+            "call torch.utils.checkpoint.checkpoint(..., use_reentrant=False)"
+        )

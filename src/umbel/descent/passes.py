@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from umbel.core import Batch, Learner, Losses, OperatingPoint, Runtime, flatten, shares
+from umbel.descent.graph import Graph, refuse_hidden
+from umbel.descent.walk import add_gradient
 
 
 def present_losses(learner: Learner, batch: Batch, names: Sequence[str], runtime: Runtime) -> Tensor:
@@ -122,6 +124,9 @@ def task_gradients(
         runtime: Processes and pieces.
         shared: P elements; their `.grad` is not touched.
         own: Their `.grad` becomes the gradient of the sum of the losses.
+
+    Raises:
+        UmbelError: A checkpoint hides parameters.
     """
     elements = sum(p.numel() for p in shared)
     jacobian: Tensor | None = None
@@ -141,7 +146,10 @@ def task_gradients(
             if not first:
                 jacobian[t] += row
             used = [was or g is not None for was, g in zip(used, gradients, strict=False)]
-            _add(gradients[len(shared) :], own)
+            for parameter, gradient in zip(own, gradients[len(shared) :], strict=True):
+                add_gradient(parameter, gradient)
+    if not all(used):
+        refuse_hidden(Graph([value for value in share.values() if value.requires_grad], shared))
     return TaskGradients(names, jacobian, used, summed)
 
 
@@ -149,9 +157,3 @@ def _gradients(value: Tensor, parameters: list[nn.Parameter], retain: bool) -> S
     if not value.requires_grad:
         return [None] * len(parameters)
     return torch.autograd.grad(value, parameters, retain_graph=retain, allow_unused=True)
-
-
-def _add(gradients: Sequence[Tensor | None], parameters: Sequence[nn.Parameter]) -> None:
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        if gradient is not None:
-            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient

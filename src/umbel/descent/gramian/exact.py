@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from umbel.core import write
+from umbel.descent.exchange import gramian
 from umbel.descent.gramian.plan import Plan
 from umbel.descent.gramian.recorders import Deltas
 from umbel.descent.gramian.segments import Segment
@@ -40,7 +41,7 @@ class ExactPass:
         shared: Sequence[nn.Parameter],
         own: Sequence[nn.Parameter],
     ) -> None:
-        self._losses, self._plan = losses, plan
+        self._losses, self._plan, self._parameters = losses, plan, shared
         self._shared = {id(p) for p in shared}
         self._own = {id(p) for p in own}
         self._rows: list[tuple[list[nn.Parameter], Tensor]] = []
@@ -61,7 +62,7 @@ class ExactPass:
         elements = sum(p.numel() for p in asked)
         rows = asked[0].new_zeros(tasks, elements) if asked else self._losses[0].new_zeros(tasks, 0)
         TaskWalks(graph, segment, recorders, asked, own, rows, free=keep and not recorders).run(fronts)
-        self.gramian += (rows @ rows.T).double()
+        self.gramian += gramian(rows)
         for recorder in recorders:
             if (part := recorder.gramian()) is not None:
                 self.gramian += part.double()
@@ -72,7 +73,9 @@ class ExactPass:
             self._taught_again += shared
 
     def write(self, weights: Float[Tensor, " T"]) -> None:
-        """Set the shared parameters' `.grad` to Σ_t w_t g_t."""
+        """Set the shared parameters' `.grad` to Σ_t w_t g_t; None where no loss depends on one."""
+        for parameter in self._parameters:
+            parameter.grad = None
         live = [(loss, weight) for loss, weight in zip(self._losses, weights, strict=True) if loss.requires_grad]
         if self._taught_again and live:
             weighted_walk(live, self._taught_again, keep=bool(self._deltas))
@@ -95,5 +98,15 @@ def weighted_walk(live: Sequence[tuple[Tensor, Tensor]], parameters: Sequence[nn
     tops = [loss for loss, _ in live]
     factors = [weight.to(loss) for loss, weight in live]
     found = torch.autograd.grad(tops, list(parameters), factors, retain_graph=keep, allow_unused=True)
+    taken: set[int] = set()
     for parameter, gradient in zip(parameters, found, strict=True):
-        parameter.grad = gradient
+        parameter.grad = gradient if gradient is None else _unshared(gradient, taken)
+
+
+def _unshared(gradient: Tensor, taken: set[int]) -> Tensor:
+    """A gradient that may be changed in place: autograd may give one tensor to two parameters, or an expanded one."""
+    place = gradient.untyped_storage().data_ptr()
+    if place in taken or 0 in gradient.stride():
+        return gradient.clone()
+    taken.add(place)
+    return gradient

@@ -9,7 +9,7 @@ from torch.utils.hooks import RemovableHandle
 
 from umbel.core import UmbelError
 from umbel.descent.exchange import gramian
-from umbel.descent.graph import Graph
+from umbel.descent.graph import Graph, refuse_hidden
 from umbel.descent.walk import add_gradient
 
 
@@ -91,7 +91,8 @@ class FeaturesPass:
         gramian: [T, T], float64, of this process's samples; those of several processes add up.
 
     Raises:
-        UmbelError: Losses reach a shared parameter past the features, or there are no features.
+        UmbelError: Losses reach a shared parameter past the features, or there are no features. While writing: a
+            checkpoint hides parameters.
     """
 
     def __init__(
@@ -129,6 +130,8 @@ class FeaturesPass:
         for parameter in self._shared:
             parameter.grad = None
         self._descend(weights, self._shared, keep=False)
+        if any(parameter.grad is None for parameter in self._shared):
+            refuse_hidden(Graph([feature.output for feature in self._features], self._shared))
 
     def _descend(self, weights: Tensor, parameters: Sequence[nn.Parameter], keep: bool) -> None:
         """One walk for each call, the last one first: it may have been given features of an earlier one."""

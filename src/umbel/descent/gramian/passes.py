@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from umbel.core import Batch, Learner, OperatingPoint, Runtime, UmbelError, shares
+from umbel.descent.exchange import gramian
 from umbel.descent.gramian.exact import ExactPass, weighted_walk
 from umbel.descent.gramian.features import Feature, FeaturesPass, FeatureTape
 from umbel.descent.gramian.plan import Plan, make_plan
 from umbel.descent.gramian.sketched import SketchedPass
-from umbel.descent.graph import Graph
+from umbel.descent.graph import Graph, refuse_hidden
 
 DIRECTIONS = 16
 """Of a sketch, by default."""
@@ -35,8 +36,14 @@ class Given:
     runtime: Runtime
 
     def graph(self) -> Graph:
-        """Below the losses."""
-        return Graph([loss for loss in self.losses if loss.requires_grad], [*self.shared, *self.own])
+        """Below the losses.
+
+        Raises:
+            UmbelError: Parameters are hidden in a checkpoint of the kind that can only be walked as a whole.
+        """
+        graph = Graph([loss for loss in self.losses if loss.requires_grad], [*self.shared, *self.own])
+        refuse_hidden(graph)
+        return graph
 
 
 @runtime_checkable
@@ -89,7 +96,7 @@ class Sketched:
         generator = torch.Generator().manual_seed(seed)
         self._pass = SketchedPass(given.losses, given.graph(), given.shared, given.own, directions, generator)
         rows = _summed(self._pass.rows, given.runtime)
-        self.gramian = (rows @ rows.T).double()
+        self.gramian = gramian(rows)
 
     def write(self, weights: Tensor) -> None:
         """As said above."""
@@ -129,14 +136,17 @@ class Weighted:
 
     def write(self, weights: Tensor) -> None:
         """As said above."""
-        live = [(loss, w) for loss, w in zip(self._given.losses, weights, strict=True) if loss.requires_grad]
-        if not live:
-            return
-        if self._given.own:
-            weighted_walk([(loss, torch.ones_like(loss)) for loss, _ in live], self._given.own, keep=True)
-        weighted_walk(live, self._given.shared, keep=False)
-        known = [p.grad for p in self._given.shared if p.grad is not None]
-        if known and not bool(torch.isfinite(torch.stack(torch._foreach_norm(known, torch.inf))).all()):
+        given = self._given
+        live = [(loss, w) for loss, w in zip(given.losses, weights, strict=True) if loss.requires_grad]
+        for parameter in given.shared:
+            parameter.grad = None
+        if live and given.own:
+            weighted_walk([(loss, torch.ones_like(loss)) for loss, _ in live], given.own, keep=True)
+        if live:
+            weighted_walk(live, given.shared, keep=False)
+        known = [p.grad for p in given.shared if p.grad is not None]
+        sizes = torch.stack(torch._foreach_norm(known, torch.inf)) if known else weights
+        if float(given.runtime.sum((~torch.isfinite(sizes)).sum().float())):  # all processes stop, or none
             raise UmbelError(
                 "the gradient of a task is not finite (engine='rows' says of which); lower the learning rate or look "
                 "at the inputs"

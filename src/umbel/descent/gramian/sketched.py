@@ -68,6 +68,8 @@ class SketchedPass:
 
     def write(self, weights: Tensor) -> None:
         """Set the shared parameters' `.grad` to Σ_t w_t g_t, by one walk."""
+        for parameter in self._shared:
+            parameter.grad = None
         live = [(loss, weight) for loss, weight in zip(self._losses, weights, strict=True) if loss.requires_grad]
         if live:
             weighted_walk(live, self._shared, keep=False)

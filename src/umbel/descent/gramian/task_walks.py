@@ -12,6 +12,7 @@ from umbel.core import flatten
 from umbel.descent.gramian.recorders import Recorder
 from umbel.descent.gramian.segments import Segment
 from umbel.descent.graph import Graph
+from umbel.descent.walk import add_gradient
 
 
 @dataclass
@@ -97,8 +98,7 @@ class TaskWalks:
             elements = sum(p.numel() for p in self._asked)
             flatten(asked, self._asked, out=self._rows[task, :elements])
         for parameter, gradient in zip(self._own, own, strict=True):
-            if gradient is not None:
-                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+            add_gradient(parameter, gradient)
 
     @contextmanager
     def _hooks(self) -> Iterator[None]:
