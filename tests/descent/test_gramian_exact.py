@@ -8,6 +8,7 @@ from gramian_cases import (
     HOOKS,
     LEARNERS,
     PLANS,
+    SEED,
     Noted,
     Penalised,
     assert_close,
@@ -20,8 +21,11 @@ from gramian_cases import (
     residual,
     step,
 )
+from torchjd import aggregation as tj
+from torchjd.autojac import jac_to_grad, mtl_backward
+from toys import POINT
 
-from umbel.core import Losses, UmbelError
+from umbel.core import Batch, Learner, Losses, SingleProcess, UmbelError
 from umbel.descent import Jacobian
 
 pytestmark = [
@@ -128,3 +132,114 @@ def test_a_checkpoint_that_hides_its_parameters_is_refused(engine):
     batch.inputs.requires_grad_()  # as is advised for such checkpoints
     with pytest.raises(UmbelError, match="use_reentrant=False"):
         step(learner, batch, engine)
+
+
+# ---- against TorchJD ----
+
+AGGREGATORS = {
+    "mean": tj.Mean,
+    "mgda": tj.MGDA,
+    "pcgrad": tj.PCGrad,
+    "imtl-g": tj.IMTLG,
+    "aligned": tj.AlignedMTL,
+    "graddrop": tj.GradDrop,
+}
+
+
+@pytest.mark.parametrize("name", AGGREGATORS)
+@pytest.mark.parametrize("make", [conv, ENCODERS["transformer"], ENCODERS["tied"]], ids=["conv", "transformer", "tied"])
+def test_the_update_is_that_of_torchjd(make, name, monkeypatch):
+    force(monkeypatch, "a part taught again")
+    learner, other, batch = make_learner(make), make_learner(make), make_batch()
+    found = step(learner, batch, aggregator=AGGREGATORS[name]())
+    torch.manual_seed(SEED)
+    features = other.model.encoder(batch.inputs)
+    losses = list(other.task_losses(other.model.decode(features, POINT), batch).values())
+    mtl_backward(losses, features=features, parallel_chunk_size=1)
+    torch.manual_seed(0)  # from which draw those aggregators that do
+    jac_to_grad(other.shared_parameters(), AGGREGATORS[name]())
+    expected = {key: p.grad for key, p in other.named_parameters()}
+    assert_close(found.gradients, expected)
+
+
+# ---- compiled code, low precision, errors ----
+
+
+@pytest.mark.parametrize("engine", ["rows", "ghost", "sketched", "features"])
+def test_a_compiled_encoder(engine):
+    batch = make_batch()
+    learner, other = (make_learner(ENCODERS["residual, group norm"]) for _ in range(2))
+    learner.model.encoder = torch.compile(learner.model.encoder, backend="aot_eager")
+    found, expected = step(learner, batch, engine), step(other, batch, engine if engine == "features" else "rows")
+    assert_close({name.replace("_orig_mod.", ""): value for name, value in found.gradients.items()}, expected.gradients)
+    torch.testing.assert_close(found.gramian, expected.gramian, rtol=1e-10, atol=1e-12)
+
+
+def low() -> SingleProcess:
+    runtime = SingleProcess()
+    runtime.autocast = lambda: torch.autocast("cpu", torch.bfloat16)
+    return runtime
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("name", ["residual, group norm", "batch norm", "transformer", "lines", "channels last"])
+def test_bf16_is_about_what_rows_in_bf16_give(name, plan, monkeypatch):
+    force(monkeypatch, plan)
+    batch = make_batch(count=8).map(lambda t: t.float())
+    learner = make_learner(ENCODERS[name]).float()
+    rows, ghost = (step(learner, batch, engine, runtime=low()) for engine in ("rows", "ghost"))
+    full = by_hand(learner, batch)
+    for one in (rows, ghost):
+        assert (one.gramian.diagonal() / full.gramian.diagonal() - 1).abs().max() < 0.1
+    assert (ghost.gramian.diagonal() / rows.gramian.diagonal() - 1).abs().max() < 0.03
+    scale = torch.cat([v.flatten() for v in rows.gradients.values()]).norm()
+    for key, value in ghost.gradients.items():
+        assert value.dtype == torch.float32
+        assert (value - rows.gradients[key]).norm() < 0.03 * scale, key
+
+
+class Spoilt(Learner):
+    """One task's gradient is infinite, its loss is not."""
+
+    def losses(self, batch, point):
+        own = super().losses(batch, point)
+        features = self.model.encoder(batch.inputs)
+        return Losses({**own, "t1": own["t1"] + (features - features).sum().abs().sqrt()})
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("engine", ["rows", "ghost", "sketched", "features"])
+def test_a_gradient_that_is_not_finite_names_its_task(engine, plan, monkeypatch):
+    force(monkeypatch, plan)
+    learner = make_learner(ENCODERS["residual, group norm"], kind=Spoilt)
+    before = {name: p.detach().clone() for name, p in learner.named_parameters()}
+    with pytest.raises(UmbelError, match="task 't1' is not finite"):
+        step(learner, make_batch(), engine)
+    assert all(torch.equal(p, before[name]) for name, p in learner.named_parameters())
+    assert all(p.grad is None for p in learner.shared_parameters())
+
+
+def test_where_no_gradient_decides_the_bad_one_is_seen_too():
+    learner = make_learner(ENCODERS["residual, group norm"], kind=Spoilt)
+    with pytest.raises(UmbelError, match="says of which"):
+        step(learner, make_batch(), aggregator=tj.Mean())
+    with pytest.raises(UmbelError, match="task 't1' is not finite"):
+        step(learner, make_batch(), "rows", aggregator=tj.Mean())
+
+
+def without_labels(*names: str):
+    batch = make_batch()
+    return Batch(
+        batch.inputs, {n: torch.full_like(t, torch.nan) if n in names else t for n, t in batch.targets.items()}
+    )
+
+
+@pytest.mark.parametrize("absent", [("t1",), ("t0", "t2"), ("t0", "t1", "t2")])
+@pytest.mark.parametrize("plan", PLANS)
+def test_tasks_without_labels(absent, plan, monkeypatch):
+    force(monkeypatch, plan)
+    rows, ghost = (step(make_learner(residual), without_labels(*absent), engine) for engine in ("rows", "ghost"))
+    if len(absent) < 3:
+        assert_same(ghost, rows)
+        assert len(ghost.gramian) == 3 - len(absent)
+    assert all(value.norm() == 0 for value in ghost.gradients.values()) == (len(absent) == 3)
