@@ -17,16 +17,29 @@ from umbel.nn import ConvEncoder, ResNetEncoder
 
 SEED = 7  # of the noise of a forward pass
 
+
+def _none(*_: object) -> int:
+    return 0
+
+
+def _all(loads: list, *_: object) -> int:
+    return len(loads)
+
+
+def _some(loads: list, *_: object) -> int:
+    return (len(loads) + 1) // 2
+
+
 PLANS = {
     "as counted": {},
-    "deltas": {"_WORTH": 1e9, "_KEEP": 1e9},
-    "rows": {"_WORTH": 0.0, "_KEEP": 1e9},
-    "rows, taught again": {"_WORTH": 0.0, "_KEEP": 0.0, "_FINE": 0.0},
-    "deltas, taught again": {"_WORTH": 1e9, "_KEEP": 0.0, "_FINE": 0.0},
-    "all taught again at once": {"_WORTH": 1e9, "_KEEP": 0.0, "_FINE": 1e9},
-    "a part taught again": {"_WORTH": 1e9, "_KEEP": 0.1, "_FINE": 0.0},
+    "deltas": {"_WORTH": 1e9, "forgotten": _none},
+    "rows": {"_WORTH": 0.0, "forgotten": _none},
+    "rows, taught again": {"_WORTH": 0.0, "forgotten": _all, "_FINE": 0.0},
+    "deltas, taught again": {"_WORTH": 1e9, "forgotten": _all, "_FINE": 0.0},
+    "all taught again at once": {"_WORTH": 1e9, "forgotten": _all, "_FINE": 1e9},
+    "a part taught again": {"_WORTH": 1e9, "forgotten": _some, "_FINE": 0.0},
 }
-"""Constants of the plan -> what they force."""
+"""What of the plan is forced."""
 
 
 def force(monkeypatch, name: str) -> None:

@@ -89,13 +89,12 @@ class Jacobian(Descent):
             self._write_rows(found, present, shared, runtime)
         else:
             seed = self.seed + int(self.steps)
-            names, values, found = gramian_pass(
-                engine, learner, batch, point, runtime, directions=self.directions, seed=seed
-            )
+            options = {"directions": self.directions, "seed": seed, "cuts": self._choice.cuts(batch)}
+            names, values, found = gramian_pass(engine, learner, batch, point, runtime, **options)
             present = present_losses(learner, batch, names, runtime).tolist()
             found.write(self.settler.weights(found.gramian, names, present, int(self.steps)))
             if isinstance(found, Ghost):
-                self._choice.learn(batch, found.plan)
+                self._choice.learn(batch, found)
             sum_gradients(shared, runtime)
         sum_gradients(own, runtime)
         self.steps += 1

@@ -42,7 +42,6 @@ class ExactPass:
         own: Sequence[nn.Parameter],
     ) -> None:
         self._losses, self._plan, self._parameters = losses, plan, shared
-        self._shared = {id(p) for p in shared}
         self._own = {id(p) for p in own}
         self._rows: list[tuple[list[nn.Parameter], Tensor]] = []
         self._deltas: list[Deltas] = []
@@ -56,7 +55,8 @@ class ExactPass:
         tasks = len(fronts)
         recorders = [Deltas(site, tasks) for site in segment.sites]
         recorded = {id(site.parameter) for site in segment.sites}
-        shared = [p for p in segment.parameters if id(p) in self._shared]
+        here = {id(p) for p in segment.parameters}
+        shared = [p for p in self._parameters if id(p) in here]  # in the order of rows, whose sums have the same bits
         asked = [p for p in shared if id(p) not in recorded]
         own = [p for p in segment.parameters if id(p) in self._own]
         elements = sum(p.numel() for p in asked)

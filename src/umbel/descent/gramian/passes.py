@@ -12,6 +12,7 @@ from umbel.descent.exchange import gramian
 from umbel.descent.gramian.exact import ExactPass, weighted_walk
 from umbel.descent.gramian.features import Feature, FeaturesPass, FeatureTape
 from umbel.descent.gramian.plan import Plan, make_plan
+from umbel.descent.gramian.segments import is_changed_at
 from umbel.descent.gramian.sketched import SketchedPass
 from umbel.descent.graph import Graph, refuse_hidden
 
@@ -66,15 +67,22 @@ class Ghost:
 
     Args:
         given: The batch.
-        lean: Whether memory is looked at.
+        cuts: Whether the graph may be cut into segments: "none", or "look" for hooks of the user's that would then
+            act twice, or "trust" where a batch of this kind has been looked at.
 
     Attributes:
         plan: What it did.
+        bears_cuts: Whether no such hook was found.
     """
 
-    def __init__(self, given: Given, lean: bool) -> None:
+    def __init__(self, given: Given, cuts: str) -> None:
         graph = given.graph()
-        self.plan: Plan = make_plan(graph, given.shared, len(given.losses), lean)
+        tasks = len(given.losses)
+        self.plan: Plan = make_plan(graph, given.shared, tasks, lean=cuts != "none")
+        bottoms = [segment.bottom for segment in self.plan.segments if segment.bottom is not None]
+        self.bears_cuts = cuts == "trust" or (cuts == "look" and not any(map(is_changed_at, bottoms)))
+        if cuts == "look" and not self.bears_cuts:
+            self.plan = make_plan(graph, given.shared, tasks, lean=False)
         self._pass = ExactPass(given.losses, graph, self.plan, given.shared, given.own)
         self.gramian = self._pass.gramian
 
@@ -162,6 +170,7 @@ def gramian_pass(
     *,
     directions: int = DIRECTIONS,
     seed: int = 0,
+    cuts: str = "look",
 ) -> tuple[list[str], Tensor, GramianPass]:
     """A forward pass, and what an engine finds on the way back.
 
@@ -173,6 +182,7 @@ def gramian_pass(
         runtime: Every process must call.
         directions: Of a sketch.
         seed: Of the directions.
+        cuts: Of "ghost"; see there.
 
     Returns:
         The names of the T losses, this process's shares of them [T], and the pass.
@@ -189,7 +199,7 @@ def gramian_pass(
         return list(share), values, Sketched(given, directions, seed)
     if engine == "features":
         return list(share), values, Features(given, tape.calls)
-    return list(share), values, Weighted(given) if engine == "weighted" else Ghost(given, lean=True)
+    return list(share), values, Weighted(given) if engine == "weighted" else Ghost(given, cuts)
 
 
 def encoder_module(learner: Learner) -> nn.Module:

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from umbel.descent.gramian.segments import Segment, cut_graph, is_changed_at
+from umbel.descent.gramian.loads import Load, grouped, joined, load_of, most_forgotten, peak_of
+from umbel.descent.gramian.segments import Segment, cut_graph
 from umbel.descent.gramian.sites import Site, find_sites
 from umbel.descent.graph import Graph
 
 _WORTH = 0.8  # deltas must save at least so much of the arithmetic: they are copied, and inputs of maps written out
-_KEEP = 0.4  # of what a plain step holds at its peak, kept beside it
-_FINE = 0.1  # of the same: segments that are smaller than this are walked together
+_PEAK = 1.4  # times what a plain step holds at its peak is allowed before rows and deltas are forgotten
+_LONGER = 1 / 16  # of the time of rows is allowed for the walk that teaches what was forgotten
+_FINE = 0.1  # of a plain step's peak: segments that hold less are walked together
 
 _HOOKED = "BackwardHookFunctionBackward"  # hooks of modules come in pairs, and do not bear a cut between the two
 
@@ -36,28 +38,44 @@ class Plan:
 
 
 def make_plan(graph: Graph, shared: Sequence[nn.Parameter], tasks: int, lean: bool) -> Plan:
-    """The least arithmetic for each site, and little memory where much is wanted.
+    """The least arithmetic for each site, and little memory where that costs little time.
 
     Args:
         graph: Of the losses, with all that is trained among its leaves.
         shared: What the tasks compete for.
         tasks: T.
-        lean: Whether memory is looked at: rows and deltas that exceed 0.4 of what a plain step holds are not kept.
-            That costs one more walk through the uppermost segments, which in most networks hold most parameters.
+        lean: Whether memory is looked at: where rows and deltas would hold much more than a plain step does at its
+            peak, those of the uppermost segments, which in most networks have most parameters, are forgotten. One
+            more walk through these teaches them; where it would take long beside the T others, they are kept.
     """
     mine = {id(p) for p in shared}
-    sites = find_sites(graph)
-    chosen = {key: s for key, s in sites.items() if key in mine and s.unfolds and deltas_pay(s, tasks)}
+    sites = {key: site for key, site in find_sites(graph).items() if key in mine}
+    chosen = {key: site for key, site in sites.items() if site.unfolds and deltas_pay(site, tasks)}
     segments = cut_graph(graph)
     for segment in segments:
         segment.sites = [chosen[id(p)] for p in segment.parameters if id(p) in chosen]
     if not lean or any(node.name() == _HOOKED for node in graph.edges):
-        return Plan([_joined(segments)], 0)
-    plain = saved_bytes(graph) + sum(p.numel() * p.element_size() for p in shared)
-    bytes_of = [_bytes(segment, mine, tasks) for segment in segments]
-    kept = next(i for i in range(len(segments) + 1) if sum(bytes_of[i:]) <= _KEEP * plain)
-    upper = _grouped(segments[:kept], bytes_of, _FINE * plain)
-    return _mended([*upper, *([_joined(segments[kept:])] if kept < len(segments) else [])], len(upper))
+        return Plan([joined(segments)], 0)
+    loads = [load_of(segment, mine, sites, tasks) for segment in segments]
+    saved = saved_bytes(graph)
+    plain = saved + sum(p.numel() * p.element_size() for p in shared) / 4  # gradients come while the rest goes
+    count = forgotten(loads, saved, plain, tasks)
+    found = [load.segment for load in grouped(loads, count, _FINE * plain)]
+    return Plan(found, len(found) - (count < len(loads)))
+
+
+def forgotten(loads: Sequence[Load], saved: int, plain: float, tasks: int) -> int:
+    """Of how many segments from the top rows and deltas are not kept: as few as let memory fit, else let it be least.
+
+    Args:
+        loads: All segments.
+        saved: Bytes of the graph.
+        plain: Bytes at the peak of a plain step.
+        tasks: T.
+    """
+    most = most_forgotten(loads, tasks, _LONGER)
+    peaks = [saved + peak_of(grouped(loads, count, _FINE * plain), count > 0) for count in range(most + 1)]
+    return next((count for count, peak in enumerate(peaks) if peak <= _PEAK * plain), peaks.index(min(peaks)))
 
 
 def deltas_pay(site: Site, tasks: int) -> bool:
@@ -91,49 +109,3 @@ def _saved(node: object) -> Iterable[Tensor]:
                 value = getattr(node, name.replace("_raw", "", 1))
                 if isinstance(value, Tensor):
                     yield value
-
-
-def _bytes(segment: Segment, shared: set[int], tasks: int) -> int:
-    """Of the segment's rows and deltas, of all tasks."""
-    found = 0
-    deltas = {id(site.parameter): site for site in segment.sites}
-    for parameter in segment.parameters:
-        if id(parameter) in deltas:
-            site = deltas[id(parameter)]
-            found += tasks * site.rows * site.outputs * site.kept.element_size()
-        elif id(parameter) in shared:
-            found += tasks * parameter.numel() * parameter.element_size()
-    return found
-
-
-def _joined(segments: Sequence[Segment]) -> Segment:
-    whole = Segment(segments[-1].bottom)
-    for segment in segments:
-        whole.parameters += segment.parameters
-        whole.sites += segment.sites
-    return whole
-
-
-def _grouped(segments: Sequence[Segment], bytes_of: Sequence[int], least: float) -> list[Segment]:
-    """Neighbours joined until each group has some weight."""
-    groups: list[list[Segment]] = []
-    weight = least
-    for segment, size in zip(segments, bytes_of, strict=False):
-        if weight >= least:
-            groups.append([])
-            weight = 0.0
-        groups[-1].append(segment)
-        weight += size
-    return [_joined(group) for group in groups]
-
-
-def _mended(segments: list[Segment], kept: int) -> Plan:
-    """Segments joined wherever a hook would act on both sides of the cut."""
-    place = 0
-    while place + 1 < len(segments):
-        if is_changed_at(segments[place].bottom):
-            segments[place : place + 2] = [_joined(segments[place : place + 2])]
-            kept -= 1
-        else:
-            place += 1
-    return Plan(segments, kept)

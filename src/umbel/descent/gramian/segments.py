@@ -92,11 +92,16 @@ def _cuts(graph: Graph, order: list[Node], places: dict[Node, int]) -> dict[int,
 
 
 def is_changed_at(edge: GradientEdge) -> bool:
-    """Whether a hook of a user's changes gradients that arrive here: a walk that goes on here would call it again."""
+    """Whether a hook of a user's changes gradients that arrive here: a walk that goes on here would call it again.
+
+    Tried with one number in all places, which takes no memory, and no time where there is no hook.
+    """
     place = edge.node._input_metadata[edge.output_nr]
     if place.is_nested_tensor:
         return True
-    steps = torch.linspace(-1, 1, torch.Size(place.shape).numel(), dtype=place.dtype, device=place.device)
-    probe = steps.view(place.shape)
-    (seen,) = torch.autograd.grad([edge], [edge], [probe], retain_graph=True)
+    probe = torch.full((), 0.7, dtype=place.dtype, device=place.device).expand(place.shape)
+    try:
+        (seen,) = torch.autograd.grad([edge], [edge], [probe], retain_graph=True)
+    except RuntimeError:  # it works in place
+        return True
     return seen is not probe and not torch.equal(seen, probe)
