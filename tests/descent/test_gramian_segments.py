@@ -184,7 +184,7 @@ def test_plans_can_be_forced(monkeypatch):
     assert not deltas.only_rows
     assert (len(deltas.segments), deltas.kept, len(deltas.segments[0].sites)) == (1, 0, 3)
     force(monkeypatch, "deltas, taught again")
-    below, again = planned(make, monkeypatch)
+    _, again = planned(make, monkeypatch)
     assert again.kept == len(again.segments)
     assert len(again.segments) >= 2
     force(monkeypatch, "a part taught again")

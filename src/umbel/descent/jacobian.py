@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from umbel.core import Batch, Descent, Learner, Losses, OperatingPoint, Runtime, UmbelError, sum_gradients, total, write
 from umbel.descent.aggregation import Aggregation
 from umbel.descent.aggregator_state import make_room, pack, unpack
+from umbel.descent.compiled import allow_several_walks, explained_walks
 from umbel.descent.exchange import combined_rows
 from umbel.descent.gramian import DIRECTIONS, Engine, EngineChoice, Ghost, gramian_pass
 from umbel.descent.passes import TaskGradients, present_losses, task_gradients
@@ -67,7 +68,7 @@ class Jacobian(Descent):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def prepare(self, learner: Learner) -> None:
-        """Check that there is something for the tasks to compete for.
+        """Check that there is something for the tasks to compete for; let compiled parts be walked for every task.
 
         Raises:
             UmbelError: The learner has no shared parameters that can be trained.
@@ -77,9 +78,14 @@ class Jacobian(Descent):
                 "Jacobian descent: the learner has no trainable shared parameters (is the encoder frozen or empty?); "
                 "use a weighted sum, or override shared_parameters()"
             )
+        allow_several_walks(learner)
 
     def forward(self, learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime) -> Losses:
         """One batch through the engine that serves it."""
+        with explained_walks():
+            return self._step(learner, batch, point, runtime)
+
+    def _step(self, learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime) -> Losses:
         shared, own = learner.shared_parameters(), learner.own_parameters()
         engine = self._choice.engine(batch, runtime)
         if engine == "rows":

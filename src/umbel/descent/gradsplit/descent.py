@@ -7,6 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from umbel.core import Batch, Descent, Learner, Losses, OperatingPoint, Runtime, UmbelError, unknown
+from umbel.descent.compiled import allow_several_walks
 from umbel.descent.gradsplit.accept import KINDS, accept_matrix
 from umbel.descent.gradsplit.affinity import Affinity, Measured, look_ahead
 from umbel.descent.gradsplit.groups import split_layers
@@ -88,6 +89,7 @@ class GradSplit(Descent):
         Raises:
             UmbelError: See the class.
         """
+        allow_several_walks(learner)
         names = [task.name for task in learner.tasks]
         if len(names) < 2:
             raise UmbelError(f"gradsplit: the learner has one task, {names[0]!r}; there is nothing to split between")

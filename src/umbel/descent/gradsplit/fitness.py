@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from umbel.core import Learner, UmbelError
+from umbel.descent.compiled import is_compiled
 from umbel.descent.gradsplit.groups import Partition
 from umbel.descent.graph import Graph
 from umbel.descent.walk import walk
@@ -19,8 +20,7 @@ _TOLERANCE = 0.01  # of the largest element; some devices do not add up in the s
 def compiled_part(learner: Learner, partition: Partition) -> str | None:
     """The first compiled module that holds a split layer: its layers cannot be seen. None when there is none."""
     for name, module in learner.named_modules():
-        compiled = getattr(module, "_compiled_call_impl", None) is not None or hasattr(module, "_orig_mod")
-        if compiled and any(partition.splits(part) for part in module.modules()):
+        if is_compiled(module) and any(partition.splits(part) for part in module.modules()):
             return f"{name or 'the learner'} ({type(module).__name__}) is compiled, which hides its layers"
     return None
 
