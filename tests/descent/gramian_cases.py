@@ -13,6 +13,7 @@ from toys import POINT, squared
 from umbel.core import Batch, Learner, Losses, MultiTaskModel, SingleProcess, Task
 from umbel.descent import GramianWeighting, Jacobian
 from umbel.descent.gramian import plan as plans
+from umbel.descent.gramian.loads import grouped
 from umbel.nn import ConvEncoder, ResNetEncoder
 
 SEED = 7  # of the noise of a forward pass
@@ -30,6 +31,11 @@ def _some(loads: list, *_: object) -> int:
     return (len(loads) + 1) // 2
 
 
+def _each(loads: list, count: int, _: float) -> list:
+    """Every segment by itself, also where that saves nothing."""
+    return [*loads[:count], *grouped(loads[count:], 0, 0.0)]
+
+
 PLANS = {
     "as counted": {},
     "deltas": {"_WORTH": 1e9, "forgotten": _none},
@@ -38,6 +44,8 @@ PLANS = {
     "deltas, taught again": {"_WORTH": 1e9, "forgotten": _all, "_FINE": 0.0},
     "all taught again at once": {"_WORTH": 1e9, "forgotten": _all, "_FINE": 1e9},
     "a part taught again": {"_WORTH": 1e9, "forgotten": _some, "_FINE": 0.0},
+    "cut wherever it can be": {"_WORTH": 1e9, "forgotten": _all, "grouped": _each},
+    "cut in its upper half": {"_WORTH": 0.8, "forgotten": _some, "grouped": _each},
 }
 """What of the plan is forced."""
 

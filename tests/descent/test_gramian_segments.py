@@ -10,7 +10,7 @@ from toys import POINT
 from umbel.descent.gramian import plan as plans
 from umbel.descent.gramian.loads import Load
 from umbel.descent.gramian.plan import make_plan
-from umbel.descent.gramian.segments import Segment, cut_graph
+from umbel.descent.gramian.segments import Segment, cut_graph, is_changed_at
 from umbel.descent.gramian.sites import find_sites
 from umbel.descent.graph import Graph
 from umbel.nn import ConvEncoder, ResNetEncoder
@@ -187,9 +187,14 @@ def test_plans_can_be_forced(monkeypatch):
     _, again = planned(make, monkeypatch)
     assert again.kept == len(again.segments)
     assert len(again.segments) >= 2
-    force(monkeypatch, "a part taught again")
-    _, some = planned(make, monkeypatch)
-    assert 0 < some.kept < len(some.segments)
+    for name in ("a part taught again", "cut in its upper half"):
+        force(monkeypatch, name)
+        _, some = planned(make, monkeypatch)
+        assert 0 < some.kept < len(some.segments)
+    force(monkeypatch, "cut wherever it can be")
+    below, each = planned(make, monkeypatch)
+    assert each.kept == len(each.segments) == len(cut_graph(below.graph))
+    monkeypatch.undo()
     force(monkeypatch, "all taught again at once")
     _, joined = planned(make, monkeypatch)
     assert (len(joined.segments), joined.kept) == (1, 1)
@@ -229,3 +234,35 @@ def test_the_last_layers_are_taught_again_first(monkeypatch):
     kept = below.named(p for segment in plan.segments[plan.kept :] for p in segment.parameters)
     assert any("stages.2" in name for name in again)
     assert any("stages.0" in name for name in kept)
+
+
+def halve_silently(gradient) -> None:
+    gradient.mul_(0.5)
+
+
+@pytest.mark.parametrize(
+    ("hook", "changes"),
+    [
+        (lambda g: g * 0.5, True),
+        (lambda g: g / g.norm(), True),
+        (lambda g: g * g.abs(), True),
+        (lambda g: g.mul_(0.5), True),
+        (halve_silently, True),
+        (lambda _: None, False),
+        (lambda g: g.clone(), False),
+        (lambda g: g.clamp(-5, 5), False),  # twice is once
+    ],
+)
+def test_hooks_that_would_act_twice_are_known(hook, changes):
+    x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    y = x.exp()
+    y.register_hook(hook)
+    assert is_changed_at(torch.autograd.graph.get_gradient_edge(y)) is changes
+    (found,) = torch.autograd.grad(y.sin().sum(), x)  # the graph is whole
+    assert found.isfinite().all()
+
+
+def test_looking_for_hooks_takes_no_memory():
+    x = torch.zeros(1, requires_grad=True)
+    y = x.expand(2**40)  # 4 terabytes, were they written out
+    assert not is_changed_at(torch.autograd.graph.get_gradient_edge(y))
