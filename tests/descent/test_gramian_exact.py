@@ -123,6 +123,16 @@ def test_nothing_is_left_of_one_step_in_the_next(engine, plan, monkeypatch):
     assert_close(second.gradients, step(other, batch, descent=later).gradients, tolerance=0)
 
 
+def test_a_hook_that_comes_later_acts_once(monkeypatch):
+    force(monkeypatch, "cut wherever it can be")
+    learner, descent = make_learner(residual), Jacobian(Noted(), engine="ghost")
+    step(learner, make_batch(), descent=descent)
+    HOOKS["of outputs"](learner)
+    expected = by_hand(hooked("of outputs", residual), make_batch())
+    for _ in range(2):
+        assert_close(step(learner, make_batch(), descent=descent).gradients, expected.gradients)
+
+
 @pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
 @pytest.mark.parametrize("engine", ["rows", "ghost", "sketched", "features"])
 def test_a_checkpoint_that_hides_its_parameters_is_refused(engine):

@@ -95,7 +95,7 @@ class Jacobian(Descent):
             self._write_rows(found, present, shared, runtime)
         else:
             seed = self.seed + int(self.steps)
-            options = {"directions": self.directions, "seed": seed, "cuts": self._choice.cuts(batch)}
+            options = {"directions": self.directions, "seed": seed, "may_cut": self._choice.may_cut(batch)}
             names, values, found = gramian_pass(engine, learner, batch, point, runtime, **options)
             present = present_losses(learner, batch, names, runtime).tolist()
             found.write(self.settler.weights(found.gramian, names, present, int(self.steps)))

@@ -35,7 +35,7 @@ class EngineChoice:
             )
         self._aggregation, self._wanted = aggregation, wanted
         self._only_rows: set[tuple] = set()  # batches for which the mixture turned out to be rows alone
-        self._cuts: dict[tuple, str] = {}  # what is known of batches' graphs; see `Ghost`
+        self._uncut: set[tuple] = set()  # batches with hooks that do not bear cuts; see `Ghost`
         self._said: set[str] = set()
 
     def engine(self, batch: Batch, runtime: Runtime) -> str:
@@ -67,15 +67,15 @@ class EngineChoice:
             return self._say("rows", "rows of several processes add up, products of deltas do not")
         return "rows" if _kind(batch) in self._only_rows else "ghost"
 
-    def cuts(self, batch: Batch) -> str:
-        """Whether the graph of such a batch may be cut, as far as is known; see `Ghost`."""
-        return self._cuts.get(_kind(batch), "look")
+    def may_cut(self, batch: Batch) -> bool:
+        """Whether it is worth trying to cut the graph of such a batch; see `Ghost`."""
+        return _kind(batch) not in self._uncut
 
     def learn(self, batch: Batch, found: Ghost) -> None:
         """Note what the mixture of a batch was: where it was nothing but rows there is no need to look again."""
         plan = found.plan
-        if not found.bears_cuts or len(plan.segments) > 1:
-            self._cuts[_kind(batch)] = "trust" if found.bears_cuts else "none"
+        if not found.bears_cuts:
+            self._uncut.add(_kind(batch))
         if plan.only_rows:
             self._only_rows.add(_kind(batch))
             self._say("rows", "for no layer are products of deltas less work, and the rows are small beside the rest")

@@ -67,21 +67,20 @@ class Ghost:
 
     Args:
         given: The batch.
-        cuts: Whether the graph may be cut into segments: "none", or "look" for hooks of the user's that would then
-            act twice, or "trust" where a batch of this kind has been looked at.
+        may_cut: Whether the graph may be cut into segments, where no hook of the user's would then act twice.
 
     Attributes:
         plan: What it did.
-        bears_cuts: Whether no such hook was found.
+        bears_cuts: Whether there is no such hook, as far as is known.
     """
 
-    def __init__(self, given: Given, cuts: str) -> None:
+    def __init__(self, given: Given, may_cut: bool) -> None:
         graph = given.graph()
         tasks = len(given.losses)
-        self.plan: Plan = make_plan(graph, given.shared, tasks, lean=cuts != "none")
+        self.plan: Plan = make_plan(graph, given.shared, tasks, lean=may_cut)
         bottoms = [segment.bottom for segment in self.plan.segments if segment.bottom is not None]
-        self.bears_cuts = cuts == "trust" or (cuts == "look" and not any(map(is_changed_at, bottoms)))
-        if cuts == "look" and not self.bears_cuts:
+        self.bears_cuts = may_cut and not any(map(is_changed_at, bottoms))
+        if may_cut and not self.bears_cuts:
             self.plan = make_plan(graph, given.shared, tasks, lean=False)
         self._pass = ExactPass(given.losses, graph, self.plan, given.shared, given.own)
         self.gramian = self._pass.gramian
@@ -170,7 +169,7 @@ def gramian_pass(
     *,
     directions: int = DIRECTIONS,
     seed: int = 0,
-    cuts: str = "look",
+    may_cut: bool = True,
 ) -> tuple[list[str], Tensor, GramianPass]:
     """A forward pass, and what an engine finds on the way back.
 
@@ -182,7 +181,7 @@ def gramian_pass(
         runtime: Every process must call.
         directions: Of a sketch.
         seed: Of the directions.
-        cuts: Of "ghost"; see there.
+        may_cut: Of "ghost"; see there.
 
     Returns:
         The names of the T losses, this process's shares of them [T], and the pass.
@@ -199,7 +198,7 @@ def gramian_pass(
         return list(share), values, Sketched(given, directions, seed)
     if engine == "features":
         return list(share), values, Features(given, tape.calls)
-    return list(share), values, Weighted(given) if engine == "weighted" else Ghost(given, cuts)
+    return list(share), values, Weighted(given) if engine == "weighted" else Ghost(given, may_cut)
 
 
 def encoder_module(learner: Learner) -> nn.Module:
