@@ -13,39 +13,39 @@ from toys import POINT, squared
 from umbel.core import Batch, Learner, Losses, MultiTaskModel, SingleProcess, Task
 from umbel.descent import GramianWeighting, Jacobian
 from umbel.descent.gramian import plan as plans
-from umbel.descent.gramian.loads import grouped
+from umbel.descent.gramian.loads import WHOLE, Layout
 from umbel.nn import ConvEncoder, ResNetEncoder
 
 SEED = 7  # of the noise of a forward pass
 
 
-def _none(*_: object) -> int:
-    return 0
+def _none(*_: object) -> Layout:
+    return WHOLE
 
 
-def _all(loads: list, *_: object) -> int:
-    return len(loads)
+def _all(loads: list, *_: object) -> Layout:
+    return Layout((1,) * len(loads), len(loads))
 
 
-def _some(loads: list, *_: object) -> int:
-    return (len(loads) + 1) // 2
+def _at_once(loads: list, *_: object) -> Layout:
+    return Layout((len(loads),), 1)
 
 
-def _each(loads: list, count: int, _: float) -> list:
-    """Every segment by itself, also where that saves nothing."""
-    return [*loads[:count], *grouped(loads[count:], 0, 0.0)]
+def _some(loads: list, *_: object) -> Layout:
+    count = (len(loads) + 1) // 2
+    rest = (len(loads) - count,) if len(loads) > count else ()
+    return Layout((*(1,) * count, *rest), count)
 
 
 PLANS = {
     "as counted": {},
-    "deltas": {"_WORTH": 1e9, "forgotten": _none},
-    "rows": {"_WORTH": 0.0, "forgotten": _none},
-    "rows, taught again": {"_WORTH": 0.0, "forgotten": _all, "_FINE": 0.0},
-    "deltas, taught again": {"_WORTH": 1e9, "forgotten": _all, "_FINE": 0.0},
-    "all taught again at once": {"_WORTH": 1e9, "forgotten": _all, "_FINE": 1e9},
-    "a part taught again": {"_WORTH": 1e9, "forgotten": _some, "_FINE": 0.0},
-    "cut wherever it can be": {"_WORTH": 1e9, "forgotten": _all, "grouped": _each},
-    "cut in its upper half": {"_WORTH": 0.8, "forgotten": _some, "grouped": _each},
+    "deltas": {"_WORTH": 1e9, "best_layout": _none},
+    "rows": {"_WORTH": 0.0, "best_layout": _none},
+    "rows, taught again": {"_WORTH": 0.0, "best_layout": _all},
+    "deltas, taught again": {"_WORTH": 1e9, "best_layout": _all},
+    "all taught again at once": {"_WORTH": 1e9, "best_layout": _at_once},
+    "a part taught again": {"_WORTH": 1e9, "best_layout": _some},
+    "mixed, a part taught again": {"_WORTH": 0.8, "best_layout": _some},
 }
 """What of the plan is forced."""
 

@@ -124,7 +124,7 @@ def test_nothing_is_left_of_one_step_in_the_next(engine, plan, monkeypatch):
 
 
 def test_a_hook_that_comes_later_acts_once(monkeypatch):
-    force(monkeypatch, "cut wherever it can be")
+    force(monkeypatch, "deltas, taught again")
     learner, descent = make_learner(residual), Jacobian(Noted(), engine="ghost")
     step(learner, make_batch(), descent=descent)
     HOOKS["of outputs"](learner)

@@ -1,5 +1,7 @@
 """Where a graph is cut, checked by following every path; and which weights have deltas."""
 
+import itertools
+
 import pytest
 import torch
 from gramian_cases import ENCODERS, LEARNERS, force, make_batch, make_learner, plain
@@ -8,7 +10,7 @@ from torch.nn import functional
 from toys import POINT
 
 from umbel.descent.gramian import plan as plans
-from umbel.descent.gramian.loads import Load
+from umbel.descent.gramian.loads import WHOLE, Load, best_layout, most_forgotten, peak_of
 from umbel.descent.gramian.plan import make_plan
 from umbel.descent.gramian.segments import Segment, cut_graph, is_changed_at
 from umbel.descent.gramian.sites import find_sites
@@ -172,7 +174,7 @@ def planned(make, monkeypatch, tasks: int = 3, **constants):
     for name, value in constants.items():
         monkeypatch.setattr(plans, name, value)
     below = Below(make_learner(make, tasks))
-    return below, make_plan(below.graph, below.shared, tasks, lean=True)
+    return below, make_plan(below.graph, below.shared, tasks)
 
 
 def test_plans_can_be_forced(monkeypatch):
@@ -187,11 +189,11 @@ def test_plans_can_be_forced(monkeypatch):
     _, again = planned(make, monkeypatch)
     assert again.kept == len(again.segments)
     assert len(again.segments) >= 2
-    for name in ("a part taught again", "cut in its upper half"):
+    for name in ("a part taught again", "mixed, a part taught again"):
         force(monkeypatch, name)
         _, some = planned(make, monkeypatch)
         assert 0 < some.kept < len(some.segments)
-    force(monkeypatch, "cut wherever it can be")
+    force(monkeypatch, "deltas, taught again")
     below, each = planned(make, monkeypatch)
     assert each.kept == len(each.segments) == len(cut_graph(below.graph))
     monkeypatch.undo()
@@ -219,12 +221,30 @@ def test_the_walk_that_teaches_again_costs_no_more_than_allowed(name, longer, mo
 
 def test_as_little_is_forgotten_as_lets_memory_fit():
     loads = [Load(Segment(None), own, 10, 1) for own in (400, 300, 200, 100)]
-    # forgetting 0, 1, 2, ... of them leaves 1000, 600 + 10 + 10, 400 + 10 (the first group's), 410, 410 at the peak
-    assert plans.forgotten(loads, 1000, 2000.0, tasks=40) == 0  # 1.4 x 2000 are allowed
-    assert plans.forgotten(loads, 1000, 1200.0, tasks=40) == 1  # 1680
-    assert plans.forgotten(loads, 1000, 1100.0, tasks=40) == 2  # 1540
-    assert plans.forgotten(loads, 1000, 1000.0, tasks=40) == 2  # 1400 are too few for any; the fewest of the best
-    assert plans.forgotten(loads, 1000, 1100.0, tasks=2) == 0  # one more walk would be long beside two
+    # forgetting 0, 1, 2, ... of them leaves 1000, 600 + 10, 400 + 10, 410, 410 at the peak
+    for room, forgotten in ((1000.0, 0), (610.0, 1), (609.0, 2), (410.0, 2), (5.0, 2)):
+        layout = best_layout(loads, room, 0.0, most=4)
+        assert layout.kept == forgotten, room
+        assert not layout.sizes or sum(layout.sizes) == 4
+    assert best_layout(loads, 5.0, 0.0, most=1).kept == 1
+    assert best_layout(loads, 5.0, 0.0, most=0) == WHOLE
+
+
+def test_places_with_large_gradients_are_not_cut():
+    loads = [Load(Segment(None), 100, bottom, 1) for bottom in (10, 1000, 10, 10)]
+    layout = best_layout(loads, 0.0, 0.0, most=4)
+    assert 2 not in itertools.accumulate(layout.sizes)  # between the second and the third
+    assert peak_of(loads, layout) == 210
+
+
+def test_segments_that_hold_little_are_walked_together():
+    loads = [Load(Segment(None), own, 0, 1) for own in (100, 1, 1, 1, 100)]
+    assert best_layout(loads, 0.0, 50.0, most=5).sizes in ((4, 1), (1, 4), (1, 3, 1))
+
+
+def test_one_more_walk_may_not_take_long():
+    loads = [Load(Segment(None), 100, 0, work) for work in (1, 1, 1, 1)]
+    assert [most_forgotten(loads, tasks, 1 / 16) for tasks in (2, 8, 16, 40)] == [0, 2, 4, 4]
 
 
 def test_the_last_layers_are_taught_again_first(monkeypatch):

@@ -95,12 +95,12 @@ class Jacobian(Descent):
             self._write_rows(found, present, shared, runtime)
         else:
             seed = self.seed + int(self.steps)
-            options = {"directions": self.directions, "seed": seed, "may_cut": self._choice.may_cut(batch)}
+            options = {"directions": self.directions, "seed": seed, "layout": self._choice.layout(batch)}
             names, values, found = gramian_pass(engine, learner, batch, point, runtime, **options)
             present = present_losses(learner, batch, names, runtime).tolist()
             found.write(self.settler.weights(found.gramian, names, present, int(self.steps)))
             if isinstance(found, Ghost):
-                self._choice.learn(batch, found)
+                self._choice.learn(batch, found.plan)
             sum_gradients(shared, runtime)
         sum_gradients(own, runtime)
         self.steps += 1

@@ -6,7 +6,8 @@ from typing import Literal, get_args
 
 from umbel.core import Batch, Runtime, UmbelError, unknown
 from umbel.descent.aggregation import Aggregation
-from umbel.descent.gramian.passes import Ghost
+from umbel.descent.gramian.loads import Layout
+from umbel.descent.gramian.plan import Plan
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class EngineChoice:
             )
         self._aggregation, self._wanted = aggregation, wanted
         self._only_rows: set[tuple] = set()  # batches for which the mixture turned out to be rows alone
-        self._uncut: set[tuple] = set()  # batches with hooks that do not bear cuts; see `Ghost`
+        self._layouts: dict[tuple, Layout] = {}  # of batches' graphs; see `Ghost`
         self._said: set[str] = set()
 
     def engine(self, batch: Batch, runtime: Runtime) -> str:
@@ -67,15 +68,13 @@ class EngineChoice:
             return self._say("rows", "rows of several processes add up, products of deltas do not")
         return "rows" if _kind(batch) in self._only_rows else "ghost"
 
-    def may_cut(self, batch: Batch) -> bool:
-        """Whether it is worth trying to cut the graph of such a batch; see `Ghost`."""
-        return _kind(batch) not in self._uncut
+    def layout(self, batch: Batch) -> Layout | None:
+        """How the graph of such a batch is cut, if that is known."""
+        return self._layouts.get(_kind(batch))
 
-    def learn(self, batch: Batch, found: Ghost) -> None:
+    def learn(self, batch: Batch, plan: Plan) -> None:
         """Note what the mixture of a batch was: where it was nothing but rows there is no need to look again."""
-        plan = found.plan
-        if not found.bears_cuts:
-            self._uncut.add(_kind(batch))
+        self._layouts[_kind(batch)] = plan.layout
         if plan.only_rows:
             self._only_rows.add(_kind(batch))
             self._say("rows", "for no layer are products of deltas less work, and the rows are small beside the rest")

@@ -65,54 +65,92 @@ def most_forgotten(loads: Sequence[Load], tasks: int, longer: float) -> int:
     return count
 
 
-def grouped(loads: Sequence[Load], forgotten: int, least: float) -> list[Load]:
-    """The first segments in groups, the rest in one.
+@dataclass(frozen=True)
+class Layout:
+    """Which neighbouring segments are walked together.
 
-    Neighbours are joined where one holds little, or where the place between them would hold more than it saves.
+    Attributes:
+        sizes: Number of segments in each group; none for all in one.
+        kept: The first group of which rows and deltas are kept; there is one such group at most.
+    """
+
+    sizes: tuple[int, ...]
+    kept: int
+
+
+WHOLE = Layout((), 0)
+"""All segments in one group, which is kept."""
+
+
+def best_layout(loads: Sequence[Load], room: float, least: float, most: int) -> Layout:
+    """As few segments forgotten as let what is held fit into the room; else the least that can be held.
 
     Args:
         loads: All segments.
-        forgotten: How many are walked group by group.
-        least: Bytes.
+        room: Bytes beside the graph.
+        least: Groups that hold less than these bytes are joined with a neighbour.
+        most: How many segments may be forgotten.
     """
-    groups: list[list[Load]] = []
-    for load in loads[:forgotten]:
-        if groups and _belongs(groups[-1], load, least):
-            groups[-1].append(load)
+    options = [_layout(loads, count, least) for count in range(most + 1)]
+    peaks = [peak_of(loads, layout) for layout in options]
+    return next((o for o, peak in zip(options, peaks, strict=True) if peak <= room), options[peaks.index(min(peaks))])
+
+
+def _layout(loads: Sequence[Load], forgotten: int, least: float) -> Layout:
+    """Groups of the first segments, joined wherever that holds no more or they are small; the rest in one."""
+    if not forgotten:
+        return WHOLE
+    rest = (len(loads) - forgotten,) if forgotten < len(loads) else ()
+    sizes = _small_joined([load.own for load in loads[:forgotten]], least)
+    layout = Layout((*sizes, *rest), len(sizes))
+    while True:
+        joined_ones = [
+            Layout((*sizes[:i], sizes[i] + sizes[i + 1], *sizes[i + 2 :], *rest), len(sizes) - 1)
+            for i in range(len(sizes) - 1)
+        ]
+        better = min(joined_ones, key=lambda one: peak_of(loads, one), default=layout)
+        if better is layout or peak_of(loads, better) > peak_of(loads, layout):
+            return layout
+        layout, sizes = better, better.sizes[: better.kept]
+
+
+def _small_joined(own: Sequence[int], least: float) -> tuple[int, ...]:
+    sizes: list[int] = []
+    held = least
+    for size in own:
+        if held < least or size == 0:
+            sizes = sizes or [0]
+            sizes[-1] += 1
+            held += size
         else:
-            groups.append([load])
-    if loads[forgotten:]:
-        groups.append(list(loads[forgotten:]))
-    return [_sum(group) for group in groups]
+            sizes.append(1)
+            held = float(size)
+    return tuple(sizes)
 
 
-def _belongs(group: Sequence[Load], load: Load, least: float) -> bool:
-    held = sum(one.own for one in group)
-    return min(held, load.own) < least or group[-1].bottom > min(held, load.own)
+def peak_of(loads: Sequence[Load], layout: Layout) -> int:
+    """Bytes beside the graph at the worst moment: what a group holds, and the gradients of all tasks at its ends.
 
-
-def _sum(group: Sequence[Load]) -> Load:
-    segment = joined([one.segment for one in group])
-    return Load(segment, sum(one.own for one in group), group[-1].bottom, sum(one.work for one in group))
-
-
-def joined(segments: Sequence[Segment]) -> Segment:
-    """Neighbours as one."""
-    whole = Segment(segments[-1].bottom)
-    for segment in segments:
-        whole.parameters += segment.parameters
-        whole.sites += segment.sites
-    return whole
-
-
-def peak_of(loads: Sequence[Load], forgets: bool) -> int:
-    """Bytes beside the graph at the worst moment: of one group, and of the gradients above and below it.
-
-    Args:
-        loads: Groups.
-        forgets: Whether each but the last is forgotten once it is walked. (The last is counted as if it were.)
+    A task's gradient at the top is let go of when that at the bottom comes, so that only the larger counts.
     """
-    if not forgets:
+    if layout == WHOLE:
         return sum(load.own for load in loads)
-    above = [0, *(load.bottom for load in loads)]
-    return max(top + load.own + load.bottom for top, load in zip(above, loads, strict=False))
+    found, above, begin = 0, 0, 0
+    for size in layout.sizes:
+        group = loads[begin : begin + size]
+        found = max(found, sum(load.own for load in group) + max(above, group[-1].bottom))
+        above, begin = group[-1].bottom, begin + size
+    return found
+
+
+def laid_out(segments: Sequence[Segment], layout: Layout) -> list[Segment]:
+    """The groups, each as one segment."""
+    sizes, begin, found = layout.sizes or (len(segments),), 0, []
+    for size in sizes:
+        whole = Segment(segments[begin + size - 1].bottom)
+        for segment in segments[begin : begin + size]:
+            whole.parameters += segment.parameters
+            whole.sites += segment.sites
+        found.append(whole)
+        begin += size
+    return found

@@ -11,6 +11,7 @@ from umbel.core import Batch, Learner, OperatingPoint, Runtime, UmbelError, shar
 from umbel.descent.exchange import gramian
 from umbel.descent.gramian.exact import ExactPass, weighted_walk
 from umbel.descent.gramian.features import Feature, FeaturesPass, FeatureTape
+from umbel.descent.gramian.loads import WHOLE, Layout
 from umbel.descent.gramian.plan import Plan, make_plan
 from umbel.descent.gramian.segments import is_changed_at
 from umbel.descent.gramian.sketched import SketchedPass
@@ -67,21 +68,20 @@ class Ghost:
 
     Args:
         given: The batch.
-        may_cut: Whether the graph may be cut into segments, where no hook of the user's would then act twice.
+        layout: What an earlier batch of the kind found; None to look for the best. Where a hook of the user's would
+            act twice at a cut, there are no cuts.
 
     Attributes:
         plan: What it did.
-        bears_cuts: Whether there is no such hook, as far as is known.
     """
 
-    def __init__(self, given: Given, may_cut: bool) -> None:
+    def __init__(self, given: Given, layout: Layout | None = None) -> None:
         graph = given.graph()
         tasks = len(given.losses)
-        self.plan: Plan = make_plan(graph, given.shared, tasks, lean=may_cut)
+        self.plan: Plan = make_plan(graph, given.shared, tasks, layout)
         bottoms = [segment.bottom for segment in self.plan.segments if segment.bottom is not None]
-        self.bears_cuts = may_cut and not any(map(is_changed_at, bottoms))
-        if may_cut and not self.bears_cuts:
-            self.plan = make_plan(graph, given.shared, tasks, lean=False)
+        if any(map(is_changed_at, bottoms)):
+            self.plan = make_plan(graph, given.shared, tasks, WHOLE)
         self._pass = ExactPass(given.losses, graph, self.plan, given.shared, given.own)
         self.gramian = self._pass.gramian
 
@@ -169,7 +169,7 @@ def gramian_pass(
     *,
     directions: int = DIRECTIONS,
     seed: int = 0,
-    may_cut: bool = True,
+    layout: Layout | None = None,
 ) -> tuple[list[str], Tensor, GramianPass]:
     """A forward pass, and what an engine finds on the way back.
 
@@ -181,7 +181,7 @@ def gramian_pass(
         runtime: Every process must call.
         directions: Of a sketch.
         seed: Of the directions.
-        may_cut: Of "ghost"; see there.
+        layout: Of "ghost"; see there.
 
     Returns:
         The names of the T losses, this process's shares of them [T], and the pass.
@@ -198,7 +198,7 @@ def gramian_pass(
         return list(share), values, Sketched(given, directions, seed)
     if engine == "features":
         return list(share), values, Features(given, tape.calls)
-    return list(share), values, Weighted(given) if engine == "weighted" else Ghost(given, may_cut)
+    return list(share), values, Weighted(given) if engine == "weighted" else Ghost(given, layout)
 
 
 def encoder_module(learner: Learner) -> nn.Module:

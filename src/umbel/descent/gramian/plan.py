@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from umbel.descent.gramian.loads import Load, grouped, joined, load_of, most_forgotten, peak_of
+from umbel.descent.gramian.loads import WHOLE, Layout, best_layout, laid_out, load_of, most_forgotten
 from umbel.descent.gramian.segments import Segment, cut_graph
 from umbel.descent.gramian.sites import Site, find_sites
 from umbel.descent.graph import Graph
@@ -26,10 +26,12 @@ class Plan:
         segments: From the losses down. Of those before `kept` nothing is kept: one more walk teaches them, with the
             weighted sum of the losses.
         kept: Of this segment and all behind it rows and deltas are kept: they are weighted without another walk.
+        layout: How the segments were joined, for the next batch of the kind.
     """
 
     segments: list[Segment]
     kept: int
+    layout: Layout
 
     @property
     def only_rows(self) -> bool:
@@ -37,16 +39,19 @@ class Plan:
         return self.kept == 0 and not any(segment.sites for segment in self.segments)
 
 
-def make_plan(graph: Graph, shared: Sequence[nn.Parameter], tasks: int, lean: bool) -> Plan:
+def make_plan(graph: Graph, shared: Sequence[nn.Parameter], tasks: int, layout: Layout | None = None) -> Plan:
     """The least arithmetic for each site, and little memory where that costs little time.
+
+    Where rows and deltas would hold much more than a plain step does at its peak, those of the uppermost segments,
+    which in most networks have most parameters, are forgotten. One more walk through these teaches them; where it
+    would take long beside the T others, they are kept.
 
     Args:
         graph: Of the losses, with all that is trained among its leaves.
         shared: What the tasks compete for.
         tasks: T.
-        lean: Whether memory is looked at: where rows and deltas would hold much more than a plain step does at its
-            peak, those of the uppermost segments, which in most networks have most parameters, are forgotten. One
-            more walk through these teaches them; where it would take long beside the T others, they are kept.
+        layout: Of an earlier batch of the kind, which is taken where it fits; `WHOLE` for no cuts. None to look for
+            the best.
     """
     mine = {id(p) for p in shared}
     sites = {key: site for key, site in find_sites(graph).items() if key in mine}
@@ -54,28 +59,14 @@ def make_plan(graph: Graph, shared: Sequence[nn.Parameter], tasks: int, lean: bo
     segments = cut_graph(graph)
     for segment in segments:
         segment.sites = [chosen[id(p)] for p in segment.parameters if id(p) in chosen]
-    if not lean or any(node.name() == _HOOKED for node in graph.edges):
-        return Plan([joined(segments)], 0)
-    loads = [load_of(segment, mine, sites, tasks) for segment in segments]
-    saved = saved_bytes(graph)
-    plain = saved + sum(p.numel() * p.element_size() for p in shared) / 4  # gradients come while the rest goes
-    count = forgotten(loads, saved, plain, tasks)
-    found = [load.segment for load in grouped(loads, count, _FINE * plain)]
-    return Plan(found, len(found) - (count < len(loads)))
-
-
-def forgotten(loads: Sequence[Load], saved: int, plain: float, tasks: int) -> int:
-    """Of how many segments from the top rows and deltas are not kept: as few as let memory fit, else let it be least.
-
-    Args:
-        loads: All segments.
-        saved: Bytes of the graph.
-        plain: Bytes at the peak of a plain step.
-        tasks: T.
-    """
-    most = most_forgotten(loads, tasks, _LONGER)
-    peaks = [saved + peak_of(grouped(loads, count, _FINE * plain), count > 0) for count in range(most + 1)]
-    return next((count for count, peak in enumerate(peaks) if peak <= _PEAK * plain), peaks.index(min(peaks)))
+    if any(node.name() == _HOOKED for node in graph.edges):
+        layout = WHOLE
+    if layout is None or (layout != WHOLE and sum(layout.sizes) != len(segments)):
+        saved = saved_bytes(graph)
+        plain = saved + sum(p.numel() * p.element_size() for p in shared) / 4  # gradients come while the rest goes
+        loads = [load_of(segment, mine, sites, tasks) for segment in segments]
+        layout = best_layout(loads, _PEAK * plain - saved, _FINE * plain, most_forgotten(loads, tasks, _LONGER))
+    return Plan(laid_out(segments, layout), layout.kept, layout)
 
 
 def deltas_pay(site: Site, tasks: int) -> bool:
