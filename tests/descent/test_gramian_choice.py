@@ -6,17 +6,19 @@ import pytest
 import torch
 from gramian_cases import (
     ENCODERS,
-    LEARNERS,
     Noted,
     assert_close,
     assert_same,
     by_hand,
-    conv,
     force,
     make_batch,
     make_learner,
-    residual,
     step,
+)
+from gramian_learners import (
+    LEARNERS,
+    conv,
+    residual,
 )
 from torchjd import aggregation as tj
 from toys import TwoRanks

@@ -4,22 +4,24 @@ import pytest
 import torch
 from gramian_cases import (
     ENCODERS,
-    HOOKS,
     SEED,
-    Fewer,
     Noted,
+    assert_close,
+    by_hand,
+    head,
+    make_batch,
+    make_learner,
+    step,
+)
+from gramian_learners import (
+    HOOKS,
+    Fewer,
     Penalised,
     TwoViews,
     WithHeads,
-    assert_close,
-    by_hand,
     conv,
-    head,
     linked,
-    make_batch,
-    make_learner,
     residual,
-    step,
 )
 from torch import nn
 from torch.nn import functional

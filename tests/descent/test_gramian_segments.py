@@ -4,7 +4,16 @@ import itertools
 
 import pytest
 import torch
-from gramian_cases import ENCODERS, LEARNERS, force, make_batch, make_learner, plain
+from gramian_cases import (
+    ENCODERS,
+    force,
+    make_batch,
+    make_learner,
+    plain,
+)
+from gramian_learners import (
+    LEARNERS,
+)
 from torch import nn
 from torch.nn import functional
 from toys import POINT

@@ -2,7 +2,19 @@
 
 import pytest
 import torch
-from gramian_cases import ENCODERS, HOOKS, LEARNERS, Noted, assert_close, by_hand, make_batch, make_learner, step
+from gramian_cases import (
+    ENCODERS,
+    Noted,
+    assert_close,
+    by_hand,
+    make_batch,
+    make_learner,
+    step,
+)
+from gramian_learners import (
+    HOOKS,
+    LEARNERS,
+)
 from toys import POINT, TwoRanks
 
 from umbel.core import SingleProcess, UmbelError
@@ -48,13 +60,13 @@ def test_the_mean_over_seeds_tends_to_the_gramian(name):
     learner, batch, runtime = make_learner(ENCODERS[name]).eval(), make_batch(), SingleProcess()
     exact = measure_gramian(learner, batch, POINT, runtime)
     samples = torch.stack([
-        measure_gramian(learner, batch, POINT, runtime, "sketched", directions=1, seed=seed) for seed in range(150)
+        measure_gramian(learner, batch, POINT, runtime, "sketched", directions=1, seed=seed) for seed in range(70)
     ])  # fmt: skip
     spread = samples.std(0)
     assert (spread > 1e-3 * exact.abs()).any(), "nothing was sketched"
     deviation = (samples.mean(0) - exact).abs() / (spread / len(samples) ** 0.5 + 1e-9 * exact.abs().max())
     assert deviation.max() < 5
-    half = (samples[:40].mean(0) - exact).norm()  # and the mean of more is nearer
+    half = (samples[:18].mean(0) - exact).norm()  # and the mean of more is nearer
     assert (samples.mean(0) - exact).norm() < half or half < 0.05 * exact.norm()
 
 
@@ -66,7 +78,7 @@ def test_the_error_falls_with_the_square_root_of_the_directions(name):
     def error(directions: int) -> float:
         found = [
             measure_gramian(learner, batch, POINT, runtime, "sketched", directions=directions, seed=seed)
-            for seed in range(40)
+            for seed in range(30)
         ]
         return float(torch.stack([(one - exact).square().sum() for one in found]).mean().sqrt())
 
