@@ -23,6 +23,7 @@ from gramian_cases import (
 from gramian_learners import (
     HOOKS,
     LEARNERS,
+    Nothing,
     Penalised,
     conv,
     residual,
@@ -32,7 +33,7 @@ from torchjd.autojac import jac_to_grad, mtl_backward
 from toys import POINT
 
 from umbel.core import Batch, Learner, Losses, SingleProcess, UmbelError
-from umbel.descent import Jacobian
+from umbel.descent import Jacobian, make_descent
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Using padding=.same. with even kernel lengths"),
@@ -269,3 +270,13 @@ def test_tasks_without_labels(absent, plan, monkeypatch):
         assert_same(ghost, rows)
         assert len(ghost.gramian) == 3 - len(absent)
     assert all(value.norm() == 0 for value in ghost.gradients.values()) == (len(absent) == 3)
+
+
+@pytest.mark.parametrize("engine", ["rows", "auto", "ghost", "sketched", "features"])
+@pytest.mark.parametrize("name", ["upgrad", "mean-jacobian"])
+def test_where_no_task_reaches_the_encoder_only_the_heads_are_taught(engine, name):
+    learner = make_learner(conv, kind=Nothing)
+    found = step(learner, make_batch(), descent=make_descent(name, engine=engine))
+    expected = by_hand(make_learner(conv, kind=Nothing), make_batch(), weigh=lambda _: torch.ones(3))
+    assert all(value is None for key, value in found.gradients.items() if "encoder" in key)
+    assert_close(found.gradients, expected.gradients)

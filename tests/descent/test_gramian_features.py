@@ -310,3 +310,27 @@ def test_hooks_are_gone_after_a_step_and_after_an_error():
     with pytest.raises(ZeroDivisionError):
         Jacobian(Noted(), engine="features")(learner, make_batch(), POINT, SingleProcess())
     assert not learner.model.encoder._forward_hooks
+
+
+@pytest.mark.parametrize("way", ["around", "inside"])
+def test_a_compiled_encoder_is_compiled_once(way):
+    batches = [make_batch(count=5, seed=seed) for seed in range(4)]
+    learner, other = make_learner(residual), make_learner(residual)
+    graphs = []
+
+    def backend(graph, _inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    if way == "around":
+        learner.model.encoder = torch.compile(learner.model.encoder, backend=backend)
+    else:
+        learner.model.encoder.compile(backend=backend)
+    for batch in batches:
+        found = step(learner, batch, "features").gradients
+        found = {name.replace("_orig_mod.", ""): value for name, value in found.items()}
+        assert_close(found, step(other, batch, "features").gradients)
+    assert len(graphs) == 1
+    torch.testing.assert_close(
+        learner.model.encoder(batches[0].inputs), other.model.encoder(batches[0].inputs), rtol=1e-10, atol=1e-12
+    )

@@ -1,11 +1,11 @@
 """The Gramian at the shared features: one backward pass through the encoder, and another update."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
-from torch.utils.hooks import RemovableHandle
 
 from umbel.core import UmbelError
 from umbel.descent.exchange import gramian
@@ -44,17 +44,21 @@ class FeatureTape:
 
     def __init__(self, encoder: nn.Module | None) -> None:
         self._encoder = encoder
-        self._handle: RemovableHandle | None = None
+        self._closing = ExitStack()
         self.calls: list[list[Feature]] = []
 
     def __enter__(self) -> "FeatureTape":
-        if self._encoder is not None:
-            self._handle = self._encoder.register_forward_hook(self._part)
+        encoder = self._encoder
+        compiled = getattr(encoder, "_compiled_call_impl", None)
+        if compiled is not None:  # after `encoder.compile()`: a hook would be compiled, too, anew in every step
+            encoder._compiled_call_impl = lambda *args, **named: self._part(encoder, args, compiled(*args, **named))
+            self._closing.callback(setattr, encoder, "_compiled_call_impl", compiled)
+        elif encoder is not None:
+            self._closing.callback(encoder.register_forward_hook(self._part).remove)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._handle is not None:
-            self._handle.remove()
+        self._closing.close()
 
     def _part(self, _module: nn.Module, _inputs: tuple, output: object) -> object:
         copies: dict[int, Tensor] = {}
