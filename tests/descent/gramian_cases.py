@@ -39,13 +39,13 @@ def _some(loads: list, *_: object) -> Layout:
 
 PLANS = {
     "as counted": {},
-    "deltas": {"_WORTH": 1e9, "best_layout": _none},
-    "rows": {"_WORTH": 0.0, "best_layout": _none},
-    "rows, taught again": {"_WORTH": 0.0, "best_layout": _all},
-    "deltas, taught again": {"_WORTH": 1e9, "best_layout": _all},
-    "all taught again at once": {"_WORTH": 1e9, "best_layout": _at_once},
-    "a part taught again": {"_WORTH": 1e9, "best_layout": _some},
-    "mixed, a part taught again": {"_WORTH": 0.8, "best_layout": _some},
+    "deltas": {"_PER_NODE": -1e9, "_WORTH": 1e9, "best_layout": _none},
+    "rows": {"_PER_NODE": -1e9, "_WORTH": 0.0, "best_layout": _none},
+    "rows, taught again": {"_PER_NODE": -1e9, "_WORTH": 0.0, "best_layout": _all},
+    "deltas, taught again": {"_PER_NODE": -1e9, "_WORTH": 1e9, "best_layout": _all},
+    "all taught again at once": {"_PER_NODE": -1e9, "_WORTH": 1e9, "best_layout": _at_once},
+    "a part taught again": {"_PER_NODE": -1e9, "_WORTH": 1e9, "best_layout": _some},
+    "mixed, a part taught again": {"_PER_NODE": -1e9, "_WORTH": 0.8, "best_layout": _some},
 }
 """What of the plan is forced."""
 FEW = ("deltas", "rows, taught again", "deltas, taught again", "mixed, a part taught again")

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-
 from toys import POINT, batch, learner
+
 from umbel.core import SingleProcess, UmbelError
 from umbel.descent import measure_gramian
 

@@ -295,3 +295,10 @@ def test_looking_for_hooks_takes_no_memory():
     x = torch.zeros(1, requires_grad=True)
     y = x.expand(2**40)  # 4 terabytes, were they written out
     assert not is_changed_at(torch.autograd.graph.get_gradient_edge(y))
+
+
+def test_deltas_that_save_less_than_looking_for_them_costs_are_left_alone(monkeypatch):
+    make = ENCODERS["batch norm"]
+    for least, expected in ((-1e9, True), (1e12, False)):
+        _, plan = planned(make, monkeypatch, _PER_NODE=least, _WORTH=1e9)
+        assert any(segment.sites for segment in plan.segments) is expected

@@ -11,9 +11,11 @@ from umbel.descent.gramian.sites import Site, find_sites
 from umbel.descent.graph import Graph
 
 _WORTH = 0.8  # deltas must save at least so much of the arithmetic: they are copied, and inputs of maps written out
+_PER_NODE = 3e6  # multiplications that deltas must save for each node of the graph, which is looked at in every step
 _PEAK = 1.4  # times what a plain step holds at its peak is allowed before rows and deltas are forgotten
+_SMALL = 32e6  # bytes of rows and deltas that are kept in any case
 _LONGER = 1 / 16  # of the time of rows is allowed for the walk that teaches what was forgotten
-_FINE = 0.1  # of a plain step's peak: segments that hold less are walked together
+_FINE = 0.05  # of a plain step's peak: segments that hold less are walked together
 
 _HOOKED = "BackwardHookFunctionBackward"  # hooks of modules come in pairs, and do not bear a cut between the two
 
@@ -56,6 +58,8 @@ def make_plan(graph: Graph, shared: Sequence[nn.Parameter], tasks: int, layout: 
     mine = {id(p) for p in shared}
     sites = {key: site for key, site in find_sites(graph).items() if key in mine}
     chosen = {key: site for key, site in sites.items() if site.unfolds and deltas_pay(site, tasks)}
+    if sum(saved_work(site, tasks) for site in chosen.values()) < _PER_NODE * len(graph.edges):
+        chosen = {}
     segments = cut_graph(graph)
     for segment in segments:
         segment.sites = [chosen[id(p)] for p in segment.parameters if id(p) in chosen]
@@ -65,18 +69,36 @@ def make_plan(graph: Graph, shared: Sequence[nn.Parameter], tasks: int, layout: 
         saved = saved_bytes(graph)
         plain = saved + sum(p.numel() * p.element_size() for p in shared) / 4  # gradients come while the rest goes
         loads = [load_of(segment, mine, sites, tasks) for segment in segments]
-        layout = best_layout(loads, _PEAK * plain - saved, _FINE * plain, most_forgotten(loads, tasks, _LONGER))
+        layout = best_layout(
+            loads, max(_PEAK * plain - saved, _SMALL), _FINE * plain, most_forgotten(loads, tasks, _LONGER)
+        )
     return Plan(laid_out(segments, layout), layout.kept, layout)
 
 
 def deltas_pay(site: Site, tasks: int) -> bool:
-    """Whether the Gramian from deltas is less work than T weight gradients; in multiplications.
+    """Whether the Gramian from deltas is clearly less work than T weight gradients.
 
-    deltas  N² K + T N² C + T² N C / 2 + N K C        rows  T N K C + T² K C / 2
+    Args:
+        site: N, K, C.
+        tasks: T.
     """
+    return work_of_deltas(site, tasks) < _WORTH * work_of_rows(site, tasks)
+
+
+def saved_work(site: Site, tasks: int) -> float:
+    """Multiplications that deltas save."""
+    return work_of_rows(site, tasks) - work_of_deltas(site, tasks)
+
+
+def work_of_rows(site: Site, tasks: int) -> float:
+    """T weight gradients, and their products: T N K C + T² K C / 2 multiplications."""
+    return tasks * site.inputs * site.outputs * (site.rows + tasks / 2)
+
+
+def work_of_deltas(site: Site, tasks: int) -> float:
+    """A Aᵀ, what it makes of T deltas, their products, and one weight gradient: N² K + T N² C + T² N C / 2 + N K C."""
     n, k, c = site.rows, site.inputs, site.outputs
-    deltas = n * n * k + tasks * n * n * c + tasks * tasks * n * c / 2 + n * k * c
-    return deltas < _WORTH * (tasks * n * k * c + tasks * tasks * k * c / 2)
+    return n * (n * k + tasks * n * c + tasks * tasks * c / 2 + k * c)
 
 
 def saved_bytes(graph: Graph) -> int:
