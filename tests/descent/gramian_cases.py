@@ -8,6 +8,7 @@ from gradsplit_cases import Branches, Checkpointed, Doubled, Sequences, Twice, h
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
+from torch.utils.checkpoint import checkpoint
 from toys import POINT, squared
 
 from umbel.core import Batch, Learner, MultiTaskModel, SingleProcess, Task
@@ -235,6 +236,46 @@ class Summed(nn.Module):
         return self.layer(x.flatten(1)).tanh() * (self.one + self.other).tanh() + self.all.sum()
 
 
+class Sparse(nn.Module):
+    """A first layer on sparse rows, and a sparse table of neighbours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.bias = nn.Parameter(torch.randn(72, 5)), nn.Parameter(torch.rand(5))
+        self.last = nn.Linear(5, 4)
+
+    def forward(self, x):
+        rows = x.flatten(1) * (x.flatten(1) > 0)
+        neighbours = torch.ones(len(x), len(x), dtype=x.dtype).triu().to_sparse()
+        x = torch.tanh(torch.addmm(self.bias, rows.to_sparse(), self.first))
+        return self.last(torch.sparse.mm(neighbours, x))
+
+
+class Overwritten(nn.Module):
+    """What a gradient of the input alone would need is overwritten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(2, 4, 3), nn.Conv2d(4, 3, 3)
+
+    def forward(self, x):
+        x = x.clone().requires_grad_().exp()
+        with torch.no_grad():
+            x.mul_(0.5)
+        return self.last(self.first(x).tanh())
+
+
+class Noisy(nn.Module):
+    """Noise in a checkpoint, which has to be the same in every walk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.body = nn.Conv2d(2, 5, 3), nn.Sequential(nn.Dropout(0.4), nn.Conv2d(5, 6, 3), nn.Dropout(0.2))
+
+    def forward(self, x):
+        return checkpoint(self.body, self.first(x), use_reentrant=False)
+
+
 class Laid(nn.Module):
     """Maps that lie in memory with their channels last."""
 
@@ -325,6 +366,9 @@ ENCODERS: dict[str, Callable[[], nn.Module]] = {
     "a forward pass of its own": lambda: nn.Sequential(nn.Conv2d(2, 4, 3), Doubled(4, 5, 3), nn.Conv2d(5, 4, 1)),
     "a hook that replaces an output": hooked,
     "checkpointed": Checkpointed,
+    "noise in a checkpoint": Noisy,
+    "sparse": Sparse,
+    "overwritten": Overwritten,
     "dropout": lambda: nn.Sequential(nn.Conv2d(2, 5, 3), nn.Dropout2d(0.5), nn.Conv2d(5, 6, 3), nn.Dropout(0.2)),
 }  # fmt: skip
 

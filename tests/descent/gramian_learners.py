@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from gramian_cases import make_learner
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from umbel.core import Learner, Losses, MultiTaskModel
 from umbel.nn import ConvEncoder, ResNetEncoder
@@ -54,6 +55,14 @@ class Detached(Learner):
         second = self.model.decode(features.detach(), point, ["t1"])
         third = {"t2": self.model.decode(features, point, ["t2"])["t2"].detach()}
         return self.task_losses({**first, **second, **third}, batch)
+
+
+class Stored(Learner):
+    """The whole encoder is a checkpoint."""
+
+    def losses(self, batch, point):
+        features = checkpoint(self.model.encoder, batch.inputs, use_reentrant=False)
+        return self.task_losses(self.model.decode(features, point), batch)
 
 
 class Nothing(Learner):
@@ -136,6 +145,7 @@ LEARNERS: dict[str, Callable[[], Learner]] = {
     "early exits": lambda: make_learner(residual, kind=EarlyExit),
     "two views": lambda: make_learner(residual, kind=TwoViews),
     "two views, batch norm": lambda: make_learner(conv, kind=TwoViews),
+    "stored": lambda: make_learner(residual, kind=Stored),
     "detached": lambda: make_learner(conv, kind=Detached),
     "fewer shared": lambda: make_learner(conv, kind=Fewer),
     "heads shared": lambda: make_learner(conv, kind=WithHeads),

@@ -17,6 +17,7 @@ from gramian_learners import (
     HOOKS,
     Fewer,
     Penalised,
+    Stored,
     TwoViews,
     WithHeads,
     conv,
@@ -67,7 +68,7 @@ def found(learner: Learner, batch) -> dict:
     return result.gradients | {"G": result.gramian}
 
 
-@pytest.mark.parametrize("name", [n for n in ENCODERS if n != "checkpointed"])
+@pytest.mark.parametrize("name", [n for n in ENCODERS if "checkpoint" not in n])
 def test_it_is_what_is_written_out_by_hand(name):
     expected = at_features(make_learner(ENCODERS[name]), make_batch())
     assert_close(found(make_learner(ENCODERS[name]), make_batch()), expected)
@@ -177,6 +178,7 @@ KINDS = {
     "two views": (residual, TwoViews),
     "two views, batch norm": (conv, TwoViews),
     "features of its own": (lambda: nn.Conv2d(2, 3, 3), Again),
+    "stored": (residual, Stored),
     "changed in place": (lambda: nn.Conv2d(2, 3, 3), Changed),
     "fewer shared": (conv, Fewer),
     "trained in front": (conv, Below),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from umbel.descent.gramian.loads import WHOLE, Layout, best_layout, laid_out, load_of, most_forgotten
@@ -114,11 +115,15 @@ def saved_bytes(graph: Graph) -> int:
 
 
 def _saved(node: object) -> Iterable[Tensor]:
-    """What a node keeps, but for what has to be computed or fetched first."""
+    """What a node keeps in memory of its own, but for what has to be computed or fetched first."""
     for name in dir(node):
         if name.startswith("_raw_saved_"):
             raw = getattr(node, name)
-            if getattr(raw, "unpack_hook", raw) is None:
+            if getattr(raw, "unpack_hook", raw) is not None:
+                continue
+            try:
                 value = getattr(node, name.replace("_raw", "", 1))
-                if isinstance(value, Tensor):
-                    yield value
+            except RuntimeError:  # overwritten since then, so it is not needed for anything that is trained
+                continue
+            if isinstance(value, Tensor) and value.layout == torch.strided:
+                yield value

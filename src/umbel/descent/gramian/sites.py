@@ -161,9 +161,9 @@ def _is_plain(node: Node) -> bool:
 
 
 def _sizes(node: Node, parameter: nn.Parameter) -> tuple[int, int, int] | None:
-    """N, K and C; None where the node keeps no input (its weight is not trained by it)."""
+    """N, K and C; None where the node keeps no input (its weight is not trained by it), or a sparse one."""
     kept = getattr(node, _LAYERS[node.name()][0])
-    if kept is None:
+    if kept is None or kept.layout != torch.strided:
         return None
     if node.name() != "ConvolutionBackward0":
         return len(kept), kept.shape[1], parameter.numel() // max(kept.shape[1], 1)
