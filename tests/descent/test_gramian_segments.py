@@ -140,6 +140,10 @@ SITES: dict[str, tuple] = {
     "as it is": (lambda: Written(lambda w, x: x[:, :5] @ w), {"w"}),
     "transposed": (lambda: Written(lambda w, x: x @ w.t()), {"w"}),
     "transposed twice": (lambda: Written(lambda w, x: x[:, :5] @ w.t().t()), {"w"}),
+    "in another precision": (lambda: Written(lambda w, x: (x[:, :5].bfloat16() @ w.bfloat16()).to(w)), {"w"}),
+    "transposed, in another precision": (
+        lambda: Written(lambda w, x: functional.linear(x.bfloat16(), w.bfloat16()).to(w)), {"w"},
+    ),
     "with a bias": (lambda: Written(lambda w, x: torch.addmm(x[:, :5], x, w.t())), {"w"}),
     "with a factor": (lambda: Written(lambda w, x: torch.addmm(x[:, :5], x, w.t(), alpha=2)), set()),
     "on the other side": (lambda: Written(lambda w, x: (w @ x.t()).t()), set()),
@@ -158,9 +162,12 @@ def test_which_weights_have_deltas(name):
     assert found == (every if expected is ALL else {f"encoder.{n}" for n in expected})
 
 
-@pytest.mark.parametrize("name", ["strides", "dilation", "same", "lines", "channels last", "transformer", "adapted"])
+WRITTEN = ("as it is", "transposed", "transposed twice", "in another precision", "transposed, in another precision")
+
+
+@pytest.mark.parametrize("name", ["strides", "dilation", "same", "lines", "channels last", "adapted", *WRITTEN])
 def test_a_sites_matrices_multiply_to_the_gradient(name):
-    below = Below(make_learner(ENCODERS[name]))
+    below = Below(make_learner(ENCODERS.get(name) or SITES[name][0]))
     sites = [site for site in find_sites(below.graph).values() if site.unfolds]
     assert sites
     for site in sites:
@@ -175,7 +182,7 @@ def test_a_sites_matrices_multiply_to_the_gradient(name):
             assert inputs.shape == (site.rows, site.inputs)
             product = rows.T @ inputs
             same = product if site.is_turned or site.is_convolution else product.T
-            torch.testing.assert_close(same.reshape(expected.shape), expected)
+            torch.testing.assert_close(same.reshape(expected.shape).to(expected.dtype), expected)
             torch.testing.assert_close(site.weight_gradient(delta), expected)
 
 
