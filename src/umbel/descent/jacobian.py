@@ -1,6 +1,6 @@
 """Jacobian descent: the tasks' gradients of the shared parameters, settled by an aggregator."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -91,14 +91,15 @@ class Jacobian(Descent):
         if engine == "rows":
             found = task_gradients(learner, batch, point, runtime, shared, own)
             names, values = found.names, found.values
-            present = present_losses(learner, batch, names, runtime).tolist()
-            self._write_rows(found, present, shared, runtime)
+            self._write_rows(found, lambda: present_losses(learner, batch, names, runtime).tolist(), shared, runtime)
         else:
             seed = self.seed + int(self.steps)
             options = {"directions": self.directions, "seed": seed, "layout": self._choice.layout(batch)}
             names, values, found = gramian_pass(engine, learner, batch, point, runtime, **options)
-            present = present_losses(learner, batch, names, runtime).tolist()
-            found.write(self.settler.weights(found.gramian, names, present, int(self.steps)))
+            weights = self.settler.weights(
+                found.gramian, names, lambda: present_losses(learner, batch, names, runtime).tolist(), int(self.steps)
+            )
+            found.write(weights)
             if isinstance(found, Ghost):
                 self._choice.learn(batch, found.plan)
             sum_gradients(shared, runtime)
@@ -107,7 +108,11 @@ class Jacobian(Descent):
         return total(values, names, runtime)
 
     def _write_rows(
-        self, found: TaskGradients, present: list[bool], shared: Sequence[nn.Parameter], runtime: Runtime
+        self,
+        found: TaskGradients,
+        present: Callable[[], list[bool]],
+        shared: Sequence[nn.Parameter],
+        runtime: Runtime,
     ) -> None:
         """Settle the rows of all processes."""
         step = int(self.steps)

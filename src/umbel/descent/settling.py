@@ -26,27 +26,30 @@ class Settler:
         self.aggregation, self.seed = aggregation, seed
 
     def vector(
-        self, jacobian: Float[Tensor, "T P"], names: Sequence[str], present: Sequence[bool], step: int = 0
+        self, jacobian: Float[Tensor, "T P"], names: Sequence[str], present: Callable[[], Sequence[bool]], step: int = 0
     ) -> Float[Tensor, " P"]:
         """The update from the rows.
 
         Args:
             jacobian: [T, P], of the whole batch.
             names: The T losses.
-            present: Which of them have a label in the batch; the others' rows are left out.
+            present: Says which of them have a label in the batch; the others' rows are left out. Only called where a
+                row is 0, for a row that is not has labels.
             step: Number of the step.
 
         Raises:
             UmbelError: A row is not finite, or the aggregator failed or cannot do without a row.
         """
-        check_rows(torch.linalg.vector_norm(jacobian, ord=torch.inf, dim=1), names)
-        if not any(present):
+        sizes = torch.linalg.vector_norm(jacobian, ord=torch.inf, dim=1)
+        check_rows(sizes, names)
+        here = _labelled(sizes, present)
+        if not any(here):
             return torch.zeros_like(jacobian[0])
-        rows = jacobian if all(present) else jacobian[torch.tensor(present, device=jacobian.device)]
-        return self._call(self.aggregation, rows, names, present, step)
+        rows = jacobian if all(here) else jacobian[torch.tensor(here, device=jacobian.device)]
+        return self._call(self.aggregation, rows, names, here, step)
 
     def weights(
-        self, gramian: Float[Tensor, "T T"], names: Sequence[str], present: Sequence[bool], step: int = 0
+        self, gramian: Float[Tensor, "T T"], names: Sequence[str], present: Callable[[], Sequence[bool]], step: int = 0
     ) -> Float[Tensor, " T"]:
         """The weights of the rows from their products G = J Jᵀ; 0 for a loss without labels.
 
@@ -60,11 +63,14 @@ class Settler:
             UmbelError: As `vector`.
         """
         check_rows(gramian.diagonal(), names)
+        here = _labelled(gramian.diagonal(), present)
+        if all(here):
+            return self._call(self.aggregation.weights, gramian, names, here, step)
         weights = torch.zeros_like(gramian[0])
-        if any(present):
-            here = torch.tensor(present, device=gramian.device).nonzero().flatten()
-            part = gramian[here][:, here]
-            weights[here] = self._call(self.aggregation.weights, part, names, present, step).to(weights)
+        if any(here):
+            places = torch.tensor(here, device=gramian.device).nonzero().flatten()
+            part = gramian[places][:, places]
+            weights[places] = self._call(self.aggregation.weights, part, names, here, step).to(weights)
         return weights
 
     def _call(
@@ -86,6 +92,10 @@ class Settler:
             f"task {absent!r} has no label in this batch, and {self.aggregation.name} needs the gradients of all tasks "
             "in every step; use larger batches or another descent (upgrad, pcgrad, ...)"
         )
+
+
+def _labelled(sizes: Tensor, present: Callable[[], Sequence[bool]]) -> Sequence[bool]:
+    return [True] * len(sizes) if bool((sizes > 0).all()) else present()
 
 
 def check_rows(sizes: Float[Tensor, " T"], names: Sequence[str]) -> None:

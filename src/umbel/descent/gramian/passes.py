@@ -134,12 +134,12 @@ class Weighted:
         given: The batch.
 
     Attributes:
-        gramian: Not known: the identity.
+        gramian: Not known: zeros.
     """
 
     def __init__(self, given: Given) -> None:
         self._given = given
-        self.gramian = torch.eye(len(given.losses), dtype=torch.float64, device=given.losses[0].device)
+        self.gramian = given.losses[0].new_zeros(len(given.losses), len(given.losses), dtype=torch.float64)
 
     def write(self, weights: Tensor) -> None:
         """As said above."""
