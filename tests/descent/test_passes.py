@@ -1,10 +1,12 @@
 """The passes that descents share."""
 
 import torch
+from torch import nn
 from toys import NAMES, POINT, TwoRanks, batch, learner
 
 from umbel.core import Batch, SingleProcess
 from umbel.descent import TaskGradients, look, present_losses, task_gradients, untouched
+from umbel.descent.graph import Graph
 
 
 def test_presence_is_known_over_all_processes_and_added_losses_are_always_present():
@@ -66,3 +68,20 @@ def test_a_loss_that_depends_on_nothing_has_a_row_of_zeros():
     found = task_gradients(taught, Batch(item.inputs, item.targets), POINT, SingleProcess(), taught.shared_parameters())
     assert found.jacobian[1].abs().max() == 0
     assert found.jacobian[[0, 2]].abs().amax(1).min() > 0
+
+
+def test_each_of_many_losses_is_asked_for_its_own_head_alone():
+    trunk, heads = nn.Linear(3, 4), [nn.Linear(4, 1) for _ in range(10)]
+    stray = nn.Parameter(torch.ones(2))
+    features = trunk(torch.randn(5, 3))
+    losses = [head(features).square().mean() for head in heads]
+    losses[3] = losses[3] + losses[7]  # depends on two heads
+    losses.append(torch.tensor(1.0))
+    own = [p for head in heads for p in head.parameters()]
+    graph = Graph(losses[:-1], [*trunk.parameters(), *own])
+    found = graph.reach(losses, [*own, stray])
+    for task, parameters in enumerate(found[:10]):
+        expected = [*heads[task].parameters(), *(heads[7].parameters() if task == 3 else ())]
+        assert {id(p) for p in parameters} == {id(p) for p in expected}
+    assert found[10] == []
+    assert graph.reach(losses, list(trunk.parameters()))[0] != []

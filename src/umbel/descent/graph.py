@@ -81,6 +81,27 @@ class Graph:
                     pending.append(parent)
         return inner
 
+    def reach(self, losses: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
+        """For each loss those of the parameters that it depends on.
+
+        Args:
+            losses: Those of the graph; one that depends on nothing trained reaches none.
+            parameters: Of the graph's.
+        """
+        below: dict[Node, list[nn.Parameter]] = {}
+        for parameter in parameters:
+            leaf = self._places.get(id(parameter))
+            seen = {leaf} if leaf is not None else set()
+            pending = list(seen)
+            while pending:
+                node = pending.pop()
+                if node in self.roots:
+                    below.setdefault(node, []).append(parameter)
+                more = [parent for parent in self.parents[node] if parent not in seen]
+                seen.update(more)
+                pending += more
+        return [below.get(edge_of(loss).node, []) if loss.requires_grad else [] for loss in losses]
+
 
 def refuse_hidden(graph: Graph) -> None:
     """Refuse checkpoints that keep their parameters out of the graph: these would be left untaught, silently.

@@ -11,6 +11,8 @@ from umbel.core import Batch, Learner, Losses, OperatingPoint, Runtime, flatten,
 from umbel.descent.graph import Graph, refuse_hidden
 from umbel.descent.walk import add_gradient
 
+_MANY = 8  # losses; for fewer, looking at the graph costs more than asking every loss for every head
+
 
 def present_losses(learner: Learner, batch: Batch, names: Sequence[str], runtime: Runtime) -> Tensor:
     """Which losses have at least one labelled element in the whole batch, over all processes.
@@ -140,17 +142,25 @@ def task_gradients(
         else:
             scratch = shared[0].new_empty(elements) if scratch is None else scratch
             summed = summed + values
-        for t, value in enumerate(share.values()):
-            gradients = _gradients(value, [*shared, *own], retain=t + 1 < len(names))
+        for t, (value, mine) in enumerate(zip(share.values(), _own_parts(share, own), strict=True)):
+            gradients = _gradients(value, [*shared, *mine], retain=t + 1 < len(names))
             row = flatten(gradients[: len(shared)], shared, out=jacobian[t] if first else scratch)
             if not first:
                 jacobian[t] += row
             used = [was or g is not None for was, g in zip(used, gradients, strict=False)]
-            for parameter, gradient in zip(own, gradients[len(shared) :], strict=True):
+            for parameter, gradient in zip(mine, gradients[len(shared) :], strict=True):
                 add_gradient(parameter, gradient)
     if not all(used):
         refuse_hidden(Graph([value for value in share.values() if value.requires_grad], shared))
     return TaskGradients(names, jacobian, used, summed)
+
+
+def _own_parts(share: Losses, own: Sequence[nn.Parameter]) -> Sequence[Sequence[nn.Parameter]]:
+    """What each loss is asked for: all, or, where many losses have many heads, those that it depends on."""
+    if len(share) < _MANY:
+        return [own] * len(share)
+    values = list(share.values())
+    return Graph([value for value in values if value.requires_grad], own).reach(values, own)
 
 
 def _gradients(value: Tensor, parameters: list[nn.Parameter], retain: bool) -> Sequence[Tensor | None]:

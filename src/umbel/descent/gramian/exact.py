@@ -42,7 +42,7 @@ class ExactPass:
         own: Sequence[nn.Parameter],
     ) -> None:
         self._losses, self._plan, self._parameters = losses, plan, shared
-        self._own = {id(p) for p in own}
+        self._own = graph.reach(losses, own)
         self._rows: list[tuple[list[nn.Parameter], Tensor]] = []
         self._deltas: list[Deltas] = []
         self._taught_again: list[nn.Parameter] = []
@@ -58,7 +58,7 @@ class ExactPass:
         here = {id(p) for p in segment.parameters}
         shared = [p for p in self._parameters if id(p) in here]  # in the order of rows, whose sums have the same bits
         asked = [p for p in shared if id(p) not in recorded]
-        own = [p for p in segment.parameters if id(p) in self._own]
+        own = [[p for p in parameters if id(p) in here] for parameters in self._own]
         elements = sum(p.numel() for p in asked)
         rows = asked[0].new_zeros(tasks, elements) if asked else self._losses[0].new_zeros(tasks, 0)
         TaskWalks(graph, segment, recorders, asked, own, rows, free=keep and not recorders).run(fronts)

@@ -50,7 +50,6 @@ class SketchedPass:
         self._losses, self._shared = losses, shared
         sites = find_sites(graph)
         sketched = {id(p): sites[id(p)] for p in shared if id(p) in sites and _pays(sites[id(p)], directions)}
-        reached = {id(p) for p in graph.leaves.values()}
         asked = [p for p in shared if id(p) not in sketched]
         widths = [site.outputs * directions for site in sketched.values()]
         exact = sum(p.numel() for p in asked)
@@ -62,8 +61,7 @@ class SketchedPass:
             part = self.rows[:, begin : begin + width]
             recorders.append(Sketch(site, signs.to(part.device), part))
             begin += width
-        wanted = [p for p in own if id(p) in reached]
-        walks = TaskWalks(graph, Segment(None), recorders, asked, wanted, self.rows, free=False)
+        walks = TaskWalks(graph, Segment(None), recorders, asked, graph.reach(losses, own), self.rows, free=False)
         walks.run(fronts_of(losses))
 
     def write(self, weights: Tensor) -> None:

@@ -41,7 +41,7 @@ class TaskWalks:
         segment: The part to walk.
         recorders: For its sites.
         asked: Shared parameters of the segment whose gradients become rows.
-        own: Other parameters of the segment; their `.grad` gets the sum over the tasks.
+        own: For each task other parameters of the segment; their `.grad` gets the sum over the tasks.
         rows: [T, P], zero or to be overwritten; the asked parameters come first in it.
         free: Whether the last walk lets go of what the segment's nodes saved.
     """
@@ -52,7 +52,7 @@ class TaskWalks:
         segment: Segment,
         recorders: Sequence[Recorder],
         asked: Sequence[nn.Parameter],
-        own: Sequence[nn.Parameter],
+        own: Sequence[Sequence[nn.Parameter]],
         rows: Tensor,
         free: bool,
     ) -> None:
@@ -64,7 +64,7 @@ class TaskWalks:
 
     def _walked(self, graph: Graph, sites: Sequence[Node]) -> set[Node]:
         """The nodes that autograd computes, because something that is wanted lies below."""
-        ids = {id(p) for p in (*self._asked, *self._own)}
+        ids = {id(p) for parameters in (self._asked, *self._own) for p in parameters}
         targets = {node for node, p in graph.leaves.items() if id(p) in ids}.union(sites)
         if self._bottom is not None:
             targets.add(self._bottom.node)
@@ -73,13 +73,13 @@ class TaskWalks:
     def run(self, fronts: list[Front]) -> None:
         """All tasks, one after the other; each front moves to the segment's bottom."""
         bottom = [] if self._bottom is None else [self._bottom]
-        places = [*bottom, *(r.site.edge for r in self._ending), *self._asked, *self._own]
+        places = [*bottom, *(r.site.edge for r in self._ending), *self._asked]
         with self._hooks():
             for task, front in enumerate(fronts):
                 for recorder in (*self._hooked, *self._ending):
                     recorder.task = task
                 keep = not (self._free and task + 1 == len(fronts))
-                found = self._walk(front, places, keep)
+                found = self._walk(front, [*places, *self._own[task]], keep)
                 below = [found.pop(0) for _ in bottom]
                 for recorder in self._ending:
                     recorder.passed((found.pop(0),))
@@ -97,7 +97,7 @@ class TaskWalks:
         if self._asked:
             elements = sum(p.numel() for p in self._asked)
             flatten(asked, self._asked, out=self._rows[task, :elements])
-        for parameter, gradient in zip(self._own, own, strict=True):
+        for parameter, gradient in zip(self._own[task], own, strict=True):
             add_gradient(parameter, gradient)
 
     @contextmanager
