@@ -2,12 +2,12 @@
 
 from benchmarks.descent_nets import CONV, Setting, resnet, runtime_of
 from benchmarks.descent_peers import ENGINES, PLAIN, TORCHJD, sides_of, working
-from benchmarks.descents import LONG_MANY, NARROW_RESNET, SHORT
+from benchmarks.descents import LONG, NARROW_RESNET, SHORT, TRUE_RESNET
 from benchmarks.measure import Note, Row, compare, say
 from umbel.engine import peak_bytes
 
 TASKS, TARGET = 16, 1.5
-SETTINGS = (CONV, NARROW_RESNET, resnet(16, 64), SHORT, LONG_MANY)
+SETTINGS = (CONV, TRUE_RESNET, NARROW_RESNET, resnet(16, 64), SHORT, LONG)
 
 
 def of_setting(setting: Setting) -> list[Row | Note]:

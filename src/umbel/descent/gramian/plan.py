@@ -14,7 +14,7 @@ from umbel.descent.graph import Graph
 _WORTH = 0.8  # deltas must save at least so much of the arithmetic: they are copied, and inputs of maps written out
 _PER_NODE = 3e6  # multiplications that deltas must save for each node of the graph, which is looked at in every step
 _PEAK = 1.4  # times what a plain step holds at its peak is allowed before rows and deltas are forgotten
-_SMALL = 32e6  # bytes of rows and deltas that are kept in any case
+_SMALL = 8e6  # bytes of rows and deltas that are kept in any case
 _LONGER = 1 / 16  # of the time of rows is allowed for the walk that teaches what was forgotten
 _FINE = 0.05  # of a plain step's peak: segments that hold less are walked together
 

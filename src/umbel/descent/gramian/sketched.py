@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from umbel.core import write
 from umbel.descent.gramian.exact import weighted_walk
 from umbel.descent.gramian.recorders import Sketch
 from umbel.descent.gramian.segments import Segment
@@ -56,6 +57,7 @@ class SketchedPass:
         precision = torch.promote_types(shared[0].dtype, torch.float32)
         self.rows = shared[0].new_zeros(len(losses), exact + sum(widths), dtype=precision)
         recorders, begin = [], exact
+        self._sketches, self._reached = len(sketched), {id(p) for p in graph.leaves.values()}
         for site, width in zip(sketched.values(), widths, strict=True):
             signs = random_signs(directions, site.inputs, generator)
             part = self.rows[:, begin : begin + width]
@@ -65,9 +67,14 @@ class SketchedPass:
         walks.run(fronts_of(losses))
 
     def write(self, weights: Tensor) -> None:
-        """Set the shared parameters' `.grad` to Σ_t w_t g_t, by one walk."""
+        """Set the shared parameters' `.grad` to Σ_t w_t g_t: by one walk, or from the rows where all gave theirs."""
         for parameter in self._shared:
             parameter.grad = None
+        if not self._sketches:
+            write(weights.to(self.rows) @ self.rows, self._shared)
+            for parameter in self._shared:
+                parameter.grad = parameter.grad if id(parameter) in self._reached else None
+            return
         live = [(loss, weight) for loss, weight in zip(self._losses, weights, strict=True) if loss.requires_grad]
         if live:
             weighted_walk(live, self._shared, keep=False)
