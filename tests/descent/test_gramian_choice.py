@@ -229,6 +229,22 @@ def test_a_bad_gradient_on_one_process_stops_both(engine, aggregator):
     assert TwoRanks().run(rank) == [True, True]
 
 
+@pytest.mark.parametrize("engine", ["rows", "auto", "sketched", "features"])
+@pytest.mark.parametrize("directions", [2, 64])
+def test_a_sum_over_processes_may_overwrite_what_it_is_given(engine, directions):
+    """As that of Fabric does."""
+    batch = make_batch(count=6)
+
+    def rank(index, runtime):
+        apart = runtime.sum
+        runtime.sum = lambda tensor: tensor.copy_(apart(tensor))
+        part = batch[slice(3) if index == 0 else slice(3, None)]
+        return step(make_learner(residual), part, engine, runtime=runtime, directions=directions).gradients
+
+    for gradients in TwoRanks().run(rank):
+        assert_close(gradients, step(make_learner(residual), batch, engine, directions=directions).gradients)
+
+
 class Slope(GramianWeighting):
     """Weights in which every bit of G is seen."""
 

@@ -223,6 +223,20 @@ def test_bf16_is_about_what_rows_in_bf16_give(name, plan, monkeypatch):
         assert (value - rows.gradients[key]).norm() < 0.03 * scale, key
 
 
+@pytest.mark.parametrize("engine", ["ghost", "sketched", "features"])
+@pytest.mark.parametrize("name", ["one convolution", "batch norm", "transformer"])
+@pytest.mark.parametrize("directions", [1, 64])
+def test_a_model_that_is_bf16_itself(name, engine, directions):
+    batch = make_batch(count=8)
+    learner, low_one = make_learner(ENCODERS[name]), make_learner(ENCODERS[name]).bfloat16()
+    found = step(low_one, batch.map(lambda t: t.bfloat16()), engine, directions=directions)
+    full = step(learner, batch, engine, directions=directions)
+    scale = torch.cat([v.flatten() for v in full.gradients.values()]).norm()
+    for key, value in found.gradients.items():
+        assert value.dtype == torch.bfloat16
+        assert (value.double() - full.gradients[key]).norm() < 0.1 * scale, key
+
+
 class Spoilt(Learner):
     """One task's gradient is infinite, its loss is not."""
 

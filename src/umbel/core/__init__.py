@@ -4,7 +4,7 @@ from umbel.core.batch import Batch, Inputs
 from umbel.core.checks import check_finite, check_inputs, check_labels
 from umbel.core.descent import Descent, shares, total
 from umbel.core.gradients import align, flatten, sum_gradients, write
-from umbel.core.learner import Learner
+from umbel.core.learner import Learner, trained_parameters
 from umbel.core.losses import Losses
 from umbel.core.model import ByTask, MultiTaskModel, PointModule, PointSequential, at_point
 from umbel.core.point import OperatingPoint, Sweep
@@ -39,6 +39,7 @@ __all__ = [
     "shares",
     "sum_gradients",
     "total",
+    "trained_parameters",
     "unknown",
     "write",
 ]

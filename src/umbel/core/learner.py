@@ -72,12 +72,37 @@ class Learner(nn.Module):
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """The trainable parameters that the tasks compete for: by default the encoder's."""
-        return [p for p in self.model.encoder.parameters() if p.requires_grad]
+        return trained_parameters(self.model.encoder)
 
     def own_parameters(self) -> list[nn.Parameter]:
         """All other trainable parameters (heads, links, ...)."""
         shared = {id(p) for p in self.shared_parameters()}
-        return [p for p in self.parameters() if p.requires_grad and id(p) not in shared]
+        return [p for p in trained_parameters(self) if id(p) not in shared]
 
     def after_step(self) -> None:
         """Called after each step of the optimizer, on every process."""
+
+
+def trained_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that can be trained, each once, in the order of `module.parameters()`.
+
+    Descents ask for them in every step, and torch's own way, which makes up names, takes several times as long.
+    """
+    found: dict[int, nn.Parameter] = {}
+    _collect(module, found, set())
+    return [p for p in found.values() if p.requires_grad]
+
+
+def _collect(module: nn.Module, found: dict[int, nn.Parameter], seen: set[int]) -> None:
+    if id(module) in seen:
+        return
+    seen.add(id(module))
+    if isinstance(module, torch.jit.ScriptModule) or type(module).parameters is not nn.Module.parameters:
+        found.update((id(p), p) for p in module.parameters() if id(p) not in found)
+        return
+    for parameter in module._parameters.values():
+        if parameter is not None:
+            found.setdefault(id(parameter), parameter)
+    for child in module._modules.values():
+        if child is not None:
+            _collect(child, found, seen)

@@ -2,7 +2,18 @@
 
 from torch import Tensor
 
-from umbel.core import Batch, Descent, Learner, Losses, OperatingPoint, Runtime, shares, sum_gradients, total
+from umbel.core import (
+    Batch,
+    Descent,
+    Learner,
+    Losses,
+    OperatingPoint,
+    Runtime,
+    shares,
+    sum_gradients,
+    total,
+    trained_parameters,
+)
 from umbel.descent.passes import RandomState, look, present_losses
 from umbel.descent.weightings import Fixed, Weighting
 
@@ -53,7 +64,7 @@ class WeightedSum(Descent):
             objective = (stacked if weights is None else weights.to(stacked) * stacked).sum()
             if objective.requires_grad:
                 objective.backward()
-        sum_gradients([p for p in learner.parameters() if p.requires_grad], runtime)
+        sum_gradients(trained_parameters(learner), runtime)
         losses = total(summed, names, runtime)
         weighting.learn(losses.stack(), present)
         return losses

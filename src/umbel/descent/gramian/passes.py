@@ -231,4 +231,4 @@ def _summed(rows: Tensor, runtime: Runtime) -> Tensor:
             "engine 'sketched': the processes do not see the same layers (has one of them no labels at all?); use "
             "larger batches, or engine='auto'"
         )
-    return runtime.sum(rows)
+    return runtime.sum(rows.clone())  # the sum may overwrite what it is given

@@ -71,7 +71,7 @@ class SketchedPass:
         for parameter in self._shared:
             parameter.grad = None
         if not self._sketches:
-            write(weights.to(self.rows) @ self.rows, self._shared)
+            write((weights.to(self.rows) @ self.rows).to(self._shared[0].dtype), self._shared)
             for parameter in self._shared:
                 parameter.grad = parameter.grad if id(parameter) in self._reached else None
             return
