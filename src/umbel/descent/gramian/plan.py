@@ -12,7 +12,7 @@ from umbel.descent.gramian.sites import Site, find_sites
 from umbel.descent.graph import Graph
 
 _WORTH = 0.8  # deltas must save at least so much of the arithmetic: they are copied, and inputs of maps written out
-_PER_NODE = 5e6  # multiplications in float32 that deltas must save for each node of the graph, which is looked at in
+_PER_NODE = 3e6  # multiplications in float32 that deltas must save for each node of the graph, which is looked at in
 # every step; those in bf16 count a quarter, because weight gradients are fast there
 _PEAK = 1.4  # times what a plain step holds at its peak is allowed before rows and deltas are forgotten
 _SMALL = 8e6  # bytes of rows and deltas that are kept in any case
