@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from umbel.descent.gramian.segments import Segment
 from umbel.descent.gramian.sites import Site
 
+_MANY = 8  # tasks
+
 
 @dataclass(frozen=True)
 class Load:
@@ -53,7 +55,12 @@ def _bottom(segment: Segment, tasks: int) -> int:
 
 
 def most_forgotten(loads: Sequence[Load], tasks: int, longer: float) -> int:
-    """How many segments from the top may be walked once more, when that may cost this part of (1 + 2T)/3 steps."""
+    """How many segments from the top may be walked once more, when that may cost this part of (1 + 2T)/3 steps.
+
+    None for fewer than eight tasks: their rows are few, and cutting the graph costs more than was counted.
+    """
+    if tasks < _MANY:
+        return 0
     total = sum(load.work for load in loads)
     done, count = 0, 0
     for load in loads:
