@@ -63,10 +63,15 @@ def _sum(weighting: Callable[..., Any], summary: str) -> Entry:
     return Entry(make, summary, "1", _named(weighting))
 
 
+def _jacobian(aggregator: Callable[..., Any], options: dict[str, Any]) -> Jacobian:
+    """The descent of an aggregator, each of the two with its own options."""
+    taken = {name: options.pop(name) for name in _OF_JACOBIAN if name in options}
+    return Jacobian(aggregator(**options), **taken)
+
+
 def _own(weighting: Callable[..., Any], summary: str) -> Entry:
     def make(**options: Any) -> Descent:
-        taken = {name: options.pop(name) for name in _OF_JACOBIAN if name in options}
-        return Jacobian(weighting(**options), **taken)
+        return _jacobian(weighting, options)
 
     return Entry(make, summary, "T", (*_named(weighting), *_OF_JACOBIAN))
 
@@ -75,8 +80,7 @@ def _torchjd(name: str, summary: str) -> Entry:
     """An aggregator of TorchJD, imported only when it is made."""
 
     def make(**options: Any) -> Descent:
-        taken = {name: options.pop(name) for name in _OF_JACOBIAN if name in options}
-        return Jacobian(_class(name)(**options), **taken)
+        return _jacobian(_class(name), options)
 
     modules = SOLVERS.get(name, ())
     return Entry(make, summary, "T", None, modules, "solvers" if modules else "", name)

@@ -41,7 +41,7 @@ class ExactPass:
         shared: Sequence[nn.Parameter],
         own: Sequence[nn.Parameter],
     ) -> None:
-        self._losses, self._plan, self._parameters = losses, plan, shared
+        self._losses, self._parameters = losses, shared
         self._own = graph.reach(losses, own)
         self._rows: list[tuple[list[nn.Parameter], Tensor]] = []
         self._deltas: list[Deltas] = []
@@ -76,9 +76,7 @@ class ExactPass:
         """Set the shared parameters' `.grad` to Σ_t w_t g_t; None where no loss depends on one."""
         for parameter in self._parameters:
             parameter.grad = None
-        live = [(loss, weight) for loss, weight in zip(self._losses, weights, strict=True) if loss.requires_grad]
-        if self._taught_again and live:
-            weighted_walk(live, self._taught_again, keep=bool(self._deltas))
+        weighted_walk(self._losses, weights, self._taught_again, keep=bool(self._deltas))
         for parameters, rows in self._rows:
             if parameters:
                 write(weights.to(rows) @ rows, parameters)
@@ -87,16 +85,21 @@ class ExactPass:
             recorder.drop()
 
 
-def weighted_walk(live: Sequence[tuple[Tensor, Tensor]], parameters: Sequence[nn.Parameter], keep: bool) -> None:
-    """Set `.grad` of the parameters to the gradient of Σ w L, in one walk.
+def weighted_walk(
+    losses: Sequence[Tensor], weights: Float[Tensor, " T"], parameters: Sequence[nn.Parameter], keep: bool
+) -> None:
+    """Set `.grad` of the parameters to the gradient of Σ_t w_t L_t, in one walk.
 
     Args:
-        live: (loss, weight), scalars.
+        losses: T scalars. Those that depend on nothing trained are left out; if all do, nothing is set.
+        weights: One for each loss.
         parameters: All that the walk is for.
         keep: Whether the graph is walked again afterwards.
     """
-    tops = [loss for loss, _ in live]
-    factors = [weight.to(loss) for loss, weight in live]
+    live = [(loss, weight.to(loss)) for loss, weight in zip(losses, weights, strict=True) if loss.requires_grad]
+    if not live or not parameters:
+        return
+    tops, factors = zip(*live, strict=True)
     found = torch.autograd.grad(tops, list(parameters), factors, retain_graph=keep, allow_unused=True)
     taken: set[int] = set()
     for parameter, gradient in zip(parameters, found, strict=True):

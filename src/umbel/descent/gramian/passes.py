@@ -144,13 +144,10 @@ class Weighted:
     def write(self, weights: Tensor) -> None:
         """As said above."""
         given = self._given
-        live = [(loss, w) for loss, w in zip(given.losses, weights, strict=True) if loss.requires_grad]
         for parameter in given.shared:
             parameter.grad = None
-        if live and given.own:
-            weighted_walk([(loss, torch.ones_like(loss)) for loss, _ in live], given.own, keep=True)
-        if live:
-            weighted_walk(live, given.shared, keep=False)
+        weighted_walk(given.losses, torch.ones_like(weights), given.own, keep=True)
+        weighted_walk(given.losses, weights, given.shared, keep=False)
         known = [p.grad for p in given.shared if p.grad is not None]
         sizes = torch.stack(torch._foreach_norm(known, torch.inf)) if known else weights
         if float(given.runtime.sum((~torch.isfinite(sizes)).sum().float())):  # all processes stop, or none

@@ -75,9 +75,7 @@ class SketchedPass:
             for parameter in self._shared:
                 parameter.grad = parameter.grad if id(parameter) in self._reached else None
             return
-        live = [(loss, weight) for loss, weight in zip(self._losses, weights, strict=True) if loss.requires_grad]
-        if live:
-            weighted_walk(live, self._shared, keep=False)
+        weighted_walk(self._losses, weights, self._shared, keep=False)
 
 
 def random_signs(directions: int, inputs: int, generator: torch.Generator) -> Tensor:
