@@ -4,20 +4,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
-import torch
-from torch import Tensor
-
-from umbel.channels import Truncate, normalise_power, parse_channel
-from umbel.core import Inputs, Learner, OperatingPoint, Sweep, Task, UmbelError, at_point
+from umbel.channels import Truncate, parse_channel
+from umbel.core import Learner, Task, UmbelError
 from umbel.data import MultiTaskData
 from umbel.descent import make_descent
 from umbel.engine import FitSettings
 from umbel.methods.multi_round import check_classification, multi_round
+from umbel.methods.multi_round_ablations import CutModel, PrefixLearner
 from umbel.recipes.communications.clean import clean_classifier
 from umbel.recipes.multi_round.settings import MultiRoundSettings
 from umbel.recipes.settings import options
 from umbel.recipes.study import Outcome, Study
-from umbel.transmission import Goal, SnrRange, Stage, StagedLearner, StagedModel, build_transmission
+from umbel.transmission import Goal, Stage, StagedLearner, build_transmission
 
 ROUNDS = "multi-round"
 LATEST = "no-combine"
@@ -44,50 +42,6 @@ TITLES = {
     ERROR: ("Feedback with errors", "multi-round, where messages of feedback arrive wrong now and then"),
 }
 """Key of an arm -> title and what it does."""
-
-
-class CutModel(StagedModel):
-    """One latent, of which the first `uses` of the operating point are sent, with the power of so many uses.
-
-        z = sqrt(u P) · masked E(T(x)) / ||masked E(T(x))||,   u = uses that are sent
-
-    The power constraint holds for what is sent. (A latent that is normalised as a whole and cut afterwards would put
-    nearly all of its energy into the first uses, and a cut of it would have several times the power per use.)
-    """
-
-    def transmit(self, inputs: Inputs, point: OperatingPoint) -> list[Tensor]:
-        """The latent, zero where nothing is sent."""
-        stage = self.stages[0]
-        latent = self.codes[0](at_point(self.encoder, inputs, point))
-        sent = point.get("uses", stage.uses)
-        kept = torch.arange(stage.uses, device=latent.device) < sent
-        masked = latent * kept.repeat(latent.shape[1] // stage.uses)
-        power = stage.power * sent / stage.uses
-        return [normalise_power(masked, power, complex_uses=self.complex_uses)]
-
-
-class PrefixLearner(StagedLearner):
-    """One latent that serves every cut: how many of its first uses are sent is drawn anew for each step.
-
-    Args:
-        model: Over `Truncate`, so that no noise arrives where nothing was sent.
-        snr_db: Range of the SNR in training.
-        cuts: Numbers of uses to draw from; the last one is all.
-    """
-
-    def __init__(self, model: CutModel, snr_db: SnrRange, cuts: list[int]) -> None:
-        super().__init__(model, snr_db)
-        self.cuts = list(cuts)
-
-    def draw_point(self, generator: torch.Generator, progress: float) -> OperatingPoint:
-        """An SNR and a cut."""
-        point = super().draw_point(generator, progress)
-        drawn = int(torch.randint(len(self.cuts), (), generator=generator))
-        return point.with_values(uses=self.cuts[drawn])
-
-    def sweep(self) -> Sweep:
-        """The middle of the training range and the middle cut: what validation is measured at."""
-        return Sweep([point.with_values(uses=self.cuts[len(self.cuts) // 2]) for point in super().sweep()])
 
 
 @dataclass(frozen=True)
