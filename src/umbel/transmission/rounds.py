@@ -99,14 +99,10 @@ class RoundPredictions:
         chosen = {"accuracy": float(correct.mean()), **shared, **own, **ages(delay, correct)}
         return chosen, {"accuracy": float(drawn.mean()), **shared, **ages(delay, drawn)}
 
-    def reliability(self, stage: int) -> dict[str, list[float]]:
-        """Bins of confidence of one round (from 0): confidence, accuracy and part, before and after scaling."""
-        columns: dict[str, list[float]] = {}
-        for when, calibrated in (("before", False), ("after", True)):
-            bins = reliability(self.probabilities(stage, calibrated), self.labels)
-            for name in ("confidence", "accuracy", "part"):
-                columns[f"{when} {name}"] = getattr(bins, name)
-        return columns
+    def reliability(self, stage: int, calibrated: bool) -> dict[str, tuple[float, ...]]:
+        """Bins of confidence of one round (from 0), before or after scaling: confidence, accuracy and part of each."""
+        bins = reliability(self.probabilities(stage, calibrated), self.labels)
+        return {name: tuple(getattr(bins, name)) for name in ("confidence", "accuracy", "part")}
 
 
 def ages(delay: Tensor, success: Tensor) -> dict[str, float]:

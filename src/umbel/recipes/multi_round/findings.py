@@ -20,6 +20,7 @@ from umbel.recipes.multi_round.study import (
     ROUNDS,
     SINGLE,
     TARGET,
+    reliability_name,
 )
 from umbel.report import Chart, Claim, Estimate, Results, Series
 from umbel.study import Findings, Table, Values, chart, claim, settings_of
@@ -232,13 +233,8 @@ class _Channel:
     def _reliability(self) -> Chart:
         series = [Series("Ideal", (0.0, 1.0), (0.0, 1.0), style="dashed", group="ideal")]
         for number in range(1, len(self.settings.rounds) + 1):
-            profiles = [
-                profile.columns
-                for profile in self.results.profiles
-                if profile.name == f"reliability of round {number}" and profile.point["channel"] == self.name
-            ]
             for when, style in (("before", "dashed"), ("after", "line")):
-                x, y = pooled(profiles, when)
+                x, y = pooled(self._profiles(reliability_name(number, when)))
                 label, group = f"Round {number}, {when} scaling", f"round {number}"
                 series.append(Series(label, tuple(x), tuple(y), style=style, group=group))
         note = (
@@ -247,18 +243,21 @@ class _Channel:
         )
         return self._chart("Reliability", "confidence", "accuracy", series, note)
 
+    def _profiles(self, name: str) -> list[dict[str, tuple[float, ...]]]:
+        here = [p for p in self.results.profiles if p.point["channel"] == self.name]
+        return [profile.columns for profile in here if profile.name == name]
 
-def pooled(profiles: Sequence[dict[str, tuple[float, ...]]], when: str) -> tuple[list[float], list[float]]:
+
+def pooled(profiles: Sequence[dict[str, tuple[float, ...]]]) -> tuple[list[float], list[float]]:
     """Confidence and accuracy in tenths of confidence, over all seeds; tenths with few samples are left out.
 
     Args:
         profiles: Of each seed. One without the parts of its bins was pooled before, and is taken as it is.
-        when: "before" or "after" scaling.
     """
     bins: dict[int, list[tuple[float, float, float]]] = {}
     for columns in profiles:
-        confidence, accuracy = columns[f"{when} confidence"], columns[f"{when} accuracy"]
-        if (parts := columns.get(f"{when} part")) is None:
+        confidence, accuracy = columns["confidence"], columns["accuracy"]
+        if (parts := columns.get("part")) is None:
             return list(confidence), list(accuracy)
         for sure, right, part in zip(confidence, accuracy, parts, strict=True):
             bins.setdefault(min(int(sure * 10), 9), []).append((part, part * sure, part * right))

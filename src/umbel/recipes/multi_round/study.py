@@ -59,9 +59,7 @@ def arms(settings: MultiRoundSettings) -> list[Arm]:
         Arm(PREFIX, "Cut latent", "one latent of all uses, of which the first ones are sent; trained with random cuts"),
         Arm(GENIE, "Label genie", genie),
         Arm(RANDOM, "Random escalation", random, of=ROUNDS),
-        Arm(
-            COST, "Feedback with cost", f"multi-round, where feedback takes channel uses ({cost} a message)", ROUNDS
-        ),
+        Arm(COST, "Feedback with cost", f"multi-round, where feedback takes channel uses ({cost} a message)", ROUNDS),
         Arm(ERROR, "Feedback with errors", f"multi-round, where messages arrive wrong now and then ({error})", ROUNDS),
     ]
 
@@ -217,8 +215,9 @@ class _Measure:
         if arm == ROUNDS and middle:
             yield from self._feedback(place, test, validation, uses)
             for stage in range(len(uses)):
-                columns = {name: tuple(values) for name, values in test.reliability(stage).items()}
-                yield Profile(arm, f"reliability of round {stage + 1}", columns, trained.job.repeat, place)
+                for when, calibrated in (("before", False), ("after", True)):
+                    name, bins = reliability_name(stage + 1, when), test.reliability(stage, calibrated)
+                    yield Profile(arm, name, bins, trained.job.repeat, place)
 
     def _feedback(
         self, place: dict, test: RoundPredictions, validation: RoundPredictions, uses: list[int]
@@ -264,6 +263,11 @@ def chosen_thresholds(
     if single is not None:
         rules[TARGET] = choose_thresholds(*known, least_accuracy=single - POINTS_BELOW)
     return rules
+
+
+def reliability_name(number: int, when: str) -> str:
+    """Name of the profile of a round's reliability, "before" or "after" scaling."""
+    return f"reliability of round {number}, {when} scaling"
 
 
 def _headline(settings: MultiRoundSettings) -> Iterator[dict[str, Any]]:
