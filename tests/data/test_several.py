@@ -49,8 +49,14 @@ def test_losses_of_the_joined_set_are_those_of_each_set():
     data = several([one(), two()], "both", "Both")
     prediction = torch.randn(12, 2, generator=torch.Generator().manual_seed(0))
     samples = data.train.samples
-    assert torch.allclose(CLASS.mean_loss(prediction, samples), CLASS.mean_loss(prediction[:6], one().train.samples))
-    assert torch.allclose(SIZE.mean_loss(prediction, samples), SIZE.mean_loss(prediction[6:], two().train.samples))
+    assert torch.allclose(
+        CLASS.mean_loss(prediction, samples.target("class")),
+        CLASS.mean_loss(prediction[:6], one().train.samples.target("class")),
+    )
+    assert torch.allclose(
+        SIZE.mean_loss(prediction, samples.target("size")),
+        SIZE.mean_loss(prediction[6:], two().train.samples.target("size")),
+    )
 
 
 def test_a_task_of_the_same_name_is_one_task():

@@ -91,17 +91,20 @@ class Task:
         """The task's target in a batch."""
         return self.target(batch) if self.target else batch.target(self.name)
 
-    def count(self, batch: Batch) -> Tensor:
-        """How many labelled elements the batch has for this task: a scalar."""
-        return self.labelled(self.target_of(batch)).sum()
+    def count(self, target: Tensor) -> Tensor:
+        """How many labelled elements a target has: a scalar."""
+        return self.labelled(target).sum()
 
-    def mean_loss(self, prediction: Tensor, batch: Batch) -> Tensor:
+    def mean_loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Mean loss over the labelled elements: a scalar; 0 (with zero gradient) when there are none.
+
+        Args:
+            prediction: Raw, as the head gives it.
+            target: As `target_of` gives it, missing labels included.
 
         Raises:
             UmbelError: The task's loss does not have the shape of its mask.
         """
-        target = self.target_of(batch)
         mask = self.labelled(target)
         losses = self.loss(prediction, _filled(target))
         if losses.shape != mask.shape:
@@ -111,13 +114,18 @@ class Task:
             )
         return torch.where(mask, losses, 0).sum() / mask.sum().clamp(min=1)
 
-    def update(self, metric: Any, prediction: Tensor, batch: Batch) -> None:
-        """Feed the labelled elements of a batch to a torchmetrics metric, in natural units.
+    def update(self, metric: Any, prediction: Tensor, target: Tensor) -> None:
+        """Feed the labelled elements to a torchmetrics metric, in natural units.
 
         Elementwise targets (a mask of the prediction's shape) arrive flat, [n]; otherwise the prediction's
-        channels come last, [n, outputs], beside targets [n].
+        channels come last, [n, outputs], beside targets [n]. Where the mask is one of samples, [B], whole labelled
+        samples arrive (sets of boxes, say).
+
+        Args:
+            metric: What is fed; it is left alone where nothing is labelled.
+            prediction: Raw, as the head gives it.
+            target: As `target_of` gives it, missing labels included.
         """
-        target = self.target_of(batch)
         mask = self.labelled(target)
         prediction = self.decode(prediction)
         if mask.shape == prediction.shape:

@@ -105,11 +105,11 @@ def _add(learner: Learner, metrics: Mapping, predictions: Mapping[str, Tensor], 
     for task, row in zip(learner.tasks, sums, strict=True):
         if task.name not in predictions:
             continue
-        prediction = predictions[task.name].float()
+        prediction, target = predictions[task.name].float(), task.target_of(batch)
         for metric in metrics[task.name].values():
-            task.update(metric, prediction, batch)
-        count = task.count(batch)
-        row.add_(torch.stack([task.mean_loss(prediction, batch) * count, count]))
+            task.update(metric, prediction, target)
+        count = task.count(target)
+        row.add_(torch.stack([task.mean_loss(prediction, target) * count, count]))
 
 
 @dataclass(frozen=True)
