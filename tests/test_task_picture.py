@@ -47,7 +47,7 @@ def test_a_picture_with_a_missing_pixel_counts_nowhere():
     inputs[1, 2, 3, 3] = math.nan
     inputs[4] = math.nan
     task = tasks.picture("p", 3)
-    assert torch.equal(task.target_of(Batch(inputs)), inputs)
+    assert task.target_of(Batch(inputs)) is inputs
     assert task.count(inputs) == 4
     prediction = pictures(seed=1).requires_grad_()
     loss = task.mean_loss(prediction, inputs)
