@@ -9,6 +9,7 @@ from umbel.core.losses import Losses
 from umbel.core.model import ByTask, MultiTaskModel, PointModule, PointSequential, at_point
 from umbel.core.point import OperatingPoint, Sweep
 from umbel.core.runtime import Runtime, SingleProcess
+from umbel.core.scores import Evaluation, Score, task_scores
 from umbel.core.task import ElementLoss, Task, labelled
 from umbel.errors import UmbelError, unknown
 
@@ -17,6 +18,7 @@ __all__ = [
     "ByTask",
     "Descent",
     "ElementLoss",
+    "Evaluation",
     "Inputs",
     "Learner",
     "Losses",
@@ -25,6 +27,7 @@ __all__ = [
     "PointModule",
     "PointSequential",
     "Runtime",
+    "Score",
     "SingleProcess",
     "Sweep",
     "Task",
@@ -38,6 +41,7 @@ __all__ = [
     "labelled",
     "shares",
     "sum_gradients",
+    "task_scores",
     "total",
     "trained_parameters",
     "unknown",

@@ -9,28 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from umbel.core import Batch, Learner, OperatingPoint, UmbelError, unknown
+from umbel.core import Batch, Evaluation, Learner, OperatingPoint, UmbelError, unknown
 from umbel.data import Source, seeded
 from umbel.engine.runtime import FabricRuntime, seed_default
-from umbel.metrics import relative_improvement
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Results on one split.
-
-    Attributes:
-        metrics: Task -> metric -> value; NaN where the split has no label for the task, or where the model does not
-            predict it at this point (after a stage that was not sent, say).
-        losses: Task -> mean loss over the labelled elements; NaN where there are none, infinite where it diverged.
-    """
-
-    metrics: dict[str, dict[str, float]]
-    losses: dict[str, float]
-
-    def main(self) -> dict[str, float]:
-        """Task -> its main metric."""
-        return {task: next(iter(values.values())) for task, values in self.metrics.items()}
 
 
 @contextmanager
@@ -193,65 +174,6 @@ def compute_metrics(metrics: Mapping, labelled: bool) -> dict[str, float]:
         # A process whose share holds no label of the task computes from the others' sums alone.
         warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
         return {name: float(metric.compute()) for name, metric in metrics.items()}
-
-
-@dataclass(frozen=True)
-class Monitor:
-    """One number from an evaluation, greater is better: what chooses the best checkpoint.
-
-    Attributes:
-        name: "improvement", "loss" or "task/metric".
-        references: For "improvement": task -> main metric to compare with. A task whose reference is 0 or not
-            finite is left out.
-    """
-
-    name: str
-    references: Mapping[str, float]
-
-    def check(self, learner: Learner) -> None:
-        """Before training: see whether this can be computed for the learner.
-
-        Raises:
-            UmbelError: `name` names no metric of any task, or a task has no reference.
-        """
-        known = ["improvement", "loss", *(f"{t.name}/{m}" for t in learner.tasks for m in t.metrics)]
-        if self.name not in known:
-            raise UmbelError(f"monitor {self.name!r} is not known; use {', '.join(known)}")
-        for task in learner.tasks:
-            if self.name == "improvement" and self.references and task.name not in self.references:
-                raise UmbelError(f"monitor 'improvement': task {task.name!r} has no reference; give one for each task")
-
-    def score(self, evaluation: Evaluation, learner: Learner) -> float:
-        """The number; -inf when it is not finite.
-
-        Raises:
-            UmbelError: See `check`.
-        """
-        self.check(learner)
-        value = self._value(evaluation, learner)
-        return value if math.isfinite(value) else -math.inf
-
-    def _value(self, evaluation: Evaluation, learner: Learner) -> float:
-        loss = sum(value for value in evaluation.losses.values() if not math.isnan(value))
-        if self.name == "loss":
-            return -loss
-        if self.name == "improvement":
-            main = evaluation.main()
-            gains = [
-                relative_improvement(main[t.name], self.references[t.name], t.higher_is_better)
-                for t in learner.tasks
-                if math.isfinite(self.references[t.name]) and self.references[t.name]
-            ]
-            return sum(gains) / len(gains) if gains else -loss
-        task, metric = next((t, m) for t in learner.tasks for m in t.metrics if f"{t.name}/{m}" == self.name)
-        better = task.higher_is_better if metric == task.main_metric else _direction(task, metric)
-        value = evaluation.metrics[task.name][metric]
-        return value if better else -value
-
-
-def _direction(task, metric: str) -> bool:
-    declared = getattr(task.metrics[metric](), "higher_is_better", None)
-    return task.higher_is_better if declared is None else declared
 
 
 def decoded_predictions(
