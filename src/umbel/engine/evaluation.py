@@ -11,6 +11,7 @@ from torch import Tensor
 
 from umbel.core import Batch, Evaluation, Learner, OperatingPoint, UmbelError, unknown
 from umbel.data import Source, seeded
+from umbel.engine.modes import modes_kept
 from umbel.engine.runtime import FabricRuntime, seed_default
 
 
@@ -24,14 +25,11 @@ def evaluating(learner: Learner, runtime: FabricRuntime, seed: int, rank: int = 
         seed: Of the randomness.
         rank: Of the process, which draws its own.
     """
-    training, cuda = learner.training, runtime.device.type == "cuda"
-    learner.eval()
-    with torch.no_grad(), torch.random.fork_rng(devices=[runtime.device] if cuda else []):
+    cuda = runtime.device.type == "cuda"
+    with modes_kept(learner), torch.no_grad(), torch.random.fork_rng(devices=[runtime.device] if cuda else []):
+        learner.eval()
         seed_default(seeded(seed, rank, 4).initial_seed(), runtime.device)
-        try:
-            yield
-        finally:
-            learner.train(training)
+        yield
 
 
 def evaluate(
@@ -47,7 +45,7 @@ def evaluate(
     """Every sample of a split once; with several processes each takes its share of the batches.
 
     Args:
-        learner: Left in the mode (training or evaluation) it was in.
+        learner: Each part is left in the mode (training or evaluation) it was in.
         source: The split.
         runtime: Processes and precision.
         point: Operating point; by default the first of the learner's sweep.

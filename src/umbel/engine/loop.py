@@ -17,6 +17,7 @@ from umbel.data import Source, seeded
 from umbel.engine import checkpoint as checkpoints
 from umbel.engine.evaluation import evaluate
 from umbel.engine.log import Log
+from umbel.engine.modes import start_training
 from umbel.engine.monitor import Monitor
 from umbel.engine.optimise import learning_rate_factor, make_optimizer, set_learning_rate
 from umbel.engine.progress import Reporter
@@ -163,7 +164,7 @@ class TrainingRun:
 
     def train(self) -> None:
         """All steps that are left; then the learner gets its best weights."""
-        self.learner.train()
+        start_training(self.learner)
         self.plan.reporter.begin(self.plan.label, self.total, self.progress.step)
         size, rank, world_size = self.settings.batch_size, self.runtime.rank, self.runtime.world_size
         try:
