@@ -117,7 +117,7 @@ def test_sets_that_do_not_fit():
     with pytest.raises(UmbelError, match="bool"):
         several([one(), truth], "n", "N")
     doubles = made("doubles", [SIZE], {"size": torch.zeros(6, 2, dtype=torch.float64)})
-    with pytest.raises(UmbelError, match="'size' of the sets differ"):
+    with pytest.raises(UmbelError, match="target 'size' of part 0 is"):
         several([two(), doubles], "n", "N")
     streamed = replace(one(), train=object())
     with pytest.raises(UmbelError, match="not held in memory"):

@@ -55,6 +55,9 @@ class Task:
         labelled: target -> bool mask of the labelled elements. Its shape is that of the losses.
         target: batch -> target, for targets derived from the batch (a reconstruction's is its input);
             None takes `batch.targets[name]`.
+        padding: What is behind the end of a target that is shorter than others in its batch; None is the missing
+            label. A task whose targets are sets (boxes) gives a number that no target has, -1 say, and counts samples
+            by its `labelled`: a sample without any box then differs from one that nobody labelled.
         decode: Raw prediction -> natural units (probabilities, years, metres); what metrics and pictures see.
         labels: Names of the classes or outputs, for tables and pictures.
         unit: Unit of the main metric, as in "years"; empty when it has none.
@@ -69,6 +72,7 @@ class Task:
     output: str = "vector"
     labelled: Callable[[Tensor], Tensor] = labelled
     target: Callable[[Batch], Tensor] | None = None
+    padding: float | None = None
     decode: Callable[[Tensor], Tensor] = _same
     labels: tuple[str, ...] = field(default=())
     unit: str = ""

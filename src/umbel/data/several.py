@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from umbel.core import Batch, Task
+from umbel.core import Batch, Task, join_batches
 from umbel.data.source import Augmentation, MultiTaskData, TensorSource
 from umbel.errors import UmbelError
 
@@ -55,7 +54,7 @@ def several(sets: Sequence[MultiTaskData], name: str, title: str) -> MultiTaskDa
     for split in ("train", "validation", "test"):
         sources = [getattr(data, split) for data in sets]
         augment = ByDomain([source.augment for source in sources])
-        joined = _joined([_own(source.samples, data, tasks) for source, data in zip(sources, sets, strict=True)])
+        joined = join_batches([_own(source.samples, data, tasks) for source, data in zip(sources, sets, strict=True)])
         splits[split] = TensorSource(joined, augment if augment.draws else None)
     notes = " ".join(f"[{number} = {data.name}] {data.note}" for number, data in enumerate(sets))
     note = f"Several sets joined; labels that a set does not have are missing. {notes}"
@@ -99,24 +98,3 @@ def _own(samples: Batch, data: MultiTaskData, tasks: dict[str, Task]) -> Batch:
     own = {task.name for task in data.tasks}
     targets = {name: target for name, target in samples.targets.items() if name in own or name not in tasks}
     return Batch(samples.inputs, targets)
-
-
-def _joined(batches: Sequence[Batch]) -> Batch:
-    inputs = torch.cat([batch.inputs for batch in batches])
-    domain = torch.cat([torch.full((len(batch),), number) for number, batch in enumerate(batches)])
-    names = dict.fromkeys(name for batch in batches for name in batch.targets)
-    return Batch(inputs, {name: _joined_target(batches, name) for name in names}, domain)
-
-
-def _joined_target(batches: Sequence[Batch], name: str) -> Tensor:
-    """The targets of all batches; NaN or -1 for a batch without any."""
-    present = [batch.targets[name] for batch in batches if name in batch.targets]
-    example = present[0]
-    if any((target.dtype, target.shape[1:]) != (example.dtype, example.shape[1:]) for target in present):
-        raise UmbelError(f"targets {name!r} of the sets differ in type or shape; convert one of them")
-    if example.dtype == torch.bool:
-        raise UmbelError(f"targets {name!r} are of type bool, which cannot mark a missing label; use int64")
-    missing = float("nan") if example.is_floating_point() else -1
-    return torch.cat(
-        [batch.targets.get(name, example.new_full((len(batch), *example.shape[1:]), missing)) for batch in batches]
-    )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from umbel.core import Batch, Evaluation, Learner, OperatingPoint, UmbelError, unknown
+from umbel.core import Batch, Evaluation, Learner, OperatingPoint, Task, UmbelError, join, missing, unknown
 from umbel.data import Source, seeded
 from umbel.engine.modes import modes_kept
 from umbel.engine.runtime import FabricRuntime, seed_default
@@ -96,7 +96,8 @@ class Predictions:
     """Raw predictions of a whole split, for whatever needs every sample (a rule that decides when to stop, say).
 
     Attributes:
-        raw: Task -> predictions [draws * N, ...], float32 on the CPU, draw after draw.
+        raw: Task -> predictions [draws * N, ...], float32 on the CPU, draw after draw. Where batches
+            differ in size, NaN is behind the end of the shorter ones.
         targets: Task -> targets [draws * N, ...], with missing labels as in `Batch`.
     """
 
@@ -150,7 +151,16 @@ def predict_split(
                         raise UmbelError(f"task {name!r} is not predicted at {point}")
                     raw[name].append(predictions[name].float().cpu())
                     targets[name].append(known[name].target_of(batch))
-    return Predictions({n: torch.cat(raw[n]) for n in chosen}, {n: torch.cat(targets[n]) for n in chosen})
+    return Predictions(
+        {n: join(raw[n], math.nan) for n in chosen}, {n: _joined_targets(known[n], targets[n]) for n in chosen}
+    )
+
+
+def _joined_targets(task: Task, targets: list[Tensor]) -> Tensor:
+    """[N, ...]; those of a batch with shorter samples are padded as the task wants it."""
+    if targets[0].dtype == torch.bool:  # cannot be padded
+        return torch.cat(targets)
+    return join(targets, missing(targets[0].dtype) if task.padding is None else task.padding)
 
 
 def _mean(total: float, count: float) -> float:
