@@ -70,7 +70,7 @@ def boxes() -> Toy:
     learner = Learner(MultiTaskModel(mlp(6, 32, 24), {"boxes": head}), [BOXES]).double()
     samples = Batch(torch.cat([place, there.double()], 1), {"boxes": target})
     settings = replace(SETTINGS, monitor="boxes/F1", steps=200)
-    return Toy(learner, WeightedSum(), *split(samples), settings, ("boxes", 0.8))
+    return Toy(learner, WeightedSum(), *split(samples), settings, ("boxes", 0.65))
 
 
 # -- series of different length: a class for each step, a number for each series ------------------------------------

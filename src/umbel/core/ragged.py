@@ -177,10 +177,13 @@ def _device(batch: Batch) -> torch.device:
 
 def _joined_target(batches: Sequence[Batch], name: str, paddings: Mapping[str, float | None]) -> Tensor:
     example = next(batch.targets[name] for batch in batches if name in batch.targets)
-    absent, padding = missing(example.dtype, f"target {name!r}"), paddings.get(name)
+    what, padding = f"target {name!r}", paddings.get(name)
+    if all(name in batch.targets for batch in batches) and name not in paddings:
+        return _joined([batch.targets[name] for batch in batches], what, False, 0)
+    absent = missing(example.dtype, what)
     shape = example.shape[1:]
     every = [b.targets[name] if name in b.targets else example.new_full((len(b), *shape), absent) for b in batches]
-    return _joined(every, f"target {name!r}", name in paddings, absent if padding is None else padding)
+    return _joined(every, what, name in paddings, absent if padding is None else padding)
 
 
 def _joined(tensors: Sequence[Tensor], what: str, ragged: bool, value: float) -> Tensor:

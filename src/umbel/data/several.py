@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from umbel.core import Batch, Task, join_batches
+from umbel.data.side_by_side import SideBySide
 from umbel.data.source import Augmentation, MultiTaskData, TensorSource
 from umbel.errors import UmbelError
 
@@ -34,7 +35,9 @@ class ByDomain:
         return Batch(pictures, targets, batch.domain)
 
 
-def several(sets: Sequence[MultiTaskData], name: str, title: str) -> MultiTaskData:
+def several(
+    sets: Sequence[MultiTaskData], name: str, title: str, parts: Sequence[float] | None = None
+) -> MultiTaskData:
     """One set that holds the samples of all, split by split; each keeps its labels and lacks those of the others.
 
     `Batch.domain` is the number of the set that a sample comes from. A task that several sets have under one name
@@ -44,6 +47,8 @@ def several(sets: Sequence[MultiTaskData], name: str, title: str) -> MultiTaskDa
         sets: At least two, held in memory, with samples of one shape and type.
         name: Of the joined set.
         title: Of the joined set, one line.
+        parts: How every training batch is divided among the sets, (1, 1) for halves; None draws batches from all
+            samples together, so that a set comes as often as it is large.
 
     Raises:
         UmbelError: The sets do not fit together.
@@ -56,6 +61,9 @@ def several(sets: Sequence[MultiTaskData], name: str, title: str) -> MultiTaskDa
         augment = ByDomain([source.augment for source in sources])
         joined = join_batches([_own(source.samples, data, tasks) for source, data in zip(sources, sets, strict=True)])
         splits[split] = TensorSource(joined, augment if augment.draws else None)
+    if parts is not None:
+        own = [TensorSource(_own(data.train.samples, data, tasks), data.train.augment) for data in sets]
+        splits["train"] = SideBySide(own, parts)
     notes = " ".join(f"[{number} = {data.name}] {data.note}" for number, data in enumerate(sets))
     note = f"Several sets joined; labels that a set does not have are missing. {notes}"
     return MultiTaskData(name, title, tuple(tasks.values()), **splits, input_shape=sets[0].input_shape, note=note)
