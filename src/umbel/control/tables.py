@@ -147,7 +147,7 @@ def _add_batch(
             for point, metric in zip(row, of_task[place], strict=True):
                 with runtime.autocast():
                     prediction = learner.model.decode(own, point, [task.name])[task.name]
-                task.update(metric, prediction.float(), part)
+                task.update(metric, prediction.float(), task.target_of(part))
 
 
 def _labelled_rows(task: Task, batch: Batch) -> Tensor:

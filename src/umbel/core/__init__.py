@@ -8,7 +8,19 @@ from umbel.core.learner import Learner, trained_parameters
 from umbel.core.losses import Losses
 from umbel.core.model import ByTask, MultiTaskModel, PointModule, PointSequential, at_point
 from umbel.core.point import OperatingPoint, Sweep
+from umbel.core.ragged import (
+    join,
+    join_batches,
+    lengths_of,
+    missing,
+    pad,
+    pad_inputs,
+    pad_targets,
+    sizes_of,
+    within,
+)
 from umbel.core.runtime import Runtime, SingleProcess
+from umbel.core.scores import Evaluation, Score, task_scores
 from umbel.core.task import ElementLoss, Task, labelled
 from umbel.errors import UmbelError, unknown
 
@@ -17,6 +29,7 @@ __all__ = [
     "ByTask",
     "Descent",
     "ElementLoss",
+    "Evaluation",
     "Inputs",
     "Learner",
     "Losses",
@@ -25,6 +38,7 @@ __all__ = [
     "PointModule",
     "PointSequential",
     "Runtime",
+    "Score",
     "SingleProcess",
     "Sweep",
     "Task",
@@ -35,11 +49,21 @@ __all__ = [
     "check_inputs",
     "check_labels",
     "flatten",
+    "join",
+    "join_batches",
     "labelled",
+    "lengths_of",
+    "missing",
+    "pad",
+    "pad_inputs",
+    "pad_targets",
     "shares",
+    "sizes_of",
     "sum_gradients",
+    "task_scores",
     "total",
     "trained_parameters",
     "unknown",
+    "within",
     "write",
 ]

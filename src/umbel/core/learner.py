@@ -9,6 +9,7 @@ from umbel.core.batch import Batch
 from umbel.core.losses import Losses
 from umbel.core.model import MultiTaskModel
 from umbel.core.point import OperatingPoint, Sweep
+from umbel.core.scores import Score, task_scores
 from umbel.core.task import Task
 from umbel.errors import UmbelError
 
@@ -60,7 +61,7 @@ class Learner(nn.Module):
 
     def task_losses(self, predictions: Mapping[str, Tensor], batch: Batch) -> Losses:
         """The tasks' own losses for given predictions."""
-        return Losses({task.name: task.mean_loss(predictions[task.name], batch) for task in self.tasks})
+        return Losses({task.name: task.mean_loss(predictions[task.name], task.target_of(batch)) for task in self.tasks})
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """Over how many elements each task's mean loss goes: scalars.
@@ -68,7 +69,17 @@ class Learner(nn.Module):
         Losses that are not named here are means over samples. These numbers let several processes and
         accumulated pieces of a batch add up to exactly the loss of the whole batch, however labels are spread.
         """
-        return {task.name: task.count(batch) for task in self.tasks}
+        return {task.name: task.count(task.target_of(batch)) for task in self.tasks}
+
+    def scores(self) -> dict[str, Score]:
+        """What may choose the best checkpoint, by the name that `FitSettings.monitor` gives.
+
+        "loss" and "task/metric" as it stands. A method that is to be judged otherwise (by a threshold that a
+        development split sets, by agreement on samples without labels) adds a function of its own:
+
+            return {**super().scores(), "agreement": self.agreement}
+        """
+        return task_scores(self.tasks)
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """The trainable parameters that the tasks compete for: by default the encoder's."""
