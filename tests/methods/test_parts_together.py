@@ -15,7 +15,7 @@ from umbel.descent import GradSplit, Measured, make_descent
 from umbel.engine import FitSettings, evaluate, fit, open_runtime
 from umbel.methods.controllable import CONFIGURATIONS, ControllableLearner, slimmable_model
 from umbel.methods.preference_conditioned import PreferenceLearner, conditioned_model
-from umbel.nn import ExponentialMovingAverage, build_model, fixed_model, recalibrate
+from umbel.nn import WIDTH_NAMES, ExponentialMovingAverage, build_model, fixed_model, recalibrate
 
 KINDS = (tasks.classification("side", "ab"), tasks.regression("height", 1))
 SHAPE, WIDTHS = (1, 8, 8), (0.5, 1.0)
@@ -41,7 +41,7 @@ class _Teacher:
         self.average = ExponentialMovingAverage(model, decay=0.9)
 
     def losses(self, batch, point):
-        at = point.without(CONFIGURATIONS, "width", "head_widths")
+        at = point.without(CONFIGURATIONS, *WIDTH_NAMES)
         student, teacher = self.predict(batch, at), self.average(batch.inputs, at)
         gap = sum((student[name] - teacher[name]).square().mean() for name in student)
         return Losses({**super().losses(batch, point), "consistency": gap})
