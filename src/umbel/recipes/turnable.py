@@ -51,8 +51,9 @@ def make_ready(run: Path, learner: Learner, data: MultiTaskData, runtime: Fabric
     """
     folder = run / "checkpoints"
     if ready := checkpoints.latest(folder, "ready"):
-        load_weights(learner, load(ready))
-        return ready_table(run)
+        saved = load(ready)
+        load_weights(learner, saved)
+        return _table_of(saved)
     calibrate(learner, data.train, runtime)
     table = configuration_table(learner, data.validation, runtime)
     if runtime.is_main:
@@ -71,7 +72,10 @@ def ready_table(run: Path) -> ConfigurationTable:
     Raises:
         UmbelError: It was not.
     """
-    saved = load(resolve(run))
+    return _table_of(load(resolve(run)))
+
+
+def _table_of(saved: Checkpoint) -> ConfigurationTable:
     if _TABLE not in saved.state:
         raise UmbelError(
             f"{saved.path} was not made ready (its training did not end); go on with --resume, or give the folder of a "
@@ -92,7 +96,7 @@ def open_turnable(path: Path, runtime: FabricRuntime) -> Turnable:
             f"{saved.path} has one width only; train a network that can be turned with `umbel run controllable` or "
             "`umbel train --widths 0.25/0.5/0.75/1`"
         )
-    table = ready_table(saved.path)
+    table = _table_of(saved)
     learner, data = rebuild(saved.settings, str(saved.path))
     load_weights(learner, saved)
     learner.to(runtime.device).eval()
