@@ -216,7 +216,7 @@ class Monitor:
         """
         known = ["improvement", "loss", *(f"{t.name}/{m}" for t in learner.tasks for m in t.metrics)]
         if self.name not in known:
-            raise UmbelError(f"monitor {self.name!r} is not known; use {', '.join(known)}")
+            raise unknown("monitor", self.name, known)
         for task in learner.tasks:
             if self.name == "improvement" and self.references and task.name not in self.references:
                 raise UmbelError(f"monitor 'improvement': task {task.name!r} has no reference; give one for each task")
