@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from umbel.core import Descent, Learner, UmbelError
+from umbel.core import Descent, Learner, UmbelError, task_scores
 from umbel.data import MultiTaskData
 from umbel.descent import DESCENTS, make_descent
 from umbel.engine import FitSettings, Monitor
+from umbel.engine.monitor import IMPROVEMENT
 from umbel.recipes.build import describe, make_learner, predicts_maps
 from umbel.recipes.settings import DataSettings, ModelSettings, options
 from umbel.report import Curve
@@ -97,16 +98,16 @@ def reference_fit(bench: Bench[ComparisonSettings], data: MultiTaskData, seed: i
         data: That of the one task.
         seed: Of the training.
     """
-    fit, (task,) = bench.fit, data.tasks
+    fit = bench.fit
     part = len(data.train) / len(bench.data.train)
     size = fit.batch_size if part == 1 else min(fit.batch_size, max(_LEAST_BATCH, round(fit.batch_size * part / 8) * 8))
     size += -size % bench.study.runtime.world_size
     passes = bench.steps / bench.data.train.steps(fit.batch_size) * bench.settings.reference_passes
-    own = ("improvement", "loss", *(f"{task.name}/{metric}" for metric in task.metrics))
+    own = (IMPROVEMENT, *task_scores(data.tasks))
     return fit.replace(
         batch_size=size,
         steps=max(1, round(passes * data.train.steps(size))),
-        monitor=fit.monitor if fit.monitor in own else "improvement",
+        monitor=fit.monitor if fit.monitor in own else IMPROVEMENT,
         seed=seed,
     )
 

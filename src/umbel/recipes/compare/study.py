@@ -29,7 +29,7 @@ from umbel.recipes.references import (
 )
 from umbel.recipes.settings import names
 from umbel.report import Conflict, Curve, Results, SampleSheet, draw_samples
-from umbel.study import Arm, Bench, Job, Measurement, Study, Trained, Training, tested
+from umbel.study import Arm, Bench, Job, Measurement, Study, Trained, Training, on_test_split
 
 TUNED = "tuned-weights"
 TRIAL = "tuning"
@@ -127,7 +127,7 @@ class _Networks:
         if trained.job.arm == TRIAL:
             return []
         chosen = {"weights": self.weights} if trained.job.arm == TUNED else {}
-        return [dataclasses.replace(one, settings=chosen) for one in tested(trained)]
+        return [dataclasses.replace(one, settings=chosen) for one in on_test_split(trained)]
 
     def best_weights(self) -> dict[str, float]:
         """Those of the trial with the best mean improvement over the references on validation."""

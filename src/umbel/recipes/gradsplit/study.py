@@ -35,7 +35,7 @@ from umbel.recipes.settings import options
 from umbel.report import Results, TaskInfo
 from umbel.report.files import write_atomically
 from umbel.report.schema import finite_again, plain
-from umbel.study import Arm, Bench, Job, Measurement, Study, Trained, Training, tested
+from umbel.study import Arm, Bench, Job, Measurement, Study, Trained, Training, on_test_split
 
 JOINT, MEASURED, OWN, RANDOM, MTAN = "joint", "measured", "own", "random", "mtan"
 SPLIT = (MEASURED, OWN, RANDOM)
@@ -218,7 +218,7 @@ def _facts(data: MultiTaskData, other: MultiTaskData | None) -> dict[str, Any]:
 
 def _measure(bench: Bench[GradSplitSettings], other: MultiTaskData | None, trained: Trained) -> Iterator[Measurement]:
     """All metrics, the task's on the other set among them, and what a split accepted."""
-    for one in tested(trained):
+    for one in on_test_split(trained):
         test = {task: dict(metrics) for task, metrics in one.test.items()}
         if other is not None and other.tasks[0].name in test:
             task, metric = _other_metric(bench.data, other)
