@@ -19,7 +19,15 @@ HERE = Path(__file__).parent
 
 
 def state(toy) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in {**toy.learner.state_dict(), **toy.descent.state_dict()}.items()}
+    """All tensors of learner and descent, also those of an optimizer that a descent owns."""
+    return flat({"learner": toy.learner.state_dict(), "descent": toy.descent.state_dict()})
+
+
+def flat(value, name="") -> dict[str, torch.Tensor]:
+    if isinstance(value, dict | list):
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        return {key: tensor for part, inner in parts for key, tensor in flat(inner, f"{name}.{part}").items()}
+    return {name: value.clone() if isinstance(value, torch.Tensor) else torch.tensor(0 if value is None else value)}
 
 
 def assert_identical(one, other) -> None:

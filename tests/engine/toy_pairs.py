@@ -29,7 +29,10 @@ class Case:
     descent: str | None = None
 
 
-PIECES = ("slimmable", "private", "adversarial", "grid angles", "boxes", "series")
+PIECES = (
+    *("slimmable", "private", "adversarial", "grid angles", "boxes", "series", "critic in turns", "poisson"),
+    *("ascending critic", "concepts"),
+)
 CASES: Mapping[str, Case] = {
     **{name: Case(name) for name in ALL},
     **{f"{name}, 2 pieces": Case(name, 2) for name in PIECES},

@@ -4,7 +4,7 @@ from umbel.core.batch import Batch, Inputs
 from umbel.core.checks import check_finite, check_inputs, check_labels
 from umbel.core.descent import Descent, shares, total
 from umbel.core.gradients import align, flatten, sum_gradients, write
-from umbel.core.learner import Learner, trained_parameters
+from umbel.core.learner import Learner, ParameterGroup, trained_parameters
 from umbel.core.losses import Losses
 from umbel.core.model import ByTask, MultiTaskModel, PointModule, PointSequential, at_point
 from umbel.core.point import OperatingPoint, Sweep
@@ -21,6 +21,7 @@ from umbel.core.ragged import (
 )
 from umbel.core.runtime import Runtime, SingleProcess
 from umbel.core.scores import Evaluation, Score, task_scores
+from umbel.core.taps import Taps
 from umbel.core.task import ElementLoss, Task, labelled
 from umbel.errors import UmbelError, unknown
 
@@ -35,12 +36,14 @@ __all__ = [
     "Losses",
     "MultiTaskModel",
     "OperatingPoint",
+    "ParameterGroup",
     "PointModule",
     "PointSequential",
     "Runtime",
     "Score",
     "SingleProcess",
     "Sweep",
+    "Taps",
     "Task",
     "UmbelError",
     "align",

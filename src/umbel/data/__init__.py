@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from umbel.data.augment import Augmentations, CropAndFlip, Flip, FlipMaps, Shift
     from umbel.data.columns import Column, describe_columns
     from umbel.data.side_by_side import SideBySide
-    from umbel.data.source import Augmentation, MultiTaskData, Source, TensorSource, as_float, seeded
+    from umbel.data.source import Augmentation, MultiTaskData, PoissonSource, Source, TensorSource, as_float, seeded
     from umbel.data.stream import StreamSource, data_from_datasets, from_dataset, in_memory
     from umbel.data.tables import from_table
 
@@ -28,6 +28,7 @@ __all__ = [
     "Flip",
     "FlipMaps",
     "MultiTaskData",
+    "PoissonSource",
     "Shift",
     "SideBySide",
     "Source",
@@ -52,7 +53,7 @@ _FILES = {
     "augment": ("Augmentations", "CropAndFlip", "Flip", "FlipMaps", "Shift"),
     "columns": ("Column", "describe_columns"),
     "side_by_side": ("SideBySide",),
-    "source": ("Augmentation", "MultiTaskData", "Source", "TensorSource", "as_float", "seeded"),
+    "source": ("Augmentation", "MultiTaskData", "PoissonSource", "Source", "TensorSource", "as_float", "seeded"),
     "stream": ("StreamSource", "data_from_datasets", "from_dataset", "in_memory"),
     "tables": ("from_table",),
 }

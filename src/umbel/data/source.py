@@ -140,6 +140,33 @@ class TensorSource:
         return TensorSource(self.samples[index], self.augment)
 
 
+class PoissonSource(TensorSource):
+    """Every sample is in a batch with the same probability, by itself: what the accounting of privacy assumes.
+
+    Batches have `batch_size` samples on average (of all processes together); they vary in size and may be empty, as
+    may the share of a process. A sample may come several times in an epoch, or not at all.
+    """
+
+    def train_batches(
+        self, batch_size: int, seed: int, epoch: int, start: int = 0, rank: int = 0, world_size: int = 1
+    ) -> Iterator[Batch]:
+        """As many batches as an ordinary epoch has; see `Source`."""
+        for step in range(start, self.steps(batch_size)):
+            drawn = torch.rand(len(self), generator=seeded(seed, epoch, step, 6)) < self.probability(batch_size)
+            picked = drawn.nonzero()[:, 0]
+            count = len(picked)
+            share = slice(rank * count // world_size, (rank + 1) * count // world_size)
+            batch = ready(self.samples[picked[share]])
+            if self.augment is not None and len(batch):
+                uniform = torch.rand(count, self.augment.draws, generator=seeded(seed, epoch, step, 1))
+                batch = self.augment(batch, uniform[share])
+            yield batch
+
+    def probability(self, batch_size: int) -> float:
+        """How likely a sample is to be in a batch: q in the accounting."""
+        return min(1.0, batch_size / len(self))
+
+
 @dataclass(frozen=True)
 class MultiTaskData:
     """A data set with its tasks and its three splits.

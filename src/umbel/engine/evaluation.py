@@ -62,6 +62,8 @@ def evaluate(
     with evaluating(learner, runtime, seed, runtime.rank):
         for _ in range(draws):
             for cpu_batch in source.batches(batch_size, runtime.rank, runtime.world_size):
+                if not len(cpu_batch):
+                    continue
                 batch = cpu_batch.to(runtime.device)
                 with runtime.autocast():
                     predictions = learner.predict(batch, point)
