@@ -137,6 +137,8 @@ def test_two_processes_agree_on_what_is_wrong(pair):
         assert "batch size 33 does not divide by 2 processes" in together["odd batch"]
         assert "step 1" in together["one is NaN"] and "value is nan" in together["one is NaN"]
         assert "the processes hold different weights at step 0" in together["own weights"]
+        assert "monitor 'sureness' is 0 and 1 on the processes" in together["own scores"]
+        assert together["frozen"] == [0, 0, 0, 0]  # a norm in evaluation mode, after the steps up to a validation
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from umbel.core import (
     MultiTaskModel,
     OperatingPoint,
     ParameterGroup,
+    Score,
     Taps,
     Task,
     lengths_of,
@@ -190,7 +191,7 @@ class Adapted(Learner):
         sure = [self.predict(batch, OperatingPoint())["side"].softmax(1).amax(1).sum() for batch in batches]
         return float(runtime.sum(sum(sure, torch.zeros((), dtype=torch.float64)))) / len(self.target)
 
-    def scores(self):
+    def scores(self) -> dict[str, Score]:
         return {**super().scores(), "sureness": self.sureness}
 
 

@@ -94,6 +94,12 @@ def together(runtime: FabricRuntime, folder: Path) -> dict:
     found["own weights"] = message(
         lambda: fit(own.learner, own.descent, own.train, own.validation, own.settings, runtime=runtime)
     )
+    own = make("two domains")
+    own.learner.sureness = lambda evaluation, runtime: float(runtime.rank)
+    found["own scores"] = message(
+        lambda: fit(own.learner, own.descent, own.train, own.validation, own.settings, runtime=runtime)
+    )
+    found["frozen"] = own.learner.model.encoder[0].running_mean.tolist()
     found["interrupted"] = message(lambda: stopped(runtime, folder, stop_at=7))
     found["resumed"] = stopped(runtime, folder)
     found["uninterrupted"] = stopped(runtime, folder.with_name("whole"))

@@ -1,12 +1,13 @@
 """The contracts that everything else is built on. Imports torch and nothing of ours."""
 
+from umbel.core.axes import Axes, Axis, OneOf, Uniform, drawn_point, sweep_over
 from umbel.core.batch import Batch, Inputs
 from umbel.core.checks import check_finite, check_inputs, check_labels
 from umbel.core.descent import Descent, shares, total
 from umbel.core.gradients import align, flatten, sum_gradients, write
 from umbel.core.learner import Learner, ParameterGroup, trained_parameters
 from umbel.core.losses import Losses
-from umbel.core.model import ByTask, MultiTaskModel, PointModule, PointSequential, at_point
+from umbel.core.model import ByTask, MultiTaskModel, PointModule, PointSequential, at_point, axes_of
 from umbel.core.point import OperatingPoint, Sweep
 from umbel.core.ragged import (
     join,
@@ -26,6 +27,8 @@ from umbel.core.task import ElementLoss, Task, labelled
 from umbel.errors import UmbelError, unknown
 
 __all__ = [
+    "Axes",
+    "Axis",
     "Batch",
     "ByTask",
     "Descent",
@@ -35,6 +38,7 @@ __all__ = [
     "Learner",
     "Losses",
     "MultiTaskModel",
+    "OneOf",
     "OperatingPoint",
     "ParameterGroup",
     "PointModule",
@@ -46,11 +50,14 @@ __all__ = [
     "Taps",
     "Task",
     "UmbelError",
+    "Uniform",
     "align",
     "at_point",
+    "axes_of",
     "check_finite",
     "check_inputs",
     "check_labels",
+    "drawn_point",
     "flatten",
     "join",
     "join_batches",
@@ -63,6 +70,7 @@ __all__ = [
     "shares",
     "sizes_of",
     "sum_gradients",
+    "sweep_over",
     "task_scores",
     "total",
     "trained_parameters",

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from umbel.core.axes import Axes, drawn_point, sweep_over
 from umbel.core.batch import Batch
 from umbel.core.losses import Losses
-from umbel.core.model import MultiTaskModel
+from umbel.core.model import MultiTaskModel, axes_of
 from umbel.core.point import OperatingPoint, Sweep
 from umbel.core.scores import Score, task_scores
 from umbel.core.taps import named_modules_of
@@ -42,7 +43,7 @@ class ParameterGroup:
 class Learner(nn.Module):
     """A model, its tasks, and how a batch becomes losses. Plain multi-task learning as it stands.
 
-    A method overrides what it changes: `draw_point` (train over a range of operating points), `losses`
+    A method overrides what it changes: `axes` (what is turned beside what the model's parts ask for), `losses`
     (auxiliary terms), `after_step` (a teacher that follows), `shared_parameters` (what tasks compete for).
     State that must survive a resume is kept in buffers or parameters, as in any `nn.Module`.
 
@@ -71,18 +72,35 @@ class Learner(nn.Module):
         self.tasks = tuple(tasks)
         self.shared = tuple(shared)
 
+    def axes(self) -> Axes:
+        """What is drawn for a training step and swept in evaluation: by default what the model's parts ask for.
+
+        A method that turns something else adds it here, and so has it drawn and swept at once:
+
+            return {**super().axes(), "temperature": Uniform(0.5, 2.0)}
+
+        Raises:
+            UmbelError: Two parts of the model ask for the same value in different ways.
+        """
+        return axes_of(self.model)
+
     def draw_point(self, generator: torch.Generator, progress: float) -> OperatingPoint:
-        """The operating point of one training step.
+        """The operating point of one training step: a value of each axis.
+
+        A method that draws in another way adds to this point with `with_values`, so that parts have what they want.
 
         Args:
             generator: The only source of randomness; the same on every process.
             progress: How much of the training is done, 0 to 1 (for schedules).
         """
-        return OperatingPoint()
+        return drawn_point(self.axes(), generator, progress)
 
     def sweep(self) -> Sweep:
-        """The operating points at which the learner is evaluated."""
-        return Sweep()
+        """The operating points at which the learner is evaluated: all combinations of the axes' values.
+
+        Validation is measured at the first one.
+        """
+        return sweep_over(self.axes())
 
     def predict(self, batch: Batch, point: OperatingPoint) -> dict[str, Tensor]:
         """Raw predictions by task name."""
