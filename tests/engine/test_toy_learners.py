@@ -76,7 +76,7 @@ def test_learns_repeats_and_resumes(name, tmp_path):
 
 def launch(arguments: list[str], folder: Path) -> list[dict]:
     finished = subprocess.run(
-        arguments, capture_output=True, text=True, cwd=folder, timeout=300,
+        arguments, capture_output=True, text=True, cwd=folder, timeout=600,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr[-3000:]

@@ -31,7 +31,7 @@ from umbel.core import (
     trained_parameters,
     within,
 )
-from umbel.data import PoissonSource, SideBySide, TensorSource, from_dataset, in_memory
+from umbel.data import PoissonSource, SideBySide, Source, TensorSource, from_dataset, in_memory
 from umbel.descent import Jacobian, ProjectedRows, WeightedSum
 
 # -- sets of boxes: every sample has another number of them, some none, some were never labelled --------------------
@@ -328,6 +328,36 @@ def concepts() -> Toy:
     return finished(Concepts(network), Jacobian(ProjectedRows()), two_tasks(), ("value", 0.4))
 
 
+# -- a checkpoint chosen by F1 at the best threshold, which samples of a development split set ----------------------
+
+CUTS = torch.linspace(0.05, 0.95, 19)
+
+
+class Thresholded(Learner):
+    def __init__(self, model, kinds, development: Source) -> None:
+        super().__init__(model, kinds)
+        self.development = development
+
+    def best_f1(self, evaluation, runtime):
+        counts = torch.zeros(3, len(CUTS), dtype=torch.float64)  # hits, said, true: sums over batches and processes
+        for batch in self.development.batches(16, runtime.rank, runtime.world_size):
+            said = self.predict(batch, OperatingPoint())["side"].softmax(1)[:, 1:] > CUTS
+            true, known = batch.target("side")[:, None] == 1, batch.target("side")[:, None] >= 0
+            counts += torch.stack([said & true, said & known, (true & known).expand_as(said)]).sum(1)
+        hits, said, true = runtime.sum(counts)
+        return float((2 * hits / (said + true).clamp(min=1)).max())
+
+    def scores(self):
+        return {**super().scores(), "best F1": self.best_f1}
+
+
+def thresholded() -> Toy:
+    samples = two_tasks()
+    learner = Thresholded(two_heads(mlp(4, 16, 8)), PAIR, TensorSource(samples[160:192])).double()
+    settings = replace(SETTINGS, monitor="best F1")
+    return Toy(learner, WeightedSum(), TensorSource(samples[:160]), split(samples)[1], settings, ("side", 0.8))
+
+
 MORE: Mapping[str, Callable[[], Toy]] = {
     "boxes": boxes,
     "series": series,
@@ -338,6 +368,7 @@ MORE: Mapping[str, Callable[[], Toy]] = {
     "poisson": poisson,
     "noisy poisson": lambda: poisson(noise=0.3),
     "concepts": concepts,
+    "thresholded": thresholded,
 }
 
 ALL: Mapping[str, Callable[[], Toy]] = {**TOYS, **MORE}

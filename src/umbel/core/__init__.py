@@ -10,10 +10,10 @@ from umbel.core.losses import Losses
 from umbel.core.model import ByTask, MultiTaskModel, PointModule, PointSequential, at_point, axes_of
 from umbel.core.point import OperatingPoint, Sweep
 from umbel.core.ragged import (
-    join,
     join_batches,
+    join_padded,
     lengths_of,
-    missing,
+    missing_label,
     pad,
     pad_inputs,
     pad_targets,
@@ -59,11 +59,11 @@ __all__ = [
     "check_labels",
     "drawn_point",
     "flatten",
-    "join",
     "join_batches",
+    "join_padded",
     "labelled",
     "lengths_of",
-    "missing",
+    "missing_label",
     "pad",
     "pad_inputs",
     "pad_targets",

@@ -44,7 +44,8 @@ class Learner(nn.Module):
     """A model, its tasks, and how a batch becomes losses. Plain multi-task learning as it stands.
 
     A method overrides what it changes: `axes` (what is turned beside what the model's parts ask for), `losses`
-    (auxiliary terms), `after_step` (a teacher that follows), `shared_parameters` (what tasks compete for).
+    (auxiliary terms), `scores` (what may choose the best checkpoint), `parameter_groups` (parts that learn at a rate of
+    their own), `after_step` (a teacher that follows), `shared_parameters` (what tasks compete for).
     State that must survive a resume is kept in buffers or parameters, as in any `nn.Module`.
 
     Args:

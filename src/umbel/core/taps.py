@@ -1,6 +1,7 @@
 """What inner modules of a model give, recorded while it runs; nothing of it stays in the model."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from torch import nn
 from torch.utils.hooks import RemovableHandle
@@ -21,7 +22,7 @@ def named_modules_of(model: nn.Module, names: Sequence[str], what: str) -> list[
     return [modules[name] for name in names]
 
 
-class Taps(Mapping):
+class Taps(Mapping[str, Any]):
     """Outputs of named inner modules in the forward passes inside a `with`: heads on concepts, feature losses.
 
         with Taps(model, ["layers.3"]) as taps:
@@ -43,7 +44,7 @@ class Taps(Mapping):
     def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
         self.model, self.names = model, tuple(names)
         self._modules = named_modules_of(model, names, "module")
-        self._outputs: dict[str, object] = {}
+        self._outputs: dict[str, Any] = {}
         self._handles: list[RemovableHandle] = []
 
     def __enter__(self) -> "Taps":
@@ -62,8 +63,8 @@ class Taps(Mapping):
                 where = f"module {name!r}" if name else "the model"
                 raise UmbelError(f"{where} is compiled, so {hidden[0]!r} cannot be tapped; leave `compile` off")
 
-    def _recorder(self, name: str, tapped: nn.Module):
-        def record(module: nn.Module, inputs: tuple, output: object) -> None:
+    def _recorder(self, name: str, tapped: nn.Module) -> Callable[[nn.Module, Any, Any], None]:
+        def record(module: nn.Module, inputs: Any, output: Any) -> None:
             if module is tapped:  # and no copy of it, which has the hook too
                 self._outputs[name] = output
 
@@ -73,7 +74,7 @@ class Taps(Mapping):
         while self._handles:
             self._handles.pop().remove()
 
-    def __getitem__(self, name: str):
+    def __getitem__(self, name: str) -> Any:
         if name not in self.names:
             raise unknown("tapped module", name, self.names)
         if name not in self._outputs:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from umbel.core import Batch, Evaluation, Learner, OperatingPoint, Task, UmbelError, join, missing, unknown
+from umbel.core import Batch, Evaluation, Learner, OperatingPoint, Task, UmbelError, join_padded, missing_label, unknown
 from umbel.data import Source, seeded
 from umbel.engine.modes import modes_kept
 from umbel.engine.runtime import FabricRuntime, seed_default
@@ -154,7 +154,7 @@ def predict_split(
                     raw[name].append(predictions[name].float().cpu())
                     targets[name].append(known[name].target_of(batch))
     return Predictions(
-        {n: join(raw[n], math.nan) for n in chosen}, {n: _joined_targets(known[n], targets[n]) for n in chosen}
+        {n: join_padded(raw[n], math.nan) for n in chosen}, {n: _joined_targets(known[n], targets[n]) for n in chosen}
     )
 
 
@@ -162,7 +162,7 @@ def _joined_targets(task: Task, targets: list[Tensor]) -> Tensor:
     """[N, ...]; those of a batch with shorter samples are padded as the task wants it."""
     if targets[0].dtype == torch.bool:  # cannot be padded
         return torch.cat(targets)
-    return join(targets, missing(targets[0].dtype) if task.padding is None else task.padding)
+    return join_padded(targets, missing_label(targets[0].dtype) if task.padding is None else task.padding)
 
 
 def _mean(total: float, count: float) -> float:
