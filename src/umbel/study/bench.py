@@ -121,14 +121,15 @@ class Bench(Generic[S]):
         outcome = self.study.outcome(job.key)
         if self.study.has_measured(job.key, "measured"):
             kept = self.study.measured(job.key, "measured", dict)
-            self.study.reporter.begin(job.label, 1, 1)
-            self.study.reporter.end()
+            self._count(job)
             return outcome, build(Measured, kept, f"{self.study.folder(job.key)}: ")
         made = self._makers[job](job)
         data = (made.data if isinstance(made, Training) else None) or self.data
         model: Any = made.learner if isinstance(made, Training) else made()
         if isinstance(made, Training):
             outcome = self._trained(job, made)
+        else:
+            self._count(job)
         trained = Trained(job, model, outcome, data, self.runtime)
 
         def measured() -> Measured:
@@ -138,6 +139,11 @@ class Bench(Generic[S]):
 
         kept = self.study.measured(job.key, "measured", measured)
         return outcome, build(Measured, kept, f"{self.study.folder(job.key)}: ")
+
+    def _count(self, job: Job) -> None:
+        """Show a job without a training loop of its own as done."""
+        self.study.reporter.begin(job.label, 1, 1)
+        self.study.reporter.end()
 
     def _trained(self, job: Job, training: Training) -> Outcome:
         references = {name: v for need in training.references for name, v in self.validation(need).items()}

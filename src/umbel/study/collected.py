@@ -6,6 +6,7 @@ from typing import Any
 
 from umbel.engine import FitSettings
 from umbel.report import MethodInfo, Run
+from umbel.report.schema import contains
 from umbel.report.summary import point_key
 from umbel.study.folder import Outcome
 from umbel.study.job import Arm, Job
@@ -48,7 +49,8 @@ def method_info(arm: Arm, outcomes: Mapping[Job, Outcome], costs: Mapping[str, f
         outcomes: Of the jobs that together serve all tasks once, in every repeat.
         costs: Further costs by name.
     """
-    of_arm = [(job, outcome) for job, outcome in outcomes.items() if job.arm == (arm.of or arm.key)]
+    key = arm.of or arm.key
+    of_arm = [(job, o) for job, o in outcomes.items() if job.arm == key and contains(job.place, arm.at)]
     seconds: dict[int, float] = {}
     for job, outcome in of_arm:
         seconds[job.repeat] = seconds.get(job.repeat, 0.0) + outcome.seconds_per_step

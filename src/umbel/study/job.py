@@ -18,12 +18,14 @@ class Arm:
         title: Name in tables.
         about: One sentence on what it does.
         of: Key of the arm whose networks it reads, where it trains none of its own (another rule on the same network).
+        at: What the places of the networks that it reads hold, where it does not read all of them.
     """
 
     key: str
     title: str
     about: str = ""
     of: str = ""
+    at: OperatingPoint = field(default_factory=OperatingPoint)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from umbel.core import UmbelError
 from umbel.report import Estimate, Run, Series, chart_series
-from umbel.report.schema import plain
+from umbel.report.schema import contains, plain
 
 _SPLITS = {"test": "metrics", "validation": "validation"}
 
@@ -49,6 +49,21 @@ class Values(Mapping[int, float]):
     def mean(self) -> float:
         """Mean over the repeats; NaN when nothing was measured."""
         return self.estimate.mean
+
+    @property
+    def constant(self) -> float:
+        """The number of something that was measured once, without repeats: a bound, a link that no seed changes.
+
+            gain = table("network") - table("bound").constant       # of every repeat, and not of repeat 0 alone
+
+        NaN when nothing was measured.
+
+        Raises:
+            UmbelError: Several repeats have a number each.
+        """
+        if len(self) > 1:
+            raise UmbelError(f"{len(self)} repeats have a number each, where one number for all of them is wanted")
+        return next(iter(self.values()), math.nan)
 
     def map(self, function: Callable[[float], float]) -> "Values":
         """A function of every number."""
@@ -179,8 +194,8 @@ class Table:
         metrics = by_task.get(name, {})
         return metrics.get(metric or next(iter(metrics), ""), math.nan)
 
-    def series(self, arm: str, x: str, metric: str, *, task: str = "", label: str = "", **more: Any) -> Series:
-        """A metric of an arm over one value of its points, as a line of a chart.
+    def series(self, arm: str, x: str, metric: str, *, task: str = "", label: str = "", **more: Any) -> Series | None:
+        """A metric of an arm over one value of its points, as a line of a chart; None when nothing was measured there.
 
         Args:
             arm: Key of the arm.
@@ -191,9 +206,11 @@ class Table:
             **more: `style`, `group` and `against` as `umbel.report.chart_series` takes them; values of the point.
         """
         looks = {name: more.pop(name) for name in ("style", "group", "against") if name in more}
-        runs = [run for _, run in self._by_arm.get(arm, ())]
-        where = {**self.where, **more}
-        return chart_series(runs, arm, x, task or self.task, metric, where, label=label, **{"group": arm, **looks})
+        where, of_task = {**self.where, **more}, task or self.task
+        runs = [run for _, run in self._by_arm.get(arm, ()) if contains(run.point, where) and x in run.point]
+        if not any(metric in run.metrics.get(of_task, {}) for run in runs):
+            return None
+        return chart_series(runs, arm, x, of_task, metric, where, label=label, **{"group": arm, **looks})
 
 
 def line(label: str, values: Mapping[float, Values], style: str = "line", group: str = "") -> Series | None:

@@ -5,7 +5,7 @@ error rates does not. SNR is Es/N0 for each complex channel use everywhere.
 """
 
 from umbel.channels.digital.block_errors import SHIPPED_TABLE, BlockErrors, BlockErrorTable, Decoder, shipped_table
-from umbel.channels.digital.codecs import CODECS, LOSSLESS, Codec, find_codec, floor_bytes
+from umbel.channels.digital.codecs import CODECS, LOSSLESS, Codec, find_codec, floor_bytes, why_unusable
 from umbel.channels.digital.coded_link import ITERATIONS, CodedLink, through_noise
 from umbel.channels.digital.judge import Classifier, Judge
 from umbel.channels.digital.label_genie import LabelGenie
@@ -46,4 +46,5 @@ __all__ = [
     "mean_psnr",
     "shipped_table",
     "through_noise",
+    "why_unusable",
 ]
