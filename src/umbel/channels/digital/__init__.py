@@ -8,6 +8,7 @@ from umbel.channels.digital.block_errors import SHIPPED_TABLE, BlockErrors, Bloc
 from umbel.channels.digital.codecs import CODECS, LOSSLESS, Codec, find_codec, floor_bytes, why_unusable
 from umbel.channels.digital.coded_link import ITERATIONS, CodedLink, through_noise
 from umbel.channels.digital.judge import Classifier, Judge
+from umbel.channels.digital.label_combinations import LabelCombinations
 from umbel.channels.digital.label_genie import LabelGenie
 from umbel.channels.digital.mcs import CRC_BITS, MCS, ModulationCoding, find_mcs
 from umbel.channels.digital.picture_link import CodedPictures, Coding, PictureJudge, PictureLink, Received
@@ -32,6 +33,7 @@ __all__ = [
     "Decoder",
     "Delivery",
     "Judge",
+    "LabelCombinations",
     "LabelGenie",
     "ModulationCoding",
     "PictureJudge",
