@@ -127,6 +127,16 @@ def test_networks_that_serve_different_tasks_are_one_run(tmp_path, data):
         merged([Run("a", 0, {"digit": {}}), Run("a", 0, {"digit": {}})])
 
 
+def test_time_of_training_stands_in_one_row_alone(tmp_path, data):
+    """That of networks without a row of their own (they serve several arms) stands with the arms that read them."""
+    bench, _ = study(tmp_path / "out", data, [])
+    both, single = Arm("both", "Both", of="single"), Arm("single", "Single")
+    bench.profiles, bench.runs = [], [Run("both", seed, {"digit": {"accuracy": 0.5}}) for seed in range(2)]
+    assert len(bench.results("toy", "Toy", [both, single]).method("both").seconds_per_step) == 2
+    bench.runs += [Run("single", 0, {"digit": {"accuracy": 0.5}})]
+    assert bench.results("toy", "Toy", [both, single]).method("both").seconds_per_step == ()
+
+
 def test_the_scale_of_improvement_is_that_of_the_references(tmp_path, data):
     bench, _ = study(tmp_path / "out", data, [])
     job = next(job for job in bench.outcomes if job.arm == "joint" and job.repeat == 1)

@@ -91,5 +91,7 @@ def test_claims_take_one_bar():
 def test_lines_leave_out_what_was_not_measured():
     drawn = line("l", {2: Values({0: 1.0, 1: 3.0}), 1: Values({})}, group="g")
     assert (drawn.x, drawn.y, drawn.group) == ((2.0,), (2.0,), "g") and drawn.half_width[0] == pytest.approx(12.706)
-    assert line("l", {1: Values({})}) is None
+    assert line("l", {1: Values({})}) is None and line("l", {1: Values({0: math.nan})}) is None
+    gap = line("l", {1: Values({0: 1.0, 1: math.nan}), 2: Values({0: math.nan, 1: math.nan}), 3: Values({0: 1.0})})
+    assert gap.x == (1.0, 3.0) and math.isnan(gap.y[0]), "measured in no repeat: left out; in some: a gap"
     assert TABLE.at().series("a", "snr_db", "accuracy", task="digit").y == pytest.approx((0.6, 0.6))

@@ -218,6 +218,8 @@ class Bench(Generic[S]):
         """
         runs, data = self.table.runs, self.data
         measured = {run.method for run in runs}
+        rows = [arm for arm in arms if arm.key in measured]
+        keys = {arm.key for arm in rows}
         chosen = {job: outcome for job, outcome in self.outcomes.items() if counted(job)}
         sizes = {split: len(getattr(data, split)) for split in SPLITS}
         return Results(
@@ -227,7 +229,7 @@ class Bench(Generic[S]):
             data=DataInfo(data.name, data.title, data.note, sizes),
             tasks=tuple(map(TaskInfo.of, data.tasks) if tasks is None else tasks),
             methods=tuple(
-                method_info(arm, chosen, (costs or {}).get(arm.key, {})) for arm in arms if arm.key in measured
+                method_info(arm, chosen, arm.of not in keys, (costs or {}).get(arm.key, {})) for arm in rows
             ),
             runs=runs,
             settings=dataclasses.asdict(self.settings),  # type: ignore[call-overload]

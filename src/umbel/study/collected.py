@@ -41,12 +41,13 @@ def _joined(one: Run, two: Run) -> Run:
     )
 
 
-def method_info(arm: Arm, outcomes: Mapping[Job, Outcome], costs: Mapping[str, float]) -> MethodInfo:
+def method_info(arm: Arm, outcomes: Mapping[Job, Outcome], timed: bool, costs: Mapping[str, float]) -> MethodInfo:
     """An arm as a row of the tables.
 
     Args:
-        arm: The arm; one that reads another's networks has their size, and no training time of its own.
+        arm: The arm.
         outcomes: Of the jobs that together serve all tasks once, in every repeat.
+        timed: Whether it shows how long its networks trained; one that reads the networks of another row does not.
         costs: Further costs by name.
     """
     key = arm.of or arm.key
@@ -56,7 +57,7 @@ def method_info(arm: Arm, outcomes: Mapping[Job, Outcome], costs: Mapping[str, f
         seconds[job.repeat] = seconds.get(job.repeat, 0.0) + outcome.seconds_per_step
     first = min((job.repeat for job, _ in of_arm), default=0)
     parameters = sum(outcome.parameters for job, outcome in of_arm if job.repeat == first)
-    known = () if arm.of else tuple(s for s in seconds.values() if s > 0)
+    known = tuple(s for s in seconds.values() if s > 0) if timed else ()
     return MethodInfo(arm.key, arm.title, arm.about, parameters, known, dict(costs))
 
 

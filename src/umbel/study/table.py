@@ -214,8 +214,11 @@ class Table:
 
 
 def line(label: str, values: Mapping[float, Values], style: str = "line", group: str = "") -> Series | None:
-    """A line of a chart from numbers at each x: mean and interval over repeats; None when nothing was measured."""
-    known = {x: v.estimate for x, v in sorted(values.items()) if len(v)}
+    """A line of a chart from numbers at each x: mean and interval over repeats; None when nothing was measured.
+
+    An x where no repeat has a number is left out; one where some have none is a gap.
+    """
+    known = {x: v.estimate for x, v in sorted(values.items()) if not all(map(math.isnan, v.values()))}
     if not known:
         return None
     widths = tuple(estimate.half_width for estimate in known.values())
