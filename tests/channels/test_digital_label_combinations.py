@@ -53,5 +53,5 @@ def test_one_use_is_too_few_to_send_labels_apart():
     "labels", [{"a": [0, 0], "b": [1, 1]}, {"a": [0, 1], "b": [1, 1]}, {"a": [0, -1], "b": [-1, 1]}]
 )
 def test_labels_that_never_differ_are_refused(labels):
-    with pytest.raises(UmbelError, match="a/b: among the samples with all labels, '.' has fewer than two classes"):
+    with pytest.raises(UmbelError, match=r"a/b: among the samples with all labels, '.' has fewer than two classes"):
         combinations(**labels)

@@ -38,24 +38,17 @@ def arms(settings: MultiReceiverSettings) -> list[Arm]:
     """The arms, in the order of the tables; sizes are those at the uses of the main table."""
     uses, count = settings.sweep_uses, len(settings.groups[0])
     here, share = OperatingPoint(uses=uses), OperatingPoint(uses=uses // count)
-    weight = OperatingPoint(weight=next((w for w in settings.weight_values if not _is_equal(w, count)), 0.0))
-    each, same = "each with n uses: n times the receivers in all", "together they take n uses"
-    made, clean = "made for the next task; only the receiver is trained", "then a classifier of clean pictures"
+    weights = [weight for weight in settings.weight_values if not _is_equal(weight, count)]
+    swept = ("", OperatingPoint(weight=weights[0])) if weights else (JOINT, here)
     return [
         Arm(JOINT, "Shared", "One transmission of n uses for all receivers, trained for all tasks at once", at=here),
-        Arm(SAME, "Single-task, same total", f"A network for each task; {same}", SINGLE, share),
-        Arm(EACH, "Single-task, n each", f"A network for each task, {each}", SINGLE, here),
-        Arm(REUSED, "Transmitter of another task", f"The transmission {made}"),
-        Arm(WEIGHTS, "Shared, weights swept", "As shared, with other weights of the tasks", at=weight),
-        Arm(
-            UNEQUAL,
-            "Shared, for unequal SNRs",
-            "As shared, trained with one SNR for the first receiver, one for the others",
-        ),
-        Arm(
-            GENIE, "Labels, digitally", "The transmitter classifies; its labels are sent at their best in n uses", CLEAN
-        ),
-        Arm(WHOLE, "Coded picture, whole file", f"WebP, CRC, LDPC, QAM, {clean}; the whole file counts", CLEAN),
+        Arm(SAME, "Single-task, same total", "A network for each task; together they take n uses", SINGLE, share),
+        Arm(EACH, "Single-task, n each", "A network for each task, each with n uses of its own", SINGLE, here),
+        Arm(REUSED, "Transmitter of another task", "The transmission made for the next task; receivers alone learn"),
+        Arm(WEIGHTS, "Shared, weights swept", "As shared, with other weights of the tasks", *swept),
+        Arm(UNEQUAL, "Shared, for unequal SNRs", "As shared, trained with SNRs that differ between the receivers"),
+        Arm(GENIE, "Labels, digitally", "The transmitter classifies; its labels are sent at their best", CLEAN),
+        Arm(WHOLE, "Coded picture, whole file", "WebP, CRC, LDPC, QAM, then a classifier; all bytes count", CLEAN),
         Arm(FREE, "Coded picture, header-free", "The same, as if the receiver knew the file's header", CLEAN),
         Arm(CLEAN, "Clean picture", "The digital links' classifiers, on pictures that were never sent"),
     ]
@@ -249,6 +242,5 @@ def served(settings: MultiReceiverSettings, job: Job) -> Iterator[tuple[str, dic
             where |= {"uses": place["uses"], "total_uses": place["uses"]}
             yield job.arm, {**where, "weight": place["weight"]} if job.arm == WEIGHTS else where
             if job.arm == JOINT and (place["channel"], place["uses"]) == settings.swept:
-                yield from (
-                    (WEIGHTS, {**where, "weight": w}) for w in settings.weight_values if _is_equal(w, len(group))
-                )
+                equal = (weight for weight in settings.weight_values if _is_equal(weight, len(group)))
+                yield from ((WEIGHTS, {**where, "weight": weight}) for weight in equal)
