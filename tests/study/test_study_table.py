@@ -53,6 +53,23 @@ def test_differences_are_taken_repeat_by_repeat():
     assert estimate.half_width == pytest.approx(12.706 * 5.0)
 
 
+def test_what_is_measured_once_is_compared_with_every_repeat():
+    bound = Table([*RUNS, run("bound", 0, 0.9, snr_db=0.0)]).at(snr_db=0.0)
+    gap = bound("a") - bound("bound").constant
+    assert dict(gap) == pytest.approx({0: -0.4, 1: -0.3, 2: -0.2})
+    assert math.isnan(bound("nobody").constant)
+    with pytest.raises(UmbelError, match="3 repeats have a number each"):
+        _ = bound("a").constant
+
+
+def test_numbers_over_one_value_of_the_place():
+    curve = TABLE.over("a", "snr_db")
+    assert list(curve) == [0.0, 5.0] and dict(curve[5.0]) == {0: 0.5, 1: 0.6, 2: 0.7}
+    assert TABLE.over("b", "snr_db", "accuracy", task="digit").keys() == {0.0}
+    assert TABLE.over("a", "snr_db", snr_db=5) == {5.0: curve[5.0]}
+    assert TABLE.over("a", "weight") == TABLE.over("nobody", "snr_db") == {}
+
+
 @given(NUMBERS, NUMBERS, st.floats(-3, 3))
 def test_arithmetic_is_that_of_numbers(first, second, factor):
     one, two = Values(first), Values(second)
@@ -93,3 +110,5 @@ def test_lines_leave_out_what_was_not_measured():
     assert (drawn.x, drawn.y, drawn.group) == ((2.0,), (2.0,), "g") and drawn.half_width[0] == pytest.approx(12.706)
     assert line("l", {1: Values({})}) is None
     assert TABLE.at().series("a", "snr_db", "accuracy", task="digit").y == pytest.approx((0.6, 0.6))
+    for arm, metric, where in (("nobody", "accuracy", {}), ("a", "F1", {}), ("b", "accuracy", {"snr_db": 5.0})):
+        assert TABLE.series(arm, "snr_db", metric, task="digit", **where) is None

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from umbel.channels.digital import (
     FADINGS,
+    CodedLink,
     CodedPictures,
     Coding,
     PictureJudge,
@@ -49,7 +50,7 @@ class DigitalChain:
         bench: Of the study; it is told what is left out, and why.
 
     Raises:
-        UmbelError: An unknown codec.
+        UmbelError: An unknown codec, or blocks are to be really decoded and the `[comms]` extra is missing.
     """
 
     def __init__(self, bench: Bench[MultiresSettings]) -> None:
@@ -59,6 +60,8 @@ class DigitalChain:
         reasons = {name: why_unusable(name) for name in names(self.settings.codecs)}
         self.codecs = [name for name, why in reasons.items() if not why]
         bench.study.warnings += self._left_out(reasons)
+        if self.codecs and self.settings.real_decoding:
+            CodedLink("QPSK 1/2", uses=128)  # complains at once, and not when all networks are trained
 
     def _left_out(self, reasons: dict[str, str]) -> Iterator[str]:
         yield from (f"The digital chain with {name} was left out: {why}." for name, why in reasons.items() if why)
