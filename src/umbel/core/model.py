@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -15,7 +16,7 @@ class PointModule(nn.Module, ABC):
     """A module whose forward pass depends on the operating point (a channel, a slimmable layer, ...)."""
 
     @abstractmethod
-    def forward(self, x, point: OperatingPoint):
+    def forward(self, x: Any, point: OperatingPoint) -> Any:
         """The output for `x` at `point`."""
 
     def axes(self) -> Axes:
@@ -49,13 +50,15 @@ def axes_of(model: nn.Module) -> dict[str, Axis | dict[str, Axis]]:
                     "same, or each for an entry of its own in a mapping"
                 )
     merged: dict[str, Axis | dict[str, Axis]] = {}
+    entries: dict[str, dict[str, Axis]] = {}
     for (name, *key), (axis, where) in asked.items():
         if not key:
             merged[name] = axis
         elif (name,) in asked:
             raise UmbelError(f"{asked[name,][1]} wants one {name} for all, {where} one for {key[0]}; make both alike")
         else:
-            merged.setdefault(name, {})[key[0]] = axis
+            merged[name] = entries.setdefault(name, {})
+            entries[name][key[0]] = axis
     return merged
 
 
@@ -68,7 +71,7 @@ def _asked_by(part: nn.Module) -> Iterator[tuple[tuple[str, ...], Axis]]:
             yield (name,), axis
 
 
-def at_point(module: nn.Module, x, point: OperatingPoint):
+def at_point(module: nn.Module, x: Any, point: OperatingPoint) -> Any:
     """`module(x, point)` for a `PointModule`, `module(x)` for any other."""
     return module(x, point) if isinstance(module, PointModule) else module(x)
 
@@ -80,7 +83,7 @@ class PointSequential(PointModule):
         super().__init__()
         self.stages = nn.ModuleList(modules)
 
-    def forward(self, x, point: OperatingPoint):
+    def forward(self, x: Any, point: OperatingPoint) -> Any:
         """The output of the last stage."""
         for stage in self.stages:
             x = at_point(stage, x, point)
@@ -141,7 +144,7 @@ class MultiTaskModel(nn.Module):
         """Raw predictions of all tasks, or of the named ones."""
         return self.decode(at_point(self.encoder, inputs, point), point, tasks)
 
-    def decode(self, features, point: OperatingPoint, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
+    def decode(self, features: Any, point: OperatingPoint, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
         """Raw predictions from the encoder's features: the links and heads alone."""
         predictions = {}
         for name in self.task_names if tasks is None else tasks:
