@@ -70,6 +70,11 @@ def test_numbers_over_one_value_of_the_place():
     assert TABLE.over("a", "weight") == TABLE.over("nobody", "snr_db") == {}
 
 
+def test_a_line_of_what_was_not_measured_is_none():
+    for arm, metric, where in (("nobody", "accuracy", {}), ("a", "F1", {}), ("b", "accuracy", {"snr_db": 5.0})):
+        assert TABLE.series(arm, "snr_db", metric, task="digit", **where) is None
+
+
 @given(NUMBERS, NUMBERS, st.floats(-3, 3))
 def test_arithmetic_is_that_of_numbers(first, second, factor):
     one, two = Values(first), Values(second)
@@ -111,5 +116,3 @@ def test_lines_leave_out_what_was_not_measured():
     assert line("l", {1: Values({})}) is None
     assert chart("t", "x", "y", [drawn, line("m", {1: Values({})})]).series == (drawn,)
     assert TABLE.at().series("a", "snr_db", "accuracy", task="digit").y == pytest.approx((0.6, 0.6))
-    for arm, metric, where in (("nobody", "accuracy", {}), ("a", "F1", {}), ("b", "accuracy", {"snr_db": 5.0})):
-        assert TABLE.series(arm, "snr_db", metric, task="digit", **where) is None
