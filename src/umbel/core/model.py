@@ -37,34 +37,59 @@ def axes_of(model: nn.Module) -> dict[str, Axis | dict[str, Axis]]:
     Raises:
         UmbelError: Two parts ask for the same value in different ways, or a part gives something else than axes.
     """
-    asked: dict[tuple[str, ...], tuple[Axis, str]] = {}
-    for name, part in model.named_modules():
-        where = name or type(part).__name__
+    asked: dict[tuple[str, ...], tuple[Axis, PointModule]] = {}
+    for part in _point_modules(model):
         for path, axis in _asked_by(part):
-            known, owner = asked.setdefault(path, (axis, where))
+            known, owner = asked.setdefault(path, (axis, part))
             if not isinstance(axis, Axis):
+                where = _named(model, part)
                 raise UmbelError(f"{where} gives {axis!r} as an axis of {path[0]}; give a Uniform or another Axis")
             if known != axis:
                 raise UmbelError(
-                    f"{owner} wants {' for '.join(path)} drawn as {known}, {where} as {axis}; let both ask for the "
-                    "same, or each for an entry of its own in a mapping"
+                    f"{_named(model, owner)} wants {' for '.join(path)} drawn as {known}, {_named(model, part)} as "
+                    f"{axis}; let both ask for the same, or each for an entry of its own in a mapping"
                 )
     merged: dict[str, Axis | dict[str, Axis]] = {}
     entries: dict[str, dict[str, Axis]] = {}
-    for (name, *key), (axis, where) in asked.items():
+    for (name, *key), (axis, part) in asked.items():
         if not key:
             merged[name] = axis
         elif (name,) in asked:
-            raise UmbelError(f"{asked[name,][1]} wants one {name} for all, {where} one for {key[0]}; make both alike")
+            both = _named(model, asked[name,][1]), _named(model, part)
+            raise UmbelError(f"{both[0]} wants one {name} for all, {both[1]} one for {key[0]}; make both alike")
         else:
             merged[name] = entries.setdefault(name, {})
             entries[name][key[0]] = axis
     return merged
 
 
-def _asked_by(part: nn.Module) -> Iterator[tuple[tuple[str, ...], Axis]]:
+def _point_modules(model: nn.Module) -> list[PointModule]:
+    """Those that depend on the point, each once, in the order of `model.modules()`.
+
+    Learners ask in every step, and torch's own walk, which makes up names, takes several times as long.
+    """
+    parts: list[PointModule] = []
+    seen: set[int] = set()
+    waiting = [model]
+    while waiting:
+        module = waiting.pop()
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
+        if isinstance(module, PointModule):
+            parts.append(module)
+        waiting += [child for child in reversed(module._modules.values()) if child is not None]
+    return parts
+
+
+def _named(model: nn.Module, part: nn.Module) -> str:
+    """A part's place in the model, for messages."""
+    return next((name for name, module in model.named_modules() if module is part), "") or type(part).__name__
+
+
+def _asked_by(part: PointModule) -> Iterator[tuple[tuple[str, ...], Axis]]:
     """The axes of a part by their paths: a name, or a name and the key of an entry."""
-    for name, axis in part.axes().items() if isinstance(part, PointModule) else ():
+    for name, axis in part.axes().items():
         if isinstance(axis, Mapping):
             yield from (((name, key), entry) for key, entry in axis.items())
         else:
