@@ -123,6 +123,13 @@ def test_really_sent_over_a_clean_channel_it_is_what_was_expected():
     assert real.accuracies == pytest.approx(expected.accuracies, abs=0.01)
 
 
+def test_where_no_file_fits_nothing_is_sent_and_every_picture_is_lost():
+    pytest.importorskip("sionna", reason="sending for real needs the [comms] extra")
+    coding, short = Coding("webp", find_mcs("QPSK 2/3")), coded().link(16)
+    real, expected = (way(40.0, coding, judges=[judge()]) for way in (short.decoded, short.expected))
+    assert real.psnr == pytest.approx(expected.psnr, abs=1e-4) and real.accuracies == expected.accuracies
+
+
 def test_mean_psnr_is_the_mean_of_each_pictures_own():
     originals = torch.zeros(2, 1, 4, 4)
     shown = torch.stack([torch.full((1, 4, 4), 0.1), torch.full((1, 4, 4), 0.01)])

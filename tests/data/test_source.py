@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 
 from umbel import tasks
 from umbel.core import Batch, UmbelError
-from umbel.data import Augmentation, CropAndFlip, MultiTaskData, Source, StreamSource, TensorSource, as_float, seeded
+from umbel.data import (
+    Augmentation,
+    CropAndFlip,
+    MultiTaskData,
+    Source,
+    StreamSource,
+    TensorSource,
+    as_float,
+    first_samples,
+    seeded,
+)
 from umbel.data.air import WindowSource
 
 
@@ -170,3 +180,12 @@ def test_only_keeps_the_samples_that_a_task_is_labelled_for():
     assert [task.name for task in data.only(["b", "a"]).tasks] == ["b", "a"]
     with pytest.raises(UmbelError, match="unknown task 'c'"):
         data.only(["c"])
+
+
+def test_the_first_samples_are_in_order_and_unaugmented():
+    source = numbered(5, CropAndFlip(1))
+    assert first_samples(source, 3).targets["number"].tolist() == [0, 1, 2]
+    assert torch.equal(first_samples(source, 3).inputs, first_samples(numbered(5), 3).inputs)
+    assert len(first_samples(source, 9)) == 5
+    with pytest.raises(UmbelError, match="at least 1"):
+        first_samples(source, 0)

@@ -8,7 +8,7 @@ from typing import Any
 
 from umbel.core import UmbelError
 from umbel.report import Estimate, Run, Series, chart_series
-from umbel.report.schema import contains, plain
+from umbel.report.schema import contains, is_number, plain
 
 _SPLITS = {"test": "metrics", "validation": "validation"}
 
@@ -186,6 +186,24 @@ class Table:
         repeats = {run.repeat for _, run in self._by_arm.get(arm, ())}
         return Values({r: self._number(runs.get(r), metric, split, task) for r in repeats})
 
+    def over(
+        self, arm: str, x: str, metric: str = "", split: str = "test", task: str = "", **place: Any
+    ) -> dict[float, Values]:
+        """A metric of an arm over one value of its points: x -> numbers, rising, wherever the arm has a run.
+
+        Args:
+            arm: Key of the arm.
+            x: The value of the operating point that varies.
+            metric: As in a call of the table.
+            split: Likewise.
+            task: Likewise.
+            **place: Likewise.
+        """
+        where = {**self.where, **place}
+        points = [run.point for _, run in self._by_arm.get(arm, ()) if contains(run.point, where)]
+        places = sorted({point[x] for point in points if is_number(point.get(x))})
+        return {float(at): self(arm, metric, split, task, **{**place, x: at}) for at in places}
+
     def _number(self, run: Run | None, metric: str, split: str, task: str) -> float:
         if run is None:
             return math.nan
@@ -207,7 +225,7 @@ class Table:
         """
         looks = {name: more.pop(name) for name in ("style", "group", "against") if name in more}
         where, of_task = {**self.where, **more}, task or self.task
-        runs = [run for _, run in self._by_arm.get(arm, ()) if contains(run.point, where) and x in run.point]
+        runs = [run for _, run in self._by_arm.get(arm, ()) if contains(run.point, where)]
         if not any(metric in run.metrics.get(of_task, {}) for run in runs):
             return None
         return chart_series(runs, arm, x, of_task, metric, where, label=label, **{"group": arm, **looks})

@@ -254,7 +254,7 @@ class SeparateChain:
         side = self.table.pictures.shape[1:3]
         pictures = self.fallback[None, :, None, None].expand(len(self.table), -1, *side).clone()
         sent = (choice >= 0).nonzero().squeeze(1)
-        for images in sent.split(_BATCH):
+        for images in sent.split(_BATCH) if len(sent) else ():
             files = [self.table.file(int(i), int(choice[i])) for i in images]
             over_air = [file[self._known_bytes(file, link.payload_bits) :] for file in files]
             bits = link.random_bits(len(files), generator)

@@ -5,7 +5,6 @@ Both ends decide by classifiers of clean pictures, so their jobs come after thos
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from umbel.channels.digital import (
     shipped_table,
 )
 from umbel.core import OperatingPoint, UmbelError
-from umbel.data import Source
+from umbel.data import Source, first_samples
 from umbel.recipes.multi_receiver.settings import MultiReceiverSettings
 from umbel.study import Bench, Job, Measurement, Trained
 
@@ -153,10 +152,8 @@ def _measurement(job: Job, accuracies: Iterable[float], uses: int, snr_db: float
 
 def _first(source: Source, count: int) -> tuple[Tensor, dict[str, Tensor]]:
     """The first samples of a split that have every label: pictures in 0 to 1, and task -> labels."""
-    batches = list(islice(source.batches(250), -(-count // 250)))
-    if not isinstance(batches[0].inputs, Tensor):
+    batch = first_samples(source, count)
+    if not isinstance(batch.inputs, Tensor):
         raise UmbelError("the inputs are no pictures")
-    targets = {name: torch.cat([batch.targets[name] for batch in batches])[:count] for name in batches[0].targets}
-    whole = torch.stack([labels >= 0 for labels in targets.values()]).all(0)
-    pictures = torch.cat([batch.inputs for batch in batches])[:count]
-    return pictures[whole], {name: labels[whole] for name, labels in targets.items()}
+    whole = torch.stack([labels >= 0 for labels in batch.targets.values()]).all(0)
+    return batch.inputs[whole], {name: labels[whole] for name, labels in batch.targets.items()}

@@ -3,6 +3,7 @@
 It has no repeats: no seed changes anything in it.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from umbel.channels.digital import (
     FADINGS,
+    CodedLink,
     CodedPictures,
     Coding,
     PictureJudge,
@@ -21,19 +23,18 @@ from umbel.channels.digital import (
     SeparateChain,
     find_mcs,
     mean_colour,
-    mean_psnr,
     shipped_table,
     why_unusable,
 )
 from umbel.core import Batch, Learner, OperatingPoint, UmbelError
-from umbel.data import Source
+from umbel.data import first_samples
 from umbel.descent import make_descent
 from umbel.engine import decoded_predictions
 from umbel.methods.multires_jscc import PICTURE
 from umbel.nn import build_model
 from umbel.recipes.multires_jscc.settings import COUNTS, FIXED_CHAIN, IDEAL, JOINT, MultiresSettings
 from umbel.recipes.settings import names
-from umbel.report import SampleSheet, draw_image_grid
+from umbel.report import SampleSheet, draw_image_grid, psnr_captions
 from umbel.study import Bench, Job, Measurement, Trained, Training
 
 CLASSIFIER = "classifier"
@@ -49,7 +50,7 @@ class DigitalChain:
         bench: Of the study; it is told what is left out, and why.
 
     Raises:
-        UmbelError: An unknown codec.
+        UmbelError: An unknown codec, or blocks are to be really decoded and the `[comms]` extra is missing.
     """
 
     def __init__(self, bench: Bench[MultiresSettings]) -> None:
@@ -58,45 +59,37 @@ class DigitalChain:
         self.classifier = Job(CLASSIFIER, 0) if self.semantic else None
         reasons = {name: why_unusable(name) for name in names(self.settings.codecs)}
         self.codecs = [name for name, why in reasons.items() if not why]
-        for line in self._left_out(reasons):
-            bench.study.warnings.append(line)
-            bench.study.reporter.say(line)
+        bench.study.warnings += self._left_out(reasons)
+        if self.codecs and self.settings.real_decoding:
+            CodedLink("QPSK 1/2", uses=128)  # complains at once, and not when all networks are trained
 
     def _left_out(self, reasons: dict[str, str]) -> Iterator[str]:
         yield from (f"The digital chain with {name} was left out: {why}." for name, why in reasons.items() if why)
-        if not self.codecs:
-            return
-        for channel in self.settings.link.channel_names:
+        for channel in self.settings.link.channel_names if self.codecs else ():
             if channel not in FADINGS:
                 yield f"The digital chain knows no channel {channel}: awgn and rayleigh only."
-        for uses in self.settings.totals:
+        for uses in self.settings.totals if self.codecs else ():
             try:
                 shipped_table().codes(uses)
             except UmbelError as error:
                 yield f"The digital chain shows bounds only at {uses} uses: {error}."
 
-    def jobs(self) -> Iterator[Job]:
+    def jobs(self) -> list[Job]:
         """The classifier, then one job for each channel, layer and way to count bytes."""
-        if not self.codecs:
-            return
         before = (self.classifier,) if self.classifier else ()
-        yield from before
-        for channel in (name for name in self.settings.link.channel_names if name in FADINGS):
-            for layer in range(1, self.settings.layers + 1):
-                for arm in COUNTS:
-                    yield Job.at(arm, 0, *before, channel=channel, layer=layer)
+        channels = [name for name in self.settings.link.channel_names if name in FADINGS]
+        places = itertools.product(channels, range(1, self.settings.layers + 1), COUNTS)
+        links = [Job.at(arm, 0, *before, channel=channel, layer=layer) for channel, layer, arm in places]
+        return [*before, *links] if self.codecs else []
 
     def make(self, job: Job) -> Any:
         """How the classifier is trained; for the other jobs the link at the layer's channel uses."""
         if job.arm != CLASSIFIER:
-            return lambda: self.link(job)
+            uses, whole = self.settings.totals[job.place["layer"] - 1], COUNTS[job.arm] == "whole file"
+            return lambda: self.pictures.link(uses, whole)
         data = self.bench.data.only([self.semantic.name])
         learner = Learner(build_model(data.input_shape, data.tasks, "conv", seed=0), data.tasks)
         return Training(learner, make_descent("equal"), data)
-
-    def link(self, job: Job) -> PictureLink:
-        """Of a job."""
-        return self.pictures.link(self.settings.totals[job.place["layer"] - 1], COUNTS[job.arm] == "whole file")
 
     @cached_property
     def colour(self) -> Tensor:
@@ -193,7 +186,7 @@ class DigitalChain:
                 rows.append((f"layer {goal.stage}, {uses} uses", [one[goal.name][0] for one in shown]))
             rows += self._digital_rows(channel, batch.inputs)
             path = bench.study.out / f"received-{number}.png"
-            draw_image_grid(path, rows, [f"{snr_db:g} dB" for snr_db in snrs_db], captions=_captions(rows))
+            draw_image_grid(path, rows, [f"{snr_db:g} dB" for snr_db in snrs_db], captions=psnr_captions(rows))
             title = f"{channel}: one test picture as received, seed 0"
             alt = f"One picture as received over {channel} after each layer and by the digital chain, by SNR"
             yield SampleSheet(JOINT, path.name, title, alt)
@@ -213,19 +206,3 @@ class DigitalChain:
                     shown.append(chain.shown(0, delivery, luck))
             if shown:
                 yield f"digital, {uses} uses, {count}", shown
-
-
-def first_samples(source: Source, count: int) -> Batch:
-    """The first samples of a split."""
-    return next(iter(source.batches(count)))[slice(0, count)]
-
-
-def _captions(rows: Sequence[tuple[str, Sequence[Tensor]]]) -> dict[tuple[int, int], str]:
-    """The PSNR of all pictures of the original's size, below it."""
-    original = rows[0][1][0]
-    return {
-        (row, column): f"{mean_psnr(shown[None], original[None]):.1f} dB"
-        for row, (_, pictures) in enumerate(rows)
-        for column, shown in enumerate(pictures)
-        if row and shown.shape == original.shape
-    }

@@ -4,9 +4,9 @@ Claims are read at the middle SNR unless they say otherwise; differences are tak
 no seeds: its one number stands beside those of every seed.
 """
 
-import itertools
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 from umbel.methods.multires_jscc import PICTURE, layered_users
 from umbel.recipes.multires_jscc.settings import (
@@ -29,6 +29,7 @@ _LARGEST_SNR_DB = 10.0
 _NOTHING_FITS = "no file fits into so few uses, so the digital chain shows one colour at every SNR"
 _DB = "SNR Es/N0 in dB"
 _CHAIN_NOTE = "Digital chain: codec, CRC, 5G LDPC and QAM, the best modulation and coding on validation at each SNR."
+_COUNTS_NOTE = "Whole file: every byte counts; header-free: what exceeds the codec's smallest file."
 _RIVAL = "The digital chain writes files with a codec from a library; one trained on such pictures would be stronger."
 
 
@@ -69,36 +70,26 @@ class _Channel:
 
     def fixed_chain(self, count: str) -> dict[float, float]:
         """SNR -> PSNR of the chain with one coding and all uses."""
-        at = self.every.at(layer=self.last, count=count)
-        return {snr_db: at(FIXED_CHAIN, "PSNR", snr_db=snr_db).constant for snr_db in self._snrs_db(FIXED_CHAIN)}
-
-    def _snrs_db(self, arm: str) -> list[float]:
-        """Where an arm was measured with all uses."""
-        points = [run.point for run in self.every.runs if run.method == arm]
-        here = {p["snr_db"] for p in points if (p["channel"], p["layer"]) == (self.name, self.last)}
-        return sorted(here)
+        curve = self.every.over(FIXED_CHAIN, "snr_db", "PSNR", layer=self.last, count=count)
+        return {snr_db: values.constant for snr_db, values in curve.items()}
 
     def margin(self, arm: str) -> Values:
-        """The least of PSNR minus the digital chain's, over ratios up to 1/6 and SNRs up to 10 dB.
-
-        Layers without pictures, and uses without a measured chain, are left out.
-        """
+        """The least of PSNR minus the digital chain's over all layers and SNRs that the claim is about."""
         values, margins = self.results.facts["picture_values"], []
         for layer in self.shown if self.settings.mode == "quality" else ():
-            for snr_db in self.settings.link.test_values:
-                rival = self.every(arm, "PSNR", layer=layer, snr_db=snr_db).constant
-                small = self.settings.totals[layer - 1] / values <= _LARGEST_RATIO and snr_db <= _LARGEST_SNR_DB
-                if small and math.isfinite(rival):
-                    margins.append(self.every(JOINT, "PSNR", layer=layer, snr_db=snr_db) - rival)
+            at, small = self.every.at(layer=layer), self.settings.totals[layer - 1] / values <= _LARGEST_RATIO
+            for snr_db, rival in at.over(arm, "snr_db", "PSNR").items():
+                if small and snr_db <= _LARGEST_SNR_DB:
+                    margins.append(at(JOINT, "PSNR", snr_db=snr_db) - rival.constant)
         return least(margins)
 
     def steepest(self) -> Values:
         """The largest fall of a layer's PSNR for each dB of SNR, between neighbouring test SNRs."""
         slopes = []
         for layer in self.shown:
-            for low, high in itertools.pairwise(self.settings.link.test_values):
-                ends = [self.every(JOINT, "PSNR", layer=layer, snr_db=snr_db) for snr_db in (low, high)]
-                slopes.append((ends[1] - ends[0]) / (high - low))
+            curve = self.every.over(JOINT, "snr_db", "PSNR", layer=layer)
+            for (low, below), (high, above) in pairwise(curve.items()):
+                slopes.append((above - below) / (high - low))
         return -least(-slope for slope in slopes)
 
     # -- claims ------------------------------------------------------------------------------------------------------
@@ -121,8 +112,8 @@ class _Channel:
         return claim(f"{self.name}: {name}", statement, values, **more)
 
     def _layer_claims(self) -> Iterator[Claim]:
-        gains = [self.at(JOINT, "PSNR", layer=b) - self.at(JOINT, "PSNR", layer=a) for a, b in _pairs(self.shown)]
-        steps = [self.known(b) - self.known(a) for a, b in _pairs(self.layers)]
+        gains = [self.at(JOINT, "PSNR", layer=b) - self.at(JOINT, "PSNR", layer=a) for a, b in pairwise(self.shown)]
+        steps = [self.known(b) - self.known(a) for a, b in pairwise(self.layers)]
         task = self.task.name
         sizes = "" if self.settings.mode == "quality" else "layers show pictures of different sizes"
         classes = {"unit": "points", "reason": "" if self.task.metric == "accuracy" else f"{task} has no classes"}
@@ -185,16 +176,17 @@ class _Channel:
 
     def _compared(self) -> Iterator[str]:
         """On the ablations at the last layer."""
-        texts = {INDEPENDENT: "an independent network of as many uses", NO_PAST: "no past layers"}
-        texts[GREEDY] = "greedy layers"
-        gaps = {text: self.gap(arm, self.last).estimate for arm, text in texts.items()}
-        parts = [f"{gap.text('dB')} against {text}" for text, gap in gaps.items() if gap.known]
+        gaps = {
+            "{} against an independent network of as many uses": self.gap(INDEPENDENT, self.last),
+            "{} against no past layers": self.gap(NO_PAST, self.last),
+            "{} against greedy layers": self.gap(GREEDY, self.last),
+        }
         if self.last > 1 and self.shown:
-            gap = self.gap(TRUNCATED, self.shown[0]).estimate
-            cut = f"layer {self.shown[0]} {gap.text('dB')} against a single code cut after as many uses"
-            parts += [cut] if gap.known else []
-        if parts:
-            yield f"There the last layer has {'; '.join(parts)}."
+            first = self.shown[0]
+            gaps[f"layer {first} {{}} against a single code cut after as many uses"] = self.gap(TRUNCATED, first)
+        known = {text: gap.estimate for text, gap in gaps.items() if gap.estimate.known}
+        if known:
+            yield f"There the last layer has {'; '.join(text.format(gap.text('dB')) for text, gap in known.items())}."
 
     def _cliff(self) -> Iterator[str]:
         """On the fall of the chain with one coding, where it shows pictures at all."""
@@ -206,10 +198,8 @@ class _Channel:
 
     def _users(self) -> Iterator[str]:
         """On where users stop, by the PSNR of every layer on validation; nothing where that was not measured."""
-        quality = {}
-        for snr_db in self.settings.link.test_values:
-            at = self.every.at(snr_db=snr_db)
-            quality[snr_db] = [at(JOINT, "PSNR", "validation", layer=layer).mean for layer in self.layers]
+        curves = [self.every.over(JOINT, "snr_db", "PSNR", "validation", layer=layer) for layer in self.layers]
+        quality = {snr_db: [curve[snr_db].mean for curve in curves] for snr_db in curves[0]}
         complete = all(math.isfinite(psnr) for values in quality.values() for psnr in values)
         if complete and self.settings.mode == "quality":
             users = layered_users(quality, self.settings.layer_uses)
@@ -218,53 +208,38 @@ class _Channel:
 
     # -- charts ------------------------------------------------------------------------------------------------------
 
-    def charts(self) -> Iterator[Chart]:
+    def charts(self) -> list[Chart]:
         """Picture quality, cliff and bounds, accuracy, confidence, and all arms at the middle SNR."""
-        counts = "Whole file: every byte counts; header-free: what exceeds the codec's smallest file."
-        lines = [*self._layer_lines(PICTURE, "PSNR"), *self._chain_lines(PICTURE, "PSNR")]
-        yield self._chart("Picture quality", _DB, "PSNR in dB", lines, f"{_CHAIN_NOTE} {counts}")
-        yield self._bounds()
-        metric, task = self.task.metric, self.task.name
-        lines = self._layer_lines(task, metric)
-        lines += self._chain_lines(task, metric) if metric == "accuracy" else []
-        note = f"{_CHAIN_NOTE} Its pictures go to a classifier that was trained on clean ones."
-        yield self._chart(f"{metric} of {task}", _DB, metric, lines, note)
-        if "confidence" in self.task.metrics:
-            note = "Mean of the largest class probability; above the accuracy it is overconfidence."
-            lines = self._layer_lines(task, "confidence")
-            yield self._chart(f"Confidence about {task}", _DB, "mean confidence", lines, note)
-        yield self._all_arms()
-
-    def _chart(self, what: str, x_label: str, y_label: str, lines: list[Series | None], note: str = "") -> Chart:
-        return chart(f"{what}, {self.name}", x_label, y_label, lines, note, self.name)
-
-    def _layer_lines(self, task: str, metric: str) -> list[Series | None]:
+        task, metric, middle = self.task.name, self.task.metric, self.settings.middle_snr_db
+        clean = "Its pictures go to a classifier that was trained on clean ones."
+        sure = "Mean of the largest class probability; above the accuracy it is overconfidence."
+        drawn = [
+            ("Picture quality", _DB, "PSNR in dB", self._lines(PICTURE, "PSNR"), f"{_CHAIN_NOTE} {_COUNTS_NOTE}"),
+            (f"All {self.settings.totals[-1]} uses: cliff and bounds", _DB, "PSNR in dB", *self._bounds()),
+            (f"{metric} of {task}", _DB, metric, self._lines(task, metric), f"{_CHAIN_NOTE} {clean}"),
+            (f"Confidence about {task}", _DB, "mean confidence", self._lines(task, "confidence"), sure),
+            (f"All arms at {middle:g} dB", "channel uses so far", "PSNR in dB", self._all_arms(), ""),
+        ]
         return [
-            self.every.series(
-                JOINT, "snr_db", metric, task=task, layer=n, label=f"layer {n}, {uses} uses", group=f"{n}"
-            )
-            for n, uses in enumerate(self.settings.totals, start=1)
+            chart(f"{what}, {self.name}", x, y, lines, note, self.name)
+            for what, x, y, lines, note in drawn
+            if any(line is not None for line in lines)
         ]
 
-    def _chain_lines(self, task: str, metric: str) -> list[Series | None]:
+    def _lines(self, task: str, metric: str) -> list[Series | None]:
+        """A metric of every layer over the SNR, and of the digital chain with as many uses."""
+        layers = list(enumerate(self.settings.totals, start=1))
+        lines = [(JOINT, n, f"layer {n}, {uses} uses", "line") for n, uses in layers]
+        for n, uses in layers:
+            lines += [(arm, n, f"digital, {uses} uses, {count}", "dashed") for arm, count in COUNTS.items()]
         return [
-            self.every.series(
-                arm,
-                "snr_db",
-                metric,
-                task=task,
-                layer=layer,
-                label=f"digital, {uses} uses, {count}",
-                style="dashed",
-                group=f"{layer}",
-            )
-            for layer, uses in enumerate(self.settings.totals, start=1)
-            for arm, count in COUNTS.items()
+            self.every.series(arm, "snr_db", metric, task=task, layer=n, label=label, style=style, group=f"{n}")
+            for arm, n, label, style in lines
         ]
 
-    def _bounds(self) -> Chart:
-        """The last layer against ideal codes and against the chain with one coding: the cliff."""
-        at, uses, design = self.every.at(layer=self.last), self.settings.totals[-1], self.settings.design_snr_db
+    def _bounds(self) -> tuple[list[Series | None], str]:
+        """The last layer against ideal codes and against the chain with one coding (the cliff); and which coding."""
+        at, design, codings = self.every.at(layer=self.last), self.settings.design_snr_db, []
         lines = [at.series(JOINT, "snr_db", "PSNR", label="trained over a range of SNRs", group="")]
         lines.append(at.series(FIXED, "snr_db", "PSNR", label=f"trained at {design:g} dB", group=""))
         for count in COUNTS.values():
@@ -272,26 +247,15 @@ class _Channel:
             labels |= {arm: f"ideal code ({bound}), {count}" for bound, arm in IDEAL.items()}
             for arm, label in labels.items():
                 lines.append(at.series(arm, "snr_db", "PSNR", count=count, label=label, style="dashed", group=label))
-        codings = []
-        for count in COUNTS.values():
-            chosen = at.runs_of(FIXED_CHAIN, count=count, snr_db=design).values()
-            codings += [f"{count}: {run.settings['coding']}, {run.settings['codec']}" for run in chosen]
-        note = f"Fixed for {design:g} dB: {'; '.join(codings)}." if codings else ""
-        return self._chart(f"All {uses} uses: cliff and bounds", _DB, "PSNR in dB", lines, note)
+            for run in at.runs_of(FIXED_CHAIN, count=count, snr_db=design).values():
+                codings.append(f"{count}: {run.settings['coding']}, {run.settings['codec']}")
+        return lines, f"Fixed for {design:g} dB: {'; '.join(codings)}." if codings else ""
 
-    def _all_arms(self) -> Chart:
-        """PSNR of every arm over the layers' uses, at the middle SNR."""
-        lines = []
-        for arm in (method.key for method in self.results.methods):
-            style = "dashed" if arm in COUNTS else "line"
-            if arm not in (FIXED_CHAIN, *IDEAL.values()):
-                lines.append(self.at.series(arm, "uses", "PSNR", label=arm, style=style))
-        axes = ("channel uses so far", "PSNR in dB")
-        return self._chart(f"All arms at {self.settings.middle_snr_db:g} dB", *axes, lines)
-
-
-def _pairs(layers) -> list[tuple[int, int]]:
-    return list(itertools.pairwise(layers))
+    def _all_arms(self) -> list[Series | None]:
+        """PSNR over the layers' uses of every arm that has a place in a layer."""
+        keys = [method.key for method in self.results.methods if method.key not in (FIXED_CHAIN, *IDEAL.values())]
+        styles = {key: "dashed" if key in COUNTS else "line" for key in keys}
+        return [self.at.series(key, "uses", "PSNR", label=key, style=style) for key, style in styles.items()]
 
 
 def _flat(curve: dict[float, float]) -> bool:

@@ -16,6 +16,7 @@ from umbel.methods.multires_ablations import GreedyStage, joint_again, truncated
 from umbel.methods.multires_jscc import PICTURE, attribute_first, multires_goals, multires_jscc
 from umbel.metrics import MeanConfidence
 from umbel.recipes.build import columns_text, load_data, with_options
+from umbel.recipes.curves import task_curves
 from umbel.recipes.multires_jscc.digital import DigitalChain
 from umbel.recipes.multires_jscc.settings import (
     FIXED,
@@ -71,7 +72,7 @@ def multires_study(settings: MultiresSettings, study: Study) -> Results:
     digital = DigitalChain(bench)
     bench.check(digital.jobs(), digital.make)
     bench.run(list(jobs(settings)), lambda job: make_training(bench, job), _Measure(settings))
-    bench.run(list(digital.jobs()), digital.make, digital.measure)
+    bench.run(digital.jobs(), digital.make, digital.measure)
     first = settings.link.channel_names[0]
     return bench.results(
         "multires_jscc",
@@ -99,10 +100,6 @@ def choose_semantics(settings: MultiresSettings, data: MultiTaskData) -> MultiTa
         )
     wanted = list(names(settings.semantics)) or [data.tasks[0].name]
     wanted += [name for name in names(settings.first_labels) if name not in wanted]
-    known = [task.name for task in data.tasks]
-    for name in wanted:
-        if name not in known:
-            raise unknown("semantic task", name, known)
     if PICTURE in wanted:
         raise UmbelError(f"a semantic task is called {PICTURE!r}, as the picture itself is; rename the column")
     chosen = data.only(wanted)
@@ -241,18 +238,14 @@ def _of(goals: list[Goal], metrics: Metrics) -> Metrics:
 
 
 def _curves(bench: Bench[MultiresSettings]) -> Iterator[Curve]:
-    """Validation metrics of the last layer of the joint networks over training, on the first channel."""
+    """Loss and validation metric of the joint networks' last layer over training, on the first channel."""
     settings = bench.settings
-    goals = [goal for goal in joint_goals(settings, bench.data) if goal.stage == settings.layers]
     for seed in range(settings.seeds):
         job = Job.at(JOINT, seed, channel=settings.link.channel_names[0])
-        rows = bench.study.log(job.key, "validation")
-        for goal in goals:
-            name, column = goal.task.main_metric, f"{goal.name}/{goal.task.main_metric}"
-            kept = [row for row in rows if column in row]
-            steps, values = [int(row["step"]) for row in kept], [row[column] for row in kept]
-            if kept:
-                yield Curve(JOINT, seed, name, steps, values, split="validation", task=goal.task.name)
+        for goal in joint_goals(settings, bench.data):
+            if goal.stage == settings.layers:
+                for curve in task_curves(bench.study, JOINT, job.key, seed, goal.as_task()):
+                    yield replace(curve, task=goal.task.name)
 
 
 def _warning(bench: Bench[MultiresSettings]) -> str:
