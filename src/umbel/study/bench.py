@@ -228,9 +228,7 @@ class Bench(Generic[S]):
             command=self.study.command,
             data=DataInfo(data.name, data.title, data.note, sizes),
             tasks=tuple(map(TaskInfo.of, data.tasks) if tasks is None else tasks),
-            methods=tuple(
-                method_info(arm, chosen, arm.of not in keys, (costs or {}).get(arm.key, {})) for arm in rows
-            ),
+            methods=tuple(method_info(arm, chosen, arm.of not in keys, (costs or {}).get(arm.key, {})) for arm in rows),
             runs=runs,
             settings=dataclasses.asdict(self.settings),  # type: ignore[call-overload]
             environment=describe_environment(self.fit.precision, why_precision(self.settings, self.fit)),
