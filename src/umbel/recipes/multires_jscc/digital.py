@@ -4,7 +4,7 @@ It has no repeats: no seed changes anything in it.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -82,7 +82,7 @@ class DigitalChain:
         links = [Job.at(arm, 0, *before, channel=channel, layer=layer) for channel, layer, arm in places]
         return [*before, *links] if self.codecs else []
 
-    def make(self, job: Job) -> Any:
+    def make(self, job: Job) -> Training | Callable[[], PictureLink]:
         """How the classifier is trained; for the other jobs the link at the layer's channel uses."""
         if job.arm != CLASSIFIER:
             uses, whole = self.settings.totals[job.place["layer"] - 1], COUNTS[job.arm] == "whole file"

@@ -16,7 +16,6 @@ from umbel.methods.multires_ablations import GreedyStage, joint_again, truncated
 from umbel.methods.multires_jscc import PICTURE, attribute_first, multires_goals, multires_jscc
 from umbel.metrics import MeanConfidence
 from umbel.recipes.build import columns_text, load_data, with_options
-from umbel.recipes.curves import task_curves
 from umbel.recipes.multires_jscc.digital import DigitalChain
 from umbel.recipes.multires_jscc.settings import (
     FIXED,
@@ -238,14 +237,16 @@ def _of(goals: list[Goal], metrics: Metrics) -> Metrics:
 
 
 def _curves(bench: Bench[MultiresSettings]) -> Iterator[Curve]:
-    """Loss and validation metric of the joint networks' last layer over training, on the first channel."""
+    """Validation metrics of the joint networks' last layer over training, on the first channel."""
     settings = bench.settings
+    last = [goal for goal in joint_goals(settings, bench.data) if goal.stage == settings.layers]
     for seed in range(settings.seeds):
-        job = Job.at(JOINT, seed, channel=settings.link.channel_names[0])
-        for goal in joint_goals(settings, bench.data):
-            if goal.stage == settings.layers:
-                for curve in task_curves(bench.study, JOINT, job.key, seed, goal.as_task()):
-                    yield replace(curve, task=goal.task.name)
+        rows = bench.study.log(Job.at(JOINT, seed, channel=settings.link.channel_names[0]).key, "validation")
+        for goal in last:
+            name, column = goal.task.main_metric, f"{goal.name}/{goal.task.main_metric}"
+            if kept := [row for row in rows if column in row]:
+                steps, values = [int(row["step"]) for row in kept], [row[column] for row in kept]
+                yield Curve(JOINT, seed, name, steps, values, split="validation", task=goal.task.name)
 
 
 def _warning(bench: Bench[MultiresSettings]) -> str:
