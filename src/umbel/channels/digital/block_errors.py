@@ -86,8 +86,19 @@ class BlockErrorTable:
         return sorted({uses for uses, _ in self._entries})
 
     def codes(self, uses: int) -> list[ModulationCoding]:
-        """The modulations and codings measured for so many uses."""
-        return [find_mcs(mcs) for length, mcs in self._entries if length == uses]
+        """The modulations and codings measured for so many uses.
+
+        Raises:
+            UmbelError: None was.
+        """
+        measured = [find_mcs(mcs) for length, mcs in self._entries if length == uses]
+        if not measured:
+            lengths = ", ".join(map(str, self.uses)) or "none"
+            raise UmbelError(
+                f"the block error table has no blocks of {uses} uses (measured: {lengths}); measure them: "
+                f"python -m umbel.channels.digital.measure_block_errors --uses {uses} --out FILE"
+            )
+        return measured
 
     def entry(self, mcs: str | ModulationCoding, uses: int) -> BlockErrors:
         """The counts of one code.

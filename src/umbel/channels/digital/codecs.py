@@ -163,6 +163,20 @@ def find_codec(codec: str | Codec) -> Codec:
     return CODECS[codec]
 
 
+def why_unusable(codec: str | Codec) -> str:
+    """Why a codec cannot be used on this machine; empty where it can.
+
+    Raises:
+        UmbelError: No codec of that name.
+    """
+    found = find_codec(codec)
+    try:
+        found.encode(np.zeros((8, 8, 3), np.uint8), found.qualities[0])
+    except UmbelError as error:
+        return str(error)
+    return ""
+
+
 @cache
 def floor_bytes(codec: str | Codec, shape: tuple[int, int, int]) -> int:
     """What a file costs before it says anything: that of a flat grey picture at the worst quality.
