@@ -45,7 +45,7 @@ def controllable(
     tasks: Sequence[Task],
     encoder: str | None = None,
     *,
-    widths: Sequence[float] = WIDTHS,
+    grid: Sequence[float] = WIDTHS,
     divisor: int = 8,
     seed: int = 0,
     hidden: int | None = None,
@@ -66,7 +66,8 @@ def controllable(
         input_shape: Of one sample.
         tasks: At least one.
         encoder: One of `umbel.nn.ENCODERS`; None takes one that suits the inputs.
-        widths: The grid; it must hold 1.
+        grid: The widths, as parts of the full one; 1 must be among them. (`widths` would be an option of the encoder:
+            the channels of its stages.)
         divisor: Active channels are a multiple of it, and at least as many.
         seed: Of the random start; at full width the network starts as `build_model`'s of the same seed does.
         hidden: Width of the heads' hidden layers; see `umbel.nn.build_head`. Heads without one cannot be turned.
@@ -75,13 +76,13 @@ def controllable(
         strength: Likewise.
         random_widths: Likewise.
         head_draws: Likewise.
-        **options: For the encoder.
+        **options: For the encoder, and `vector_head`; see `umbel.nn.build_model`.
 
     Raises:
         UmbelError: A part that cannot be slimmed (named, with the reason), and what `build_model` refuses.
     """
     plain = build_model(input_shape, tasks, encoder, seed=seed, hidden=hidden, keep_maps=keep_maps, **options)
-    model = slimmable_model(plain, input_shape, widths, divisor)
+    model = slimmable_model(plain, input_shape, grid, divisor)
     return ControllableLearner(model, tasks, distillation, strength, random_widths, head_draws)
 
 

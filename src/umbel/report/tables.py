@@ -9,14 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from umbel.report.chart_grid import chart_grid
-from umbel.report.grid import Grid, claims_grid, full_grid, relative_grid, short_grid, without_costs
+from umbel.report.claims import count_states
+from umbel.report.grid import Grid, claims_grid, full_grid, matrix_grid, relative_grid, short_grid, without_costs
 from umbel.report.results import Results
 from umbel.report.summary import Estimate, point_text, summary
 
 _STYLES = {"good": "green", "bad": "red", "": ""}
-_MARKS = {"holds": "✓ ", "falls short": "✗ ", "not measured": "? "}
 _WHOLE = 20  # names of methods up to this length are not broken into lines
-_CSV_COLUMNS = ("method", "point", "task", "metric", "unit", "higher_is_better", "mean", "half_width_95", "seeds")
+_CSV_COLUMNS = ("method", "point", "task", "metric", "unit", "higher_is_better", "mean", "half_width_95", "repeats")
 _CSV_COLUMNS += ("improvement_percent", "improvement_half_width_95")
 
 
@@ -52,15 +52,8 @@ def main_table(results: Results, costs: bool = True) -> Table:
 
 
 def claims_table(results: Results) -> Table:
-    """The claims for the terminal, each with whether it holds."""
-    grid = claims_grid(results)
-    rows = [(*row[:-1], _marked(row[-1])) for row in grid.rows]
-    return rich_table(Grid(grid.title, grid.columns, tuple(rows)))
-
-
-def _marked(entry):
-    mark = next((m for start, m in _MARKS.items() if entry.text.startswith(start)), "")
-    return type(entry)(mark + entry.text, entry.best, entry.value, entry.mark)
+    """The claims for the terminal, each with whether it is shown."""
+    return rich_table(claims_grid(results))
 
 
 def print_report(results: Results, console: Console | None = None) -> None:
@@ -105,8 +98,11 @@ def markdown_report(results: Results) -> str:
     if (relative := relative_grid(results)) is not None:
         parts += [f"## {_escaped(relative.title)}\n", markdown(relative)]
     parts += _charts(results)
+    for matrix in results.matrices:
+        parts += [f"## {_escaped(matrix.title)}\n", markdown(matrix_grid(matrix))]
+        parts += [f"{_escaped(matrix.note)}\n"] if matrix.note else []
     if results.claims:
-        parts += ["## Claims\n", markdown(claims_grid(results))]
+        parts += [f"## Claims: {count_states(results.claims)}\n", markdown(claims_grid(results))]
     parts += [f"Note: {_escaped(warning)}\n" for warning in results.warnings]
     facts = "; ".join(f"{name} {value}" for name, value in results.environment.items())
     parts.append(f"Umbel {results.version}, {results.created}. {_escaped(facts)}\n")
@@ -127,7 +123,7 @@ def csv_table(results: Results) -> str:
     """Every metric of every task as CSV: one line for each method, operating point, task and metric.
 
     Columns: method, point, task, metric, unit, higher_is_better (of the main metric; else empty), mean,
-    half_width_95, seeds, improvement_percent, improvement_half_width_95. What is not known is empty.
+    half_width_95, repeats, improvement_percent, improvement_half_width_95. What is not known is empty.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

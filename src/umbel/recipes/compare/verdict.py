@@ -56,8 +56,8 @@ def _validation_delta_m(results: Results, method: str) -> float:
 
 
 def _paired(results: Results, method: str) -> list:
-    references = {run.seed: run for run in results.runs if run.method == SINGLE}
-    return [(run, references[run.seed]) for run in results.runs if run.method == method and run.seed in references]
+    references = {run.repeat: run for run in results.runs if run.method == SINGLE}
+    return [(run, references[run.repeat]) for run in results.runs if run.method == method and run.repeat in references]
 
 
 def _on_validation(run: Run) -> Run:
@@ -128,8 +128,8 @@ def _descents(results: Results, rows: list[Row]) -> str:
 def _gain_over_tuned(results: Results, arms: Sequence[str]) -> tuple[Estimate, str]:
     """delta-m of the best of the arms (by validation) minus that of the tuned weights, seed by seed; and that arm."""
     arm = _best(results, arms)
-    tuned = {run.seed: delta_m(results.tasks, run, ref) for run, ref in _paired(results, TUNED)}
-    own = {run.seed: delta_m(results.tasks, run, ref) for run, ref in _paired(results, arm)}
+    tuned = {run.repeat: delta_m(results.tasks, run, ref) for run, ref in _paired(results, TUNED)}
+    own = {run.repeat: delta_m(results.tasks, run, ref) for run, ref in _paired(results, arm)}
     return Estimate.of(own[seed] - tuned[seed] for seed in own if seed in tuned), arm
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from umbel.core import Batch, Descent, Learner, Losses, OperatingPoint, Runtime
-from umbel.data import MultiTaskData, seeded
-from umbel.descent import Affinity, GradSplit, Measured, make_descent
+from umbel.core import Descent, Learner
+from umbel.data import MultiTaskData
+from umbel.descent import Affinity, AfterWarmUp, GradSplit, Measured, make_descent, random_matrix
 from umbel.nn import with_attention
 from umbel.recipes import bench as benches
 from umbel.recipes.bench import SINGLE, about_descent, descent_of, joint_key, train_together
@@ -66,34 +66,6 @@ class Bench(benches.Bench):
         return self.settings.warm_up_steps(self.joint_steps)
 
 
-class AfterWarmUp(Descent):
-    """Joint training for some steps and then a given matrix: what `Measured` does, without measuring.
-
-    Args:
-        accept: The matrix.
-        warm_up: Steps in which every group accepts every task.
-        layers: What is split; see `GradSplit`.
-    """
-
-    def __init__(self, accept: Tensor, warm_up: int, layers: float) -> None:
-        super().__init__()
-        self.joint, self.split = GradSplit("all", layers), GradSplit(accept, layers)
-        self.warm_up = warm_up
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-
-    def prepare(self, learner: Learner) -> None:
-        """Check that both fit."""
-        self.joint.prepare(learner)
-        self.split.prepare(learner)
-
-    def forward(self, learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime) -> Losses:
-        """A step of one or the other."""
-        descent = self.joint if int(self.steps) < self.warm_up else self.split
-        losses = descent(learner, batch, point, runtime)
-        self.steps += 1
-        return losses
-
-
 def train_arm(bench: Bench, arm: str, seed: int) -> Learner:
     """One network for all tasks; the measured split comes before the random one, which needs its density."""
     learner = arm_learner(bench, arm, seed)
@@ -142,24 +114,6 @@ def settled_descent(bench: Bench, arm: str, seed: int) -> Descent:
     if arm == MEASURED:
         return GradSplit(bench.affinities[seed].accept, bench.settings.layers)
     return GradSplit(bench.drawn[seed], bench.settings.layers) if arm == RANDOM else arm_descent(bench, arm, seed)
-
-
-def random_matrix(measured: Tensor, seed: int) -> Tensor:
-    """Another matrix with as many accepted pairs, drawn at random; the same where there is no other.
-
-    Args:
-        measured: Bool [T, T], with a diagonal of ones, which the result has, too.
-        seed: Of the draw.
-    """
-    count = len(measured)
-    outside = ~torch.eye(count, dtype=torch.bool)
-    accepted = int(measured[outside].sum())
-    generator = seeded(seed, count, accepted)
-    drawn = measured.clone()
-    while 0 < accepted < count * (count - 1) and torch.equal(drawn, measured):
-        chosen = torch.randperm(count * (count - 1), generator=generator) < accepted
-        drawn[outside] = chosen
-    return drawn
 
 
 def _keeper(bench: Bench, descent: GradSplit, seed: int) -> Callable[..., None]:

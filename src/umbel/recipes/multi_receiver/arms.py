@@ -11,7 +11,7 @@ from umbel.descent import make_descent
 from umbel.engine import FitSettings, Predictions, load, load_weights, resolve
 from umbel.methods.multi_receiver import ReusedTransmitter, multi_receiver
 from umbel.recipes.communications.clean import clean_classifier
-from umbel.recipes.communications.hearing import hear_split
+from umbel.recipes.communications.predictions import predict_over_points
 from umbel.recipes.multi_receiver.settings import MultiReceiverSettings
 from umbel.recipes.settings import options
 from umbel.recipes.study import Outcome, Study
@@ -120,7 +120,7 @@ class Bench:
         runtime = self.study.runtime.with_settings(self.fit.precision, 1)
 
         def measure() -> list[Metrics]:
-            heard = hear_split(learner, data.test, runtime, list(points.values()), draws=draws)
+            heard = predict_over_points(learner, data.test, runtime, list(points.values()), draws=draws)
             return [metrics_of(learner, predictions) for predictions in heard]
 
         values = self.study.measured(key, "test", measure)
