@@ -15,7 +15,7 @@ from umbel.methods.controllable import controllable
 from umbel.nn import dense_model
 
 data = load("digits")
-learner = controllable(data.input_shape, data.tasks, "conv", widths=(0.25, 0.5, 1.0), hidden=32)
+learner = controllable(data.input_shape, data.tasks, "conv", grid=(0.25, 0.5, 1.0), hidden=32)
 settings = FitSettings(steps=80, learning_rate=3e-3, precision="float32", tensorboard=False)
 runtime = open_runtime()
 fit(learner, make_descent("equal"), data.train, data.validation, settings, runtime=runtime)
