@@ -98,7 +98,7 @@ def _show(results: "Results", out: Path, as_json: bool) -> None:
 
 
 def _judge(results: "Results", as_json: bool, strict: bool) -> int:
-    from umbel.report import REFUTED, SHOWN, claims_table, count_states  # noqa: PLC0415 - imports torch
+    from umbel.report import REFUTED, SHOWN, claims_list  # noqa: PLC0415 - imports torch
 
     states = {claim.state for claim in results.claims}
     failed = states - {SHOWN} if strict else states & {REFUTED}
@@ -107,8 +107,7 @@ def _judge(results: "Results", as_json: bool, strict: bool) -> int:
     if as_json:
         print(json.dumps([dataclasses.asdict(claim) for claim in results.claims], indent=1))
         return 1 if failed else 0
-    console().print(claims_table(results))
-    print(count_states(results.claims) or "this study makes no claims")
+    console().print(claims_list(results) if results.claims else "this study makes no claims")
     if len(results.repeat_numbers) < 2:
         print("one repeat has no interval, so nothing can be shown or refuted; use --seeds 3 or more")
     return 1 if failed else 0

@@ -1,10 +1,11 @@
 """One shared encoder, a link for each task, a head for each task."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from torch import Tensor, nn
 
+from umbel.core.axes import Axes, Axis
 from umbel.core.batch import Inputs
 from umbel.core.point import OperatingPoint
 from umbel.errors import UmbelError, unknown
@@ -16,6 +17,55 @@ class PointModule(nn.Module, ABC):
     @abstractmethod
     def forward(self, x, point: OperatingPoint):
         """The output for `x` at `point`."""
+
+    def axes(self) -> Axes:
+        """The values of the point that this module wants drawn in training and swept in evaluation; by default none.
+
+        A learner merges what the parts of its model ask for. A module whose value has no range of its own, or is drawn
+        by the learner, asks for nothing.
+        """
+        return {}
+
+
+def axes_of(model: nn.Module) -> dict[str, Axis | dict[str, Axis]]:
+    """What all parts of a model want drawn and swept, in the order of `model.modules()`.
+
+    Parts that ask for the same value in the same way share it. Mappings are merged entry by entry, so that each part
+    can have an entry of its own.
+
+    Raises:
+        UmbelError: Two parts ask for the same value in different ways, or a part gives something else than axes.
+    """
+    asked: dict[tuple[str, ...], tuple[Axis, str]] = {}
+    for name, part in model.named_modules():
+        where = name or type(part).__name__
+        for path, axis in _asked_by(part):
+            known, owner = asked.setdefault(path, (axis, where))
+            if not isinstance(axis, Axis):
+                raise UmbelError(f"{where} gives {axis!r} as an axis of {path[0]}; give a Uniform or another Axis")
+            if known != axis:
+                raise UmbelError(
+                    f"{owner} wants {' for '.join(path)} drawn as {known}, {where} as {axis}; let both ask for the "
+                    "same, or each for an entry of its own in a mapping"
+                )
+    merged: dict[str, Axis | dict[str, Axis]] = {}
+    for (name, *key), (axis, where) in asked.items():
+        if not key:
+            merged[name] = axis
+        elif (name,) in asked:
+            raise UmbelError(f"{asked[name,][1]} wants one {name} for all, {where} one for {key[0]}; make both alike")
+        else:
+            merged.setdefault(name, {})[key[0]] = axis
+    return merged
+
+
+def _asked_by(part: nn.Module) -> Iterator[tuple[tuple[str, ...], Axis]]:
+    """The axes of a part by their paths: a name, or a name and the key of an entry."""
+    for name, axis in part.axes().items() if isinstance(part, PointModule) else ():
+        if isinstance(axis, Mapping):
+            yield from (((name, key), entry) for key, entry in axis.items())
+        else:
+            yield (name,), axis
 
 
 def at_point(module: nn.Module, x, point: OperatingPoint):

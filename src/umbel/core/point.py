@@ -77,6 +77,10 @@ class OperatingPoint(Mapping[str, Any]):
         """The same point with some values added or replaced."""
         return OperatingPoint({**self._values, **values})
 
+    def without(self, *names: str) -> "OperatingPoint":
+        """The same point without some values; those that it does not have are no matter."""
+        return OperatingPoint({name: value for name, value in self._values.items() if name not in names})
+
     def as_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries, as JSON takes them."""
         return {name: _plain(value) for name, value in self._values.items()}

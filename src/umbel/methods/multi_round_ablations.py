@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from umbel.channels import normalise_power
-from umbel.core import Inputs, OperatingPoint, Sweep, UmbelError, at_point
+from umbel.core import Axes, Inputs, OneOf, OperatingPoint, UmbelError, at_point
 from umbel.transmission import SnrRange, StagedLearner, StagedModel
 
 
@@ -50,12 +50,6 @@ class PrefixLearner(StagedLearner):
             raise UmbelError("a latent that is cut short needs at least one number of uses to be cut to")
         self.cuts = list(cuts)
 
-    def draw_point(self, generator: torch.Generator, progress: float) -> OperatingPoint:
-        """An SNR and a cut."""
-        point = super().draw_point(generator, progress)
-        drawn = int(torch.randint(len(self.cuts), (), generator=generator))
-        return point.with_values(uses=self.cuts[drawn])
-
-    def sweep(self) -> Sweep:
-        """The middle of the training range and the middle cut: what validation is measured at."""
-        return Sweep([point.with_values(uses=self.cuts[len(self.cuts) // 2]) for point in super().sweep()])
+    def axes(self) -> Axes:
+        """An SNR and a cut; validation is measured in the middle of the range and at the middle cut."""
+        return {**super().axes(), "uses": OneOf(tuple(self.cuts), sweep=(self.cuts[len(self.cuts) // 2],))}

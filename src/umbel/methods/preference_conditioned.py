@@ -129,13 +129,15 @@ class PreferenceLearner(Learner):
         return OperatingPoint(preferences=dict(zip(names, shares, strict=True)))
 
     def draw_point(self, generator: torch.Generator, progress: float) -> OperatingPoint:
-        """Preferences of the groups from the Dirichlet distribution, the same on every process."""
+        """What the model's parts want, and preferences of the groups from the Dirichlet distribution."""
+        point = super().draw_point(generator, progress)
         seed = int(torch.randint(2**63 - 1, (), generator=generator))
-        return self.at(np.random.default_rng(seed).dirichlet(self.alpha).tolist())
+        return point.with_values(**self.at(np.random.default_rng(seed).dirichlet(self.alpha).tolist()))
 
     def sweep(self) -> Sweep:
-        """Equal preferences alone."""
-        return Sweep([self.at([1.0] * len(self.groups))])
+        """Equal preferences alone, wherever the model's parts are evaluated."""
+        equal = self.at([1.0] * len(self.groups))
+        return Sweep([point.with_values(**equal) for point in super().sweep()])
 
     def losses(self, batch: Batch, point: OperatingPoint) -> Losses:
         """The terms of J (see the class): T r_t L_t for each task, then the cosine's.

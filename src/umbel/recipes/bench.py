@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from umbel.core import Descent, Learner, UmbelError, unknown
+from umbel.core import Descent, Learner, UmbelError, task_scores
 from umbel.data import MultiTaskData
 from umbel.descent import DESCENTS, make_descent
-from umbel.engine import FitSettings
+from umbel.engine import FitSettings, check_monitor
 from umbel.recipes.build import describe, make_learner, predicts_maps
 from umbel.recipes.settings import DataSettings, ModelSettings, options
 from umbel.recipes.study import Outcome, Study
@@ -86,9 +86,7 @@ def check_training(model: ModelSettings, fit: FitSettings, data: MultiTaskData, 
         raise UmbelError(
             f"batch size {fit.batch_size} does not divide by {processes} processes; use a multiple of {processes}"
         )
-    monitors = ["improvement", "loss", *(f"{task.name}/{metric}" for task in data.tasks for metric in task.metrics)]
-    if fit.monitor not in monitors:
-        raise unknown("monitor", fit.monitor, monitors)
+    check_monitor(fit.monitor, task_scores(data.tasks))
 
 
 def descent_of(arm: str) -> Descent:

@@ -20,7 +20,7 @@ from umbel.report.records import (
 )
 from umbel.report.results import SCHEMA, Results
 from umbel.report.summary import Estimate, Row, delta_m, summary
-from umbel.report.tables import claims_table, csv_table, main_table, markdown_report, print_report
+from umbel.report.tables import claims_list, csv_table, main_table, markdown_report, print_report
 
 __all__ = [
     "NOT_SHOWN",
@@ -43,7 +43,7 @@ __all__ = [
     "Series",
     "TaskInfo",
     "chart_series",
-    "claims_table",
+    "claims_list",
     "count_states",
     "csv_table",
     "delta_m",

@@ -10,7 +10,16 @@ from rich.text import Text
 
 from umbel.report.chart_grid import chart_grid
 from umbel.report.claims import count_states
-from umbel.report.grid import Grid, claims_grid, full_grid, matrix_grid, relative_grid, short_grid, without_costs
+from umbel.report.grid import (
+    CLAIM_SIGNS,
+    Grid,
+    claims_grid,
+    full_grid,
+    matrix_grid,
+    relative_grid,
+    short_grid,
+    without_costs,
+)
 from umbel.report.results import Results
 from umbel.report.summary import Estimate, point_text, summary
 
@@ -51,9 +60,19 @@ def main_table(results: Results, costs: bool = True) -> Table:
     return rich_table(grid if costs else without_costs(grid))
 
 
-def claims_table(results: Results) -> Table:
-    """The claims for the terminal, each with whether it is shown."""
-    return rich_table(claims_grid(results))
+def claims_list(results: Results) -> Text:
+    """The claims for the terminal: state and statement of each, and under it what was measured against which bar."""
+    text = Text()
+    for claim, row in zip(results.claims, claims_grid(results).rows, strict=True):
+        _, value, interval, bar, state = row
+        text.append(CLAIM_SIGNS[claim.state] + claim.state, style=f"bold {_STYLES[state.mark]}".strip())
+        text.append(f"  {claim.statement}\n")
+        measured = "not measured" if claim.value is None else f"measured {value.text}"
+        measured += "" if claim.interval is None else f", 95 % interval {interval.text}"
+        why = f"; {claim.doubt}" if claim.doubt else ""
+        text.append(f"    {measured}, bar {bar.text}{why}\n", style="dim")
+    text.append(count_states(results.claims))
+    return text
 
 
 def print_report(results: Results, console: Console | None = None) -> None:
@@ -67,7 +86,8 @@ def print_report(results: Results, console: Console | None = None) -> None:
     for sentence in results.verdict:
         console.print(Text(sentence))
     if results.claims:
-        console.print(claims_table(results))
+        console.print(Text("Claims", style="bold"))
+        console.print(claims_list(results))
     for warning in results.warnings:
         console.print(Text(f"Note: {warning}", style="yellow"))
 

@@ -9,7 +9,7 @@ from umbel.study.findings import Findings, chart, claim, concluded, settings_of
 from umbel.study.folder import Outcome, Study
 from umbel.study.job import Arm, Job, safe_name
 from umbel.study.table import Table, Values, average, least, line
-from umbel.study.training import Measurement, Trained, Training, tested
+from umbel.study.training import Measurement, Trained, Training, on_test_split
 
 __all__ = [
     "Arm",
@@ -29,7 +29,7 @@ __all__ = [
     "concluded",
     "least",
     "line",
+    "on_test_split",
     "safe_name",
     "settings_of",
-    "tested",
 ]

@@ -15,7 +15,7 @@ from umbel.study.collected import merged, method_info, usual_warnings, why_preci
 from umbel.study.folder import Outcome, Study
 from umbel.study.job import Arm, Job
 from umbel.study.table import Table
-from umbel.study.training import Make, Measure, Measured, Measurement, Trained, Training, tested
+from umbel.study.training import Make, Measure, Measured, Measurement, Trained, Training, on_test_split
 
 S = TypeVar("S")
 SPLITS = ("train", "validation", "test")
@@ -84,7 +84,7 @@ class Bench(Generic[S]):
             raise UmbelError(f"{size}; use a multiple of {processes}")
         Monitor(fit.monitor, {}).check(training.learner)
 
-    def run(self, jobs: Sequence[Job], make: Make, measure: Measure = tested) -> Table:
+    def run(self, jobs: Sequence[Job], make: Make, measure: Measure = on_test_split) -> Table:
         """Check, train and measure all jobs in their order; what was done before is taken up from the folder.
 
         Args:

@@ -87,7 +87,7 @@ Make = Callable[[Job], Training | Callable[[], Any]]
 Measure = Callable[[Trained], Iterable[Measurement | Profile]]
 
 
-def tested(trained: Trained) -> list[Measurement]:
+def on_test_split(trained: Trained) -> list[Measurement]:
     """All metrics of a learner on the test split, at the first point of its sweep, once."""
     metrics = evaluate(trained.model, trained.data.test, trained.runtime).metrics
     return [Measurement(metrics, validation=trained.outcome.validation if trained.outcome else {})]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from umbel.channels import Channel, parse_channel
-from umbel.core import Batch, Learner, OperatingPoint, Task
+from umbel.core import Learner, OperatingPoint, Task
 from umbel.data import MultiTaskData
 from umbel.descent import make_descent
 from umbel.engine import FitSettings, Predictions, load, load_weights, resolve
@@ -159,10 +159,9 @@ def metrics_of(learner: StagedLearner, predictions: Predictions) -> Metrics:
     """Task -> metric -> value of the predictions of a split."""
     found: Metrics = {}
     for goal in learner.model.goals:
-        batch = Batch(predictions.raw[goal.name], {goal.task.name: predictions.targets[goal.name]})
         metrics = {name: make() for name, make in goal.task.metrics.items()}
         for metric in metrics.values():
-            goal.task.update(metric, predictions.raw[goal.name], batch)
+            goal.task.update(metric, predictions.raw[goal.name], predictions.targets[goal.name])
         found[goal.task.name] = {name: float(metric.compute()) for name, metric in metrics.items()}
     return found
 
