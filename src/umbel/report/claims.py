@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 from umbel.core import unknown
 from umbel.report.records import Record
 
-SHOWN, NOT_SHOWN, REFUTED = "shown", "not shown", "refuted"
-"""The three states of a claim; see `Claim`."""
+SHOWN = "shown"
+"""All of the interval is on the right side of the bar."""
+NOT_SHOWN = "not shown"
+"""The interval crosses the bar, or there is none."""
+REFUTED = "refuted"
+"""All of the interval is on the wrong side of the bar."""
 _COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
 
 

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from umbel.report.claims import count_states
 from umbel.report.drawing import Picture
 from umbel.report.elements import claims_table, closed, gallery, matrices, operating_points, table
 from umbel.report.figures import figures
@@ -95,6 +96,8 @@ def _lead(results: Results) -> Markup:
     sizes = ", ".join(f"{count:,} {split}" for split, count in data.sizes.items())
     facts = [data.title or data.name, sizes, f"{len(results.tasks)} tasks", f"{len(results.methods)} methods"]
     facts.append(results.repeats_text)
+    if results.claims:
+        facts.append(f"claims: {count_states(results.claims)}")
     verdict = tag("div", *(tag("p", sentence) for sentence in results.verdict), class_="verdict")
     return join(
         tag("h1", results.title),

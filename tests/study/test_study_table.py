@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from umbel.core import UmbelError
 from umbel.report import Run
-from umbel.study import Table, Values, average, claim, least, line
+from umbel.study import Table, Values, average, chart, claim, least, line
 
 NUMBERS = st.dictionaries(st.integers(0, 5), st.floats(-10, 10), min_size=1)
 
@@ -92,4 +92,5 @@ def test_lines_leave_out_what_was_not_measured():
     drawn = line("l", {2: Values({0: 1.0, 1: 3.0}), 1: Values({})}, group="g")
     assert (drawn.x, drawn.y, drawn.group) == ((2.0,), (2.0,), "g") and drawn.half_width[0] == pytest.approx(12.706)
     assert line("l", {1: Values({})}) is None
+    assert chart("t", "x", "y", [drawn, line("m", {1: Values({})})]).series == (drawn,)
     assert TABLE.at().series("a", "snr_db", "accuracy", task="digit").y == pytest.approx((0.6, 0.6))
