@@ -41,9 +41,12 @@ def run(recipe, settings, out, *, resume=False, reporter=None):
 
 
 def timeless(value):
-    """Plain results without what differs between two runs of the same study."""
+    """Plain results without what differs between two runs of the same study: times, and what is said about them."""
     if isinstance(value, Results):
-        return timeless(json.loads(value.to_json()))
+        record = json.loads(value.to_json())
+        record["charts"] = [chart for chart in record["charts"] if "time of a step" not in chart["x_label"]]
+        record["verdict"] = [sentence for sentence in record["verdict"] if "time of a step" not in sentence]
+        return timeless(record)
     if isinstance(value, dict):
         return {k: timeless(v) for k, v in value.items() if k not in _TIMES}
     return [timeless(v) for v in value] if isinstance(value, list | tuple) else value

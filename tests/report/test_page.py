@@ -187,6 +187,14 @@ def test_the_combined_page_compares_all_results(tmp_path):
     assert (tmp_path / "combined.html").exists() and not (tmp_path / "report.html").exists()
 
 
+def test_costs_of_a_method_are_told_with_it(tmp_path):
+    results = fakes.small(2)
+    first, *others = results.methods
+    costs = {"multiply-accumulates": 107_323_200.0, "relative time": 1.07251}
+    text = _page(replace(results, **QUICK, methods=(replace(first, costs=costs), *others)), tmp_path)[2]
+    assert "(multiply-accumulates: 107,323,200; relative time: 1.073)" in text
+
+
 CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
 QUIET = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),

@@ -173,10 +173,17 @@ def _methods(results: Results) -> Markup:
     pairs = []
     for method in results.methods:
         text = method.description or DASH
+        if method.costs:
+            text += f" ({'; '.join(f'{name}: {_cost_text(cost)}' for name, cost in method.costs.items())})"
         if method.key == results.reference:
             text += " The others are compared with this one."
         pairs += [tag("dt", method.title), tag("dd", text)]
     return tag("dl", *pairs)
+
+
+def _cost_text(cost: float) -> str:
+    """Large numbers whole, small ones with four digits."""
+    return f"{cost:,.0f}" if abs(cost) >= 1000 else f"{cost:.4g}"
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -185,8 +185,9 @@ def _reference(references: Mapping[int, Mapping[str, Run]], run: Run) -> Run | N
     return candidates.get(point_key(run.point), alone)
 
 
-def _value(run: Run, task: TaskInfo) -> float:
-    return float(run.metrics.get(task.name, {}).get(task.metric, math.nan))
+def _value(run: Run, task: TaskInfo, split: str = "test") -> float:
+    metrics = run.validation if split == "validation" else run.metrics
+    return float(metrics.get(task.name, {}).get(task.metric, math.nan))
 
 
 def _relative(task: TaskInfo, run: Run, reference: Run) -> float:
@@ -196,7 +197,7 @@ def _relative(task: TaskInfo, run: Run, reference: Run) -> float:
         return math.nan
 
 
-def delta_m(tasks: Sequence[TaskInfo], run: Run, reference: Run) -> float:
+def delta_m(tasks: Sequence[TaskInfo], run: Run, reference: Run, split: str = "test") -> float:
     """delta-m of one run in percent, positive is better; NaN when a task was not measured or its reference is 0.
 
     Source: `umbel.metrics.mean_relative_improvement`.
@@ -205,8 +206,9 @@ def delta_m(tasks: Sequence[TaskInfo], run: Run, reference: Run) -> float:
         tasks: The tasks to average over.
         run: The run to judge.
         reference: The single-task run of the same repeat.
+        split: "test" or "validation".
     """
-    values, references = ({t.name: _value(r, t) for t in tasks} for r in (run, reference))
+    values, references = ({t.name: _value(r, t, split) for t in tasks} for r in (run, reference))
     try:
         return mean_relative_improvement(values, references, {t.name: t.higher_is_better for t in tasks})
     except UmbelError:

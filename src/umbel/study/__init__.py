@@ -5,7 +5,7 @@ function of that file alone. See "Add a study" in CONTRIBUTING.
 """
 
 from umbel.study.bench import Bench
-from umbel.study.findings import Findings, chart, claim, concluded, settings_of
+from umbel.study.findings import Findings, chart, claim, concluded, improvement, settings_of
 from umbel.study.folder import Outcome, Study
 from umbel.study.job import Arm, Job, safe_name
 from umbel.study.table import Table, Values, average, least, line
@@ -27,6 +27,7 @@ __all__ = [
     "chart",
     "claim",
     "concluded",
+    "improvement",
     "least",
     "line",
     "on_test_split",

@@ -55,7 +55,8 @@ def method_info(arm: Arm, outcomes: Mapping[Job, Outcome], costs: Mapping[str, f
     first = min((job.repeat for job, _ in of_arm), default=0)
     parameters = sum(outcome.parameters for job, outcome in of_arm if job.repeat == first)
     known = () if arm.of else tuple(s for s in seconds.values() if s > 0)
-    return MethodInfo(arm.key, arm.title, arm.about, parameters, known, dict(costs))
+    also = {name: float(cost) for name, cost in costs.items()}
+    return MethodInfo(arm.key, arm.title, arm.about, parameters, known, also)
 
 
 def why_precision(settings: Any, fit: FitSettings) -> str:

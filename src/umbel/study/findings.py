@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from umbel.core import UmbelError
-from umbel.report import Chart, Claim, Estimate, Matrix, Results
+from umbel.report import Chart, Claim, Estimate, Matrix, Results, delta_m
 from umbel.report.schema import build
-from umbel.study.table import Values
+from umbel.study.table import Table, Values
 
 Settings = TypeVar("Settings")
 
@@ -51,6 +51,24 @@ def settings_of(results: Results, kind: type[Settings]) -> Settings:
     if isinstance(results.settings, Mapping) and results.settings:
         return build(kind, results.settings, f"settings of {results.study}: ")
     raise UmbelError(f"the results of {results.study!r} hold no settings, so nothing can be concluded from them")
+
+
+def improvement(results: Results, arm: str, split: str = "test", **place: Any) -> Values:
+    """delta-m of an arm in percent, against the reference of the same repeat; positive is better.
+
+    Args:
+        results: With a reference, which was run at one point.
+        arm: Key of the arm.
+        split: "test" or "validation"; what is chosen is chosen by the latter.
+        **place: Values of the operating point at which the arm is looked at.
+
+    Returns:
+        A number for each repeat that has both; NaN where delta-m is not defined (see `umbel.report.delta_m`).
+    """
+    table = Table(results.runs)
+    references = table.runs_of(results.reference or "")
+    runs = {repeat: run for repeat, run in table.runs_of(arm, **place).items() if repeat in references}
+    return Values({repeat: delta_m(results.tasks, run, references[repeat], split) for repeat, run in runs.items()})
 
 
 def claim(

@@ -23,6 +23,8 @@ class AfterWarmUp(Descent):
         steps: Steps so far.
     """
 
+    steps: Tensor
+
     def __init__(self, accept: Bool[Tensor, "T T"], warm_up: int, layers: float | None = None) -> None:
         super().__init__()
         self.joint, self.split = GradSplit("all", layers), GradSplit(accept, layers)
@@ -41,7 +43,7 @@ class AfterWarmUp(Descent):
     def forward(self, learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime) -> Losses:
         """A step of one or the other."""
         descent = self.joint if int(self.steps) < self.warm_up else self.split
-        losses = descent(learner, batch, point, runtime)
+        losses: Losses = descent(learner, batch, point, runtime)
         self.steps += 1
         return losses
 
