@@ -38,7 +38,7 @@ class BlockErrors:
         mcs: Name, as in "QPSK 1/2".
         uses: Complex channel uses of a block.
         crc: Name of the check.
-        payload_bits: Bits of the user's in a block.
+        payload_bits: Payload bits in a block.
         snr_db: Es/N0 for each complex use, rising.
         blocks: Blocks sent at each.
         errors: Blocks lost at each.
@@ -130,7 +130,7 @@ class BlockErrorTable:
             snr_db: Es/N0 for each complex use.
 
         Raises:
-            UmbelError: A code that the table has not; an SNR that is NaN.
+            UmbelError: A code that is not in the table; an SNR that is NaN.
         """
         if math.isnan(snr_db):
             raise UmbelError("snr_db is NaN; it must be a number")
@@ -151,7 +151,7 @@ class BlockErrorTable:
         """Read a table.
 
         Raises:
-            UmbelError: No such file, not a table, or one of another decoder than `CodedLink`'s.
+            UmbelError: No such file, not a table, or made by a decoder other than `CodedLink`'s.
         """
         path = Path(path)
         if not path.is_file():

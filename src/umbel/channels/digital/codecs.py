@@ -22,7 +22,7 @@ class Codec:
     Attributes:
         name: As in `CODECS`.
         title: For tables.
-        qualities: The ladder that is searched, worst first; what the numbers mean is the codec's own affair.
+        qualities: The ladder that is searched, worst first; what the numbers mean is up to the codec.
         needs: Package beyond the core that writes and reads it; empty when none.
         write: (uint8 [H, W, C], quality) -> file. Use `encode`.
         read: (file, channels) -> uint8 [H, W, C]. Use `decode`.

@@ -72,7 +72,7 @@ class SeparateChain:
         """Puts the parts together.
 
         Raises:
-            UmbelError: The colour has not one value for each channel, or the table has no block of so many uses.
+            UmbelError: The colour does not have one value for each channel, or the table has no block of so many uses.
         """
         if fallback.shape != (table.pictures.shape[3],):
             raise UmbelError(
@@ -110,7 +110,7 @@ class SeparateChain:
             fading: None (AWGN) or "rayleigh" (one gain for each picture, known to the receiver).
 
         Raises:
-            UmbelError: The table has no such code; SNR is NaN; another fading.
+            UmbelError: The table has no such code; SNR is NaN; an unknown kind of fading.
         """
         mcs = find_mcs(mcs)
         rates = {None: self.block_errors.error_rate, "rayleigh": self.block_errors.fading_error_rate}
