@@ -10,9 +10,9 @@ from umbel.descent.aggregation import Aggregation
 from umbel.descent.aggregator_state import make_room, pack, unpack
 from umbel.descent.compiled import allow_several_walks, explained_walks
 from umbel.descent.exchange import combined_rows
+from umbel.descent.gradient_aggregation import GradientAggregation
 from umbel.descent.gramian import DIRECTIONS, Engine, EngineChoice, Ghost, gramian_pass
 from umbel.descent.passes import TaskGradients, present_losses, task_gradients
-from umbel.descent.settling import Settler
 
 
 class Jacobian(Descent):
@@ -62,7 +62,7 @@ class Jacobian(Descent):
         self._choice = EngineChoice(aggregation, engine)
         if directions < 1:
             raise UmbelError(f"directions is {directions}; a sketch needs at least one")
-        self.settler = Settler(aggregation, seed)
+        self.gradient_aggregation = GradientAggregation(aggregation, seed)
         self.aggregator = aggregator
         self.seed, self.directions = seed, directions
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
@@ -96,7 +96,7 @@ class Jacobian(Descent):
             seed = self.seed + int(self.steps)
             options = {"directions": self.directions, "seed": seed, "layout": self._choice.layout(batch)}
             names, values, found = gramian_pass(engine, learner, batch, point, runtime, **options)
-            weights = self.settler.weights(
+            weights = self.gradient_aggregation.weights(
                 found.gramian, names, lambda: present_losses(learner, batch, names, runtime).tolist(), int(self.steps)
             )
             found.write(weights)
@@ -116,12 +116,12 @@ class Jacobian(Descent):
     ) -> None:
         """Settle the rows of all processes."""
         step = int(self.steps)
-        if self.settler.aggregation.needs_rows:
-            vector = self.settler.vector(runtime.sum(found.jacobian), found.names, present, step)
+        if self.gradient_aggregation.aggregation.needs_rows:
+            vector = self.gradient_aggregation.vector(runtime.sum(found.jacobian), found.names, present, step)
         else:
 
             def weigh(gramian: Tensor) -> Tensor:
-                return self.settler.weights(gramian, found.names, present, step)
+                return self.gradient_aggregation.weights(gramian, found.names, present, step)
 
             vector = combined_rows(found.jacobian, weigh, runtime)
         write(vector, shared)
