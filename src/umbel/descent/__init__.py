@@ -6,7 +6,7 @@ from umbel.descent.famo import FAMO
 from umbel.descent.gradsplit import Affinity, GradSplit, Measured
 from umbel.descent.gramian import measure_gramian
 from umbel.descent.jacobian import Jacobian
-from umbel.descent.passes import TaskGradients, look, present_losses, task_gradients, untouched
+from umbel.descent.passes import TaskGradients, present_losses, task_gradients
 from umbel.descent.solvers import (
     AlignedComponents,
     AlphaFair,
@@ -66,7 +66,6 @@ __all__ = [
     "WeightedSum",
     "Weighting",
     "gradient_cosines",
-    "look",
     "make_descent",
     "measure_gramian",
     "minimum_norm_weights",
@@ -75,5 +74,4 @@ __all__ = [
     "present_losses",
     "projection_weights",
     "task_gradients",
-    "untouched",
 ]

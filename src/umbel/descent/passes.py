@@ -68,7 +68,7 @@ class RandomState:
             torch.cuda.set_rng_state(self.cuda, self.device)
 
 
-def look(
+def losses_without_gradient(
     learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime, random: RandomState | None = None
 ) -> Losses:
     """The losses of the whole batch over all processes, without gradients and without a trace in the learner.

@@ -14,7 +14,7 @@ from umbel.core import (
     total,
     trained_parameters,
 )
-from umbel.descent.passes import RandomState, look, present_losses
+from umbel.descent.passes import RandomState, losses_without_gradient, present_losses
 from umbel.descent.weightings import Fixed, Weighting
 
 
@@ -47,7 +47,7 @@ class WeightedSum(Descent):
         if weighting.looks_again:
             self._random = RandomState(runtime.device)
         early = weighting.needs_values and runtime.accumulate > 1
-        values = look(learner, batch, point, runtime).stack() if early else None
+        values = losses_without_gradient(learner, batch, point, runtime).stack() if early else None
         summed: Tensor | None = None
         for share in shares(learner, batch, point, runtime):
             stacked = share.stack()
@@ -73,7 +73,7 @@ class WeightedSum(Descent):
         """The second look at the batch, for a weighting that wants one."""
         if not self.weighting.looks_again:
             return
-        losses = look(learner, batch, point, runtime, self._random)
+        losses = losses_without_gradient(learner, batch, point, runtime, self._random)
         self.weighting.after_step(losses.stack(), present_losses(learner, batch, list(losses), runtime))
 
     def after_epoch(self) -> None:

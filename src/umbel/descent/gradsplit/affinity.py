@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from umbel.core import Batch, Learner, OperatingPoint, Runtime, UmbelError, unknown
 from umbel.descent.gradsplit.accept import accept_matrix
 from umbel.descent.gradsplit.groups import Partition
-from umbel.descent.passes import RandomState, look, present_losses, task_gradients, untouched
+from umbel.descent.passes import RandomState, losses_without_gradient, present_losses, task_gradients, untouched
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def look_ahead(
     jacobian = runtime.sum(found.jacobian)
     tasks = [found.names.index(task.name) for task in learner.tasks]
     present = present_losses(learner, batch, found.names, runtime)[tasks].tolist()
-    before = look(learner, batch, point, runtime, random).stack()[tasks].double()
+    before = losses_without_gradient(learner, batch, point, runtime, random).stack()[tasks].double()
     result = torch.full((len(tasks), len(tasks)), torch.nan, dtype=torch.float64, device=runtime.device)
     for i, row in enumerate(tasks):
         gradients = jacobian[row].split([p.numel() for p in parameters])
@@ -196,7 +196,7 @@ def look_ahead(
                 continue
             with _moved(parameters, gradients, partition, g, step) as moved:
                 if moved:
-                    after = look(learner, batch, point, runtime, random).stack()[column].double()
+                    after = losses_without_gradient(learner, batch, point, runtime, random).stack()[column].double()
                     result[i, g] = (before[g] - after) / before[g].abs()
     return result
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from umbel.core import Descent, Learner, MultiTaskModel, OperatingPoint, UmbelError, unknown
 from umbel.data import MultiTaskData, TensorSource
 from umbel.data.catalogue import SETS
-from umbel.descent import untouched
+from umbel.descent.passes import untouched
 from umbel.engine import evaluate, peak_bytes
 from umbel.nn import count_macs
 from umbel.recipes.build import load_data
