@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from umbel.core import UmbelError
 from umbel.descent.solvers import GramianWeighting
+from umbel.descent.torch_internals import has_forward_hooks
 
 SOLVERS = {
     "NashMTL": ("cvxpy", "ecos"),
@@ -149,7 +150,7 @@ class Aggregation:
             return False
         passed_over = [self.aggregator, getattr(self.aggregator, "weighting", None)]
         return any(
-            module is not self._weighting and (module._forward_hooks or module._forward_pre_hooks)
+            module is not self._weighting and has_forward_hooks(module)
             for module in passed_over
             if isinstance(module, nn.Module)
         )

@@ -8,6 +8,8 @@ import numpy
 import torch
 from torch import Tensor, nn
 
+from umbel.descent.torch_internals import own_buffers
+
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
@@ -16,12 +18,13 @@ def make_room(aggregator: nn.Module, prefix: str, state: Mapping[str, Any]) -> N
     for path, module in aggregator.named_modules():
         if not hasattr(module, "reset"):
             continue
-        for name, buffer in module._buffers.items():
+        buffers = own_buffers(module)
+        for name, buffer in buffers.items():
             saved = state.get(f"{prefix}{path}{'.' if path else ''}{name}")
             if saved is None:
-                module._buffers[name] = None
+                buffers[name] = None
             elif buffer is None or buffer.shape != saved.shape:
-                module._buffers[name] = torch.empty_like(saved)
+                buffers[name] = torch.empty_like(saved)
 
 
 def pack(aggregator: nn.Module) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from umbel.core import Batch, Learner, Losses, OperatingPoint, Runtime, flatten, shares
 from umbel.descent.graph import Graph, refuse_hidden
+from umbel.descent.torch_internals import own_buffers
 from umbel.descent.walk import add_gradient
 
 _MANY = 8  # losses; for fewer, looking at the graph costs more than asking every loss for every head
@@ -41,7 +42,7 @@ def untouched(learner: nn.Module, device: torch.device) -> Iterator[None]:
     kept = [
         (module, name, buffer, buffer.clone())
         for module in learner.modules()
-        for name, buffer in module._buffers.items()
+        for name, buffer in own_buffers(module).items()
         if buffer is not None
     ]
     try:
@@ -50,7 +51,7 @@ def untouched(learner: nn.Module, device: torch.device) -> Iterator[None]:
     finally:
         with torch.no_grad():
             for module, name, buffer, value in kept:
-                module._buffers[name] = buffer.copy_(value)
+                own_buffers(module)[name] = buffer.copy_(value)
 
 
 class RandomState:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from umbel.core import Learner, UmbelError
-from umbel.descent.compiled import is_compiled
 from umbel.descent.gradsplit.groups import Partition
 from umbel.descent.graph import Graph
+from umbel.descent.torch_internals import is_compiled, is_reentrant_checkpoint
 from umbel.descent.walk import walk
 
 _SMALL = 4096  # elements; gradients of such parameters are enough to see it, and need no memory
@@ -28,7 +28,7 @@ def compiled_part(learner: Learner, partition: Partition) -> str | None:
 def reentrant_part(losses: Sequence[Tensor]) -> str | None:
     """Why these losses cannot be differentiated for a part of the graph only; None when they can."""
     graph = Graph([loss for loss in losses if loss.requires_grad], [])
-    if any(node.name() == "CheckpointFunctionBackward" for node in graph.edges):
+    if any(map(is_reentrant_checkpoint, graph.edges)):
         return "a part of the model is checkpointed with use_reentrant=True, which hides its layers"
     return None
 

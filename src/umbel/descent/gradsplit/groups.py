@@ -8,15 +8,14 @@ from itertools import accumulate, pairwise
 import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.parameter import UninitializedParameter
 
 from umbel.core import Learner, UmbelError, unknown
+from umbel.descent.torch_internals import BatchNorm, InstanceNorm, own_parameters
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 DENSE = (*CONVOLUTIONS, nn.Linear)
-NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+NORMS = (BatchNorm, InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 def channel_groups(channels: int, groups: int) -> Int[Tensor, " C"]:
@@ -208,7 +207,7 @@ def _norm_after(layer: nn.Module, leaves: list[tuple[str, nn.Module]]) -> nn.Mod
 def is_ordinary(layer: nn.Module) -> bool:
     """Whether row c of the parameters makes output channel c and nothing else: torch's own layers, unparametrised."""
     own = any(type(layer).forward is kind.forward for kind in (*DENSE, *NORMS))
-    return own and layer._parameters.get("weight") is not None
+    return own and own_parameters(layer).get("weight") is not None
 
 
 def channel_axis(layer: nn.Module, axes: int) -> int:

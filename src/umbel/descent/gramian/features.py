@@ -5,11 +5,11 @@ from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 from umbel.core import UmbelError
 from umbel.descent.exchange import gramian
 from umbel.descent.graph import Graph, refuse_hidden
+from umbel.descent.torch_internals import compiled_call, set_compiled_call, tree_map
 from umbel.descent.walk import add_gradient
 
 
@@ -49,11 +49,13 @@ class FeatureTape:
 
     def __enter__(self) -> "FeatureTape":
         encoder = self._encoder
-        compiled = getattr(encoder, "_compiled_call_impl", None)
+        if encoder is None:
+            return self
+        compiled = compiled_call(encoder)
         if compiled is not None:  # after `encoder.compile()`: a hook would be compiled, too, anew in every step
-            encoder._compiled_call_impl = lambda *args, **named: self._part(encoder, args, compiled(*args, **named))
-            self._closing.callback(setattr, encoder, "_compiled_call_impl", compiled)
-        elif encoder is not None:
+            set_compiled_call(encoder, lambda *args, **named: self._part(encoder, args, compiled(*args, **named)))
+            self._closing.callback(set_compiled_call, encoder, compiled)
+        else:
             self._closing.callback(encoder.register_forward_hook(self._part).remove)
         return self
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from umbel.descent.gramian.segments import Segment
 from umbel.descent.gramian.sites import Site
+from umbel.descent.torch_internals import place_of
 
 _MANY = 8  # tasks
 
@@ -50,8 +51,8 @@ def load_of(segment: Segment, shared: set[int], sites: Mapping[int, Site], tasks
 def _bottom(segment: Segment, tasks: int) -> int:
     if segment.bottom is None:
         return 0
-    place = segment.bottom.node._input_metadata[segment.bottom.output_nr]
-    return 0 if place.is_nested_tensor else tasks * math.prod(place.shape) * place.dtype.itemsize
+    place = place_of(segment.bottom)
+    return 0 if place.is_nested else tasks * math.prod(place.shape) * place.dtype.itemsize
 
 
 def most_forgotten(loads: Sequence[Load], tasks: int, longer: float) -> int:

@@ -8,6 +8,7 @@ from torch.autograd.graph import GradientEdge, Node
 
 from umbel.descent.gramian.sites import Site
 from umbel.descent.graph import Graph
+from umbel.descent.torch_internals import place_of
 
 
 @dataclass
@@ -96,8 +97,8 @@ def is_changed_at(edge: GradientEdge) -> bool:
 
     Tried with one number in all places, which takes no memory, and no time where there is no hook.
     """
-    place = edge.node._input_metadata[edge.output_nr]
-    if place.is_nested_tensor:
+    place = place_of(edge)
+    if place.is_nested:
         return True
     probe = torch.full((), 0.7, dtype=place.dtype, device=place.device).expand(place.shape)
     try:
