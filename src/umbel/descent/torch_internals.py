@@ -134,8 +134,14 @@ class Convolution(NamedTuple):
 def convolution_of(node: Node) -> Convolution:
     """How this convolution was computed."""
     kept: Any = node
-    axes = (kept._saved_stride, kept._saved_padding, kept._saved_dilation, kept._saved_output_padding)
-    return Convolution(*map(tuple, axes), kept._saved_groups, kept._saved_transposed)
+    return Convolution(
+        stride=tuple(kept._saved_stride),
+        padding=tuple(kept._saved_padding),
+        dilation=tuple(kept._saved_dilation),
+        output_padding=tuple(kept._saved_output_padding),
+        groups=kept._saved_groups,
+        is_transposed=kept._saved_transposed,
+    )
 
 
 def is_ordinary_layer(layer: Node) -> bool:

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from umbel.arguments import instance
 from umbel.core import (
     Batch,
     Descent,
@@ -31,6 +32,8 @@ class WeightedSum(Descent):
 
     def __init__(self, weighting: Weighting | None = None) -> None:
         super().__init__()
+        if weighting is not None:
+            instance(weighting, Weighting, "the weighting of a sum of losses", "a Weighting, as Fixed({...})")
         self.weighting = weighting if weighting is not None else Fixed()
         self._random: RandomState | None = None
 
@@ -48,7 +51,10 @@ class WeightedSum(Descent):
             self._random = RandomState(runtime.device)
         early = weighting.needs_values and runtime.accumulate > 1
         values = losses_without_gradient(learner, batch, point, runtime).stack() if early else None
+        names: list[str] = []
         summed: Tensor | None = None
+        weights: Tensor | None = None
+        present: Tensor | None = None
         for share in shares(learner, batch, point, runtime):
             stacked = share.stack()
             detached = stacked.detach()
@@ -64,6 +70,7 @@ class WeightedSum(Descent):
             objective = (stacked if weights is None else weights.to(stacked) * stacked).sum()
             if objective.requires_grad:
                 objective.backward()
+        assert summed is not None, "a batch has at least one piece"
         sum_gradients(trained_parameters(learner), runtime)
         losses = total(summed, names, runtime)
         weighting.learn(losses.stack(), present)

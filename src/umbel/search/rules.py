@@ -38,16 +38,17 @@ def proportional_rule(
     question = Question.of(table, budget, preferences)
     grid = np.array(table.head_widths)
     wanted = grid[0] + (grid[-1] - grid[0]) * question.weights
-    candidates = []
+    candidates: list[list[int]] = []
     for factor in np.linspace(1, 0, SHRINKINGS):
-        heads = np.abs(grid - factor * wanted[:, None]).argmin(1)  # below the grid: its narrowest
-        if not candidates or candidates[-1] != heads.tolist():
-            candidates.append(heads.tolist())
+        heads = np.abs(grid - factor * wanted[:, None]).argmin(1).tolist()  # below the grid: its narrowest
+        if not candidates or candidates[-1] != heads:
+            candidates.append(heads)
     for share in (encoder_share, 0.0):
         for heads in candidates:
             encoders = _fitting(question, heads, share)
             if encoders:
-                best = max(encoders, key=lambda encoder, heads=heads: question.value(encoder, heads))
+                values = [question.value(encoder, heads) for encoder in encoders]
+                best = encoders[values.index(max(values))]
                 return question.choice("proportional", best, heads, seconds=time.perf_counter() - began)
     raise question.impossible(_cheapest(question, candidates))
 

@@ -35,8 +35,10 @@ def teach_by_group(layer: Layer, gradient: Tensor, samples: Sequence[Tensor], ch
     node = layer.edge.node
     if not is_convolution(node) or not is_ordinary_layer(node):  # a checkpoint computes it anew, once in a pass
         return False
-    kept, weight = kept_input(node), kept_weight(node).detach()
-    inputs = kept.detach()
+    kept = kept_input(node)
+    if kept is None:
+        return False
+    inputs, weight = kept.detach(), kept_weight(node).detach()
     arguments = convolution_of(node).arguments
     taught = {id(p): torch.zeros_like(p) for p in layer.parameters}
     bias = layer.module.bias

@@ -143,22 +143,22 @@ def peak_of(loads: Sequence[Load], layout: Layout) -> int:
     """
     if layout == WHOLE:
         return sum(load.own for load in loads)
-    found, above, begin = 0, 0, 0
+    most, above, begin = 0, 0, 0
     for size in layout.sizes:
         group = loads[begin : begin + size]
-        found = max(found, sum(load.own for load in group) + max(above, group[-1].bottom))
+        most = max(most, sum(load.own for load in group) + max(above, group[-1].bottom))
         above, begin = group[-1].bottom, begin + size
-    return found
+    return most
 
 
 def laid_out(segments: Sequence[Segment], layout: Layout) -> list[Segment]:
     """The groups, each as one segment."""
-    sizes, begin, found = layout.sizes or (len(segments),), 0, []
+    sizes, begin, groups = layout.sizes or (len(segments),), 0, []
     for size in sizes:
         whole = Segment(segments[begin + size - 1].bottom)
         for segment in segments[begin : begin + size]:
             whole.parameters += segment.parameters
             whole.sites += segment.sites
-        found.append(whole)
+        groups.append(whole)
         begin += size
-    return found
+    return groups

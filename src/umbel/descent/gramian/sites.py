@@ -74,8 +74,7 @@ class Site:
         if not self.is_convolution:
             return self.kept
         layer = convolution_of(self.node)
-        kernel = list(self.parameter.shape[2:])
-        columns = functional.unfold(self.kept, kernel, layer.dilation, layer.padding, layer.stride)
+        columns = functional.unfold(self.kept, self.parameter.shape[2:], layer.dilation, layer.padding, layer.stride)
         return columns.transpose(1, 2).reshape(-1, self.inputs)
 
     def delta_matrix(self, gradient: Tensor) -> Float[Tensor, "N C"]:
