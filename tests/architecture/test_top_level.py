@@ -16,7 +16,8 @@ FILE = Path(umbel.__path__[0]) / "__init__.py"
 
 def names_for_checkers() -> dict[str, str]:
     """Name -> module, of the imports that only editors and type checkers see."""
-    (block,) = [node for node in ast.parse(FILE.read_text()).body if isinstance(node, ast.If) and node.body]
+    blocks = [node for node in ast.parse(FILE.read_text()).body if isinstance(node, ast.If)]
+    (block,) = [node for node in blocks if ast.unparse(node.test) == "TYPE_CHECKING"]
     imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
     return {alias.name: node.module for node in imports for alias in node.names}
 
