@@ -103,6 +103,23 @@ def instance(value: object, kind: type | tuple[type, ...], what: str, give: str)
         raise UmbelError(f"{what} is {shown(value)}; give {give}")
 
 
+def tensors(where: str, **given: object) -> None:
+    """Refuse arguments that are no tensors.
+
+    Args:
+        where: The function, for the message.
+        **given: Its arguments by name.
+
+    Raises:
+        UmbelError: Names the argument.
+    """
+    from torch import Tensor  # noqa: PLC0415 - heavy, and loaded already where there is a tensor
+
+    for name, value in given.items():
+        if not isinstance(value, Tensor):
+            raise UmbelError(f"{where}: {name} is {shown(value)}; give a tensor")
+
+
 def check_options(function: Callable[..., Any], given: Mapping[str, object], where: str) -> None:
     """Refuse options whose kind is not what the function's annotations say.
 

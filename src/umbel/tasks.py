@@ -38,7 +38,7 @@ def _labels(labels: Sequence[str] | int, least: int, name: str) -> tuple[str, ..
     what = f"task {name!r}: labels"
     if hasattr(labels, "__index__"):
         return tuple(map(str, range(whole_number(labels, what, least))))
-    listed = names(labels, what)
+    listed = tuple(labels) if isinstance(labels, str) else names(labels, what)
     if len(listed) < least:
         raise UmbelError(f"task {name!r}: {len(listed)} label(s); at least {least} are needed")
     return listed
@@ -63,7 +63,7 @@ def classification(name: str, labels: Sequence[str] | int, class_weights: Tensor
 
     Args:
         name: Name of the task.
-        labels: Names of the C classes; or C, and they are called "0", "1" and so on.
+        labels: Names of the C classes, of a text its letters; or C, and they are called "0", "1" and so on.
         class_weights: A factor of the loss for each class [C], for unbalanced classes.
 
     Raises:
@@ -164,6 +164,7 @@ def regression(
         UmbelError: A scale that is not positive, or centre, scale or labels that do not fit K.
     """
     text(name, "the name of a task")
+    instance(unit, str, f"task {name!r}: unit", 'a text, as "years"')
     outputs = whole_number(outputs, f"task {name!r}: outputs", least=1)
     centre, scale = _numbers(centre, f"task {name!r}: centre"), _numbers(scale, f"task {name!r}: scale")
     for what, values in (("centre", centre), ("scale", scale)):
@@ -225,6 +226,7 @@ def dense_regression(name: str, centre: float = 0.0, scale: float = 1.0, unit: s
     Raises:
         UmbelError: As `regression`.
     """
+    text(kind, f"task {name!r}: kind")
     return replace(regression(name, 1, centre, scale, unit=unit), output="map", kind=kind)
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from umbel.arguments import names
+from umbel.arguments import names, tensors
 from umbel.core import Batch, Learner, OperatingPoint, Runtime, UmbelError
 from umbel.descent.passes import present_losses, task_gradients, untouched
 
@@ -20,6 +20,9 @@ def gradient_cosines(jacobian: Float[Tensor, "T P"]) -> Float[Tensor, "T T"]:
     Returns:
         Symmetric; NaN in the row and column of a gradient of length 0, which has no direction.
     """
+    tensors("gradient_cosines", jacobian=jacobian)
+    if jacobian.ndim != 2:
+        raise UmbelError(f"gradient_cosines: the Jacobian has shape {list(jacobian.shape)}; give [T, P]")
     # Rows are scaled by their largest element first: squares of tiny float32 gradients would vanish.
     largest = jacobian.abs().amax(1, keepdim=True)
     rows = jacobian / largest

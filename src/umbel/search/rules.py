@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from umbel.arguments import real_number
 from umbel.errors import UmbelError
 from umbel.search.budget import Budget
 from umbel.search.choice import Choice, Question
@@ -32,6 +33,7 @@ def proportional_rule(
     Raises:
         UmbelError: `encoder_share` is not within 0 to 1, no shrunken heads fit, and what `search` refuses.
     """
+    encoder_share = real_number(encoder_share, "encoder_share")
     if not 0 <= encoder_share <= 1:
         raise UmbelError(f"encoder_share is {encoder_share:g}; it must be within 0 to 1")
     began = time.perf_counter()

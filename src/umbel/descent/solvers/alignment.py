@@ -92,7 +92,7 @@ class AlignedComponents(ExactWeighting):
     def __init__(self, pref_vector: Preference = None, scale_mode: str = "min") -> None:
         super().__init__()
         if not isinstance(scale_mode, str) or scale_mode not in _SCALES:
-            raise UmbelError(f"aligned-mtl: scale_mode is {scale_mode!r}; give one of {', '.join(_SCALES)}")
+            raise UmbelError(f"aligned-mtl: scale_mode is {shown(scale_mode)}; give one of {', '.join(_SCALES)}")
         self._preference = _checked(pref_vector, "aligned-mtl")
         self.scale_mode = scale_mode
 
@@ -126,7 +126,7 @@ def _checked(preference: Preference, who: str) -> numpy.ndarray | None:
         values = torch.as_tensor(preference, dtype=torch.float64).detach().cpu().numpy().copy()
     except (TypeError, ValueError, RuntimeError) as error:
         raise UmbelError(f"{who}: pref_vector is {shown(preference)}; give one number for each task") from error
-    if values.ndim != 1 or not numpy.isfinite(values).all():
+    if values.ndim != 1 or not len(values) or not numpy.isfinite(values).all():
         raise UmbelError(f"{who}: pref_vector must be a list of finite numbers, one for each task")
     return values
 
