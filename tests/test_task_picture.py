@@ -30,14 +30,14 @@ def test_half_precision_is_raised_and_gradients_are_right():
 
 
 def test_the_scale_reaches_loss_and_gradient_and_no_metric():
-    batch, prediction = Batch(pictures(), {}), pictures(seed=1).requires_grad_()
+    target, prediction = pictures(), pictures(seed=1).requires_grad_()
     plain, scaled = tasks.picture("p", 3), tasks.picture("p", 3, scale=30.0)
-    gradients = [torch.autograd.grad(task.mean_loss(prediction, batch), prediction)[0] for task in (plain, scaled)]
+    gradients = [torch.autograd.grad(task.mean_loss(prediction, target), prediction)[0] for task in (plain, scaled)]
     torch.testing.assert_close(gradients[1], 30 * gradients[0])
     values = []
     for task in (plain, scaled):
         metric = task.metrics["PSNR"]()
-        task.update(metric, prediction.detach(), batch)
+        task.update(metric, prediction.detach(), target)
         values.append(metric.compute())
     assert values[0] == values[1]
 
@@ -46,10 +46,11 @@ def test_a_picture_with_a_missing_pixel_counts_nowhere():
     inputs = pictures()
     inputs[1, 2, 3, 3] = math.nan
     inputs[4] = math.nan
-    task, batch = tasks.picture("p", 3), Batch(inputs, {})
-    assert task.count(batch) == 4
+    task = tasks.picture("p", 3)
+    assert task.target_of(Batch(inputs)) is inputs
+    assert task.count(inputs) == 4
     prediction = pictures(seed=1).requires_grad_()
-    loss = task.mean_loss(prediction, batch)
+    loss = task.mean_loss(prediction, inputs)
     loss.backward()
     assert torch.isfinite(prediction.grad).all()
     assert prediction.grad[[1, 4]].abs().sum() == 0
@@ -57,15 +58,15 @@ def test_a_picture_with_a_missing_pixel_counts_nowhere():
     assert loss.item() == pytest.approx((prediction - inputs)[kept].square().mean().item(), rel=1e-5)
     for name in task.metrics:
         whole, part = task.metrics[name](), task.metrics[name]()
-        task.update(whole, prediction.detach(), batch)
-        task.update(part, prediction.detach()[kept], Batch(inputs[kept], {}))
+        task.update(whole, prediction.detach(), inputs)
+        task.update(part, prediction.detach()[kept], inputs[kept])
         assert whole.compute() == part.compute()
 
 
 def test_metrics_see_values_within_the_range_only():
-    task, batch = tasks.picture("p", 1), Batch(torch.ones(2, 1, 8, 8), {})
+    task = tasks.picture("p", 1)
     metric = task.metrics["PSNR"]()
-    task.update(metric, torch.full((2, 1, 8, 8), 5.0), batch)
+    task.update(metric, torch.full((2, 1, 8, 8), 5.0), torch.ones(2, 1, 8, 8))
     assert metric.compute() == 100
 
 

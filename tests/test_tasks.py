@@ -18,7 +18,7 @@ def evaluate(task: Task, prediction: torch.Tensor, target: torch.Tensor) -> dict
         metric = factory()
         for part in (slice(0, 7), slice(7, 8), slice(8, None)):
             inputs = target[part] if task.target else torch.zeros(len(target[part]), 1)
-            task.update(metric, prediction[part], Batch(inputs, {task.name: target[part]}))
+            task.update(metric, prediction[part], task.target_of(Batch(inputs, {task.name: target[part]})))
         found[name] = metric.compute().item()
     return found
 
@@ -120,12 +120,11 @@ def test_directions_of_the_main_metrics():
 
 def test_class_weights_weigh_the_classes():
     target = torch.tensor([0, 1, -1])
-    batch = Batch(torch.zeros(3, 1), {"t": target})
     logits = torch.zeros(3, 2)
     plain, weighted = (tasks.classification("t", ["a", "b"], w) for w in (None, torch.tensor([1.0, 3.0])))
-    assert weighted.mean_loss(logits, batch).item() == pytest.approx(2 * plain.mean_loss(logits, batch).item())
+    assert weighted.mean_loss(logits, target).item() == pytest.approx(2 * plain.mean_loss(logits, target).item())
     maps = tasks.segmentation("t", ["a", "b"], torch.tensor([0.0, 3.0]))
-    pixels = Batch(torch.zeros(1, 1), {"t": torch.tensor([[[0, 1]]])})
+    pixels = torch.tensor([[[0, 1]]])
     assert maps.mean_loss(torch.zeros(1, 2, 1, 2), pixels).item() == pytest.approx(1.5 * math.log(2))
 
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from commands import SMALL, STUDY, contents, finish, refused, results_without_times, start, umbel
 
-from umbel.report import Claim, Results
+from umbel.report import Claim, DataInfo, MethodInfo, Results, Run, TaskInfo
 
 
 @pytest.fixture(scope="module")
@@ -143,9 +143,9 @@ def test_two_processes_find_what_one_finds_and_one_of_them_talks(finished, tmp_p
     two, one = json.loads(out), results_without_times(finished[0])
     assert err == ""
     for mine, theirs in zip(two["runs"], one["runs"], strict=True):
-        assert (mine["method"], mine["seed"], mine["steps"]) == (theirs["method"], theirs["seed"], theirs["steps"])
+        assert (mine["method"], mine["repeat"], mine["steps"]) == (theirs["method"], theirs["repeat"], theirs["steps"])
     losses = [
-        {(c["method"], c["seed"], c["task"]): c["values"] for c in r["curves"] if c["name"] == "loss"}
+        {(c["method"], c["repeat"], c["task"]): c["values"] for c in r["curves"] if c["name"] == "loss"}
         for r in (two, one)
     ]
     assert losses[0].keys() == losses[1].keys()
@@ -157,31 +157,64 @@ def test_two_processes_find_what_one_finds_and_one_of_them_talks(finished, tmp_p
 # -- verify and report ------------------------------------------------------------------------------
 
 
-def with_claims(folder, kept, *claims):
-    made = dataclasses.replace(Results.read(kept), claims=claims)
-    made.write(folder)
-    return folder
+TOY = """
+from dataclasses import dataclass
+
+from umbel.recipes import Recipe
+from umbel.study import Findings, Table, claim
 
 
-HOLDS = Claim.measured("first", "the sky is up", 2.0, 1.0)
-FALLS = Claim.measured("second", "pigs fly", 0.5, 1.0)
-UNKNOWN = Claim.not_measured("third", "it is cheap", 1.0, "no scales")
+@dataclass(frozen=True)
+class Nothing:
+    pass
+
+
+def findings(results):
+    at = Table(results.runs, "task")
+    claims = [claim(m.key, f"{m.title} is good", at(m.key), at_least=1.0, unit="") for m in results.methods]
+    return Findings(claims=tuple(claims), verdict=("Said afresh.",))
+
+
+TOY = Recipe("toy", "A toy", Nothing, Nothing(), "nowhere:nothing", findings=findings)
+"""
+
+
+def toy(folder, *values_of_methods):
+    """Results of a study of the user's own, and the recipe that says what follows from them."""
+    (folder / "toy.py").write_text(TOY)
+    methods = [MethodInfo(f"m{i}", f"Method {i}") for i in range(len(values_of_methods))]
+    runs = [
+        Run(f"m{i}", repeat, {"task": {"accuracy": value}})
+        for i, values in enumerate(values_of_methods)
+        for repeat, value in enumerate(values)
+    ]
+    task = TaskInfo("task", "custom", "accuracy", True)
+    lie = Claim.measured("lie", "what the file says is believed", 2.0, 1.0, half_width=0.1)
+    Results("toy", "Toy", "c", DataInfo("d"), [task], methods, runs, claims=[lie]).write(folder)
+    return f"{folder / 'toy.py'}:TOY"
+
+
+SHOWS, DOUBTS, REFUTES = (2.0, 2.1, 2.2), (0.5, 1.0, 2.0), (0.1, 0.2, 0.1)
 
 
 @pytest.mark.parametrize(
-    ("claims", "status"), [([HOLDS], 0), ([HOLDS, UNKNOWN], 0), ([HOLDS, FALLS, UNKNOWN], 1), ([], 0)]
+    ("methods", "status", "strict"),
+    [([SHOWS], 0, 0), ([SHOWS, DOUBTS], 0, 1), ([SHOWS, REFUTES, DOUBTS], 1, 1), ([], 0, 0), ([(5.0,)], 0, 1)],
 )
-def test_verify_prints_each_claim_and_tells_by_its_status(capsys, tmp_path, finished, claims, status):
-    folder = with_claims(tmp_path / "study", finished[0], *claims)
-    before = contents(folder)
-    code, out, err = umbel(capsys, "verify", "compare", "--from", folder)
+def test_verify_judges_by_intervals_and_tells_by_its_status(capsys, tmp_path, methods, status, strict):
+    """What the file itself says of its claims is not looked at."""
+    recipe = toy(tmp_path, *methods)
+    before = contents(tmp_path)
+    code, out, err = umbel(capsys, "verify", recipe, "--from", tmp_path)
     assert (code, err) == (status, "")
-    for claim in claims:
-        assert claim.statement in out
-    code, out, _ = umbel(capsys, "verify", "compare", f"--from={folder}", "--json")
+    assert all(f"Method {i} is good" in out for i in range(len(methods))) and "believed" not in out
+    assert ("nothing can be shown" in out) == ((len(methods) == 1 and len(methods[0]) == 1) or not methods)
+    assert umbel(capsys, "verify", recipe, "--from", tmp_path, "--strict")[0] == strict
+    code, out, _ = umbel(capsys, "verify", recipe, f"--from={tmp_path}", "--json")
     assert code == status
-    assert [(c["name"], c["holds"]) for c in json.loads(out)] == [(c.name, c.holds) for c in claims]
-    assert contents(folder) == before
+    states = {SHOWS: "shown", DOUBTS: "not shown", REFUTES: "refuted", (5.0,): "not shown"}
+    assert [c["state"] for c in json.loads(out)] == [states[values] for values in methods]
+    assert contents(tmp_path) == before
 
 
 def test_verify_runs_the_study_when_none_is_given(capsys, tmp_path):
@@ -189,7 +222,7 @@ def test_verify_runs_the_study_when_none_is_given(capsys, tmp_path):
     status, out, _ = umbel(capsys, "verify", "compare", *small, "--out", tmp_path / "study", "--json")
     claims = json.loads(out)
     assert [c["name"] for c in claims] == ["joint-not-worse", "gradients-beat-weights"]
-    assert status == int(any(c["holds"] is False for c in claims))
+    assert {c["state"] for c in claims} == {"not shown"} and status == 0
     assert (tmp_path / "study" / "report.html").is_file()
 
 

@@ -31,17 +31,17 @@ def test_stopped_by_ctrl_c_then_killed_then_finished_is_as_never_stopped(tmp_pat
     assert status == 0, err
 
     stopped = begun(parts)
-    when_written(stopped, parts / "study" / "networks" / "equal" / "seed-0" / "conflict.csv")
+    when_written(stopped, parts / "study" / "networks" / "equal" / "repeat-0" / "conflict.csv")
     stopped.send_signal(signal.SIGINT)
     status, out, err = finish(stopped)
     assert (status, out) == (130, ""), err
     assert "--resume" in err.splitlines()[-1]
     assert "Traceback" not in err
     assert not (parts / "study" / "results.json").exists()
-    assert not (parts / "study" / "networks" / "equal" / "seed-0" / "outcome.json").exists()
+    assert not (parts / "study" / "networks" / "equal" / "repeat-0" / "outcome.json").exists()
 
     killed = begun(parts, "--resume")
-    when_written(killed, parts / "study" / "networks" / "pcgrad" / "seed-0" / "train.csv")
+    when_written(killed, parts / "study" / "networks" / "pcgrad" / "repeat-0" / "train.csv")
     killed.kill()
     finish(killed)
     assert not (parts / "study" / "results.json").exists()

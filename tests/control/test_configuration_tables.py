@@ -38,7 +38,7 @@ def source():
 
 @pytest.fixture(scope="module")
 def learner(source):
-    made = controllable((1, 8, 8), KINDS, "conv", hidden=16, vector_head="conv", widths=WIDTHS)
+    made = controllable((1, 8, 8), KINDS, "conv", hidden=16, vector_head="conv", grid=WIDTHS)
     calibrate(made, source, open_runtime(), samples=32, batch_size=16)
     return made
 
@@ -77,7 +77,7 @@ def test_measured_times_and_another_splits_quality_take_their_places(learner, so
 
 
 def test_calibration_measures_every_configuration_and_keeps_the_full_one(source):
-    made = controllable((1, 8, 8), KINDS, "conv", hidden=16, vector_head="conv", widths=WIDTHS)
+    made = controllable((1, 8, 8), KINDS, "conv", hidden=16, vector_head="conv", grid=WIDTHS)
     with pytest.raises(UmbelError, match="no batch-norm statistics"):
         quality_table(made, source, open_runtime())
     before = {name: value.clone() for name, value in made.state_dict().items() if "running" in name}

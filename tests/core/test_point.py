@@ -69,3 +69,9 @@ def test_a_sweep_visits_every_combination_the_last_axis_fastest():
     assert list(Sweep()) == [OperatingPoint()] == list(Sweep.grid())
     with pytest.raises(UmbelError, match="at least one"):
         Sweep.grid(width=[])
+
+
+def test_without_leaves_the_rest_as_it_was():
+    point = OperatingPoint(snr_db=7.0, width=0.5, head_widths={"depth": 1.0})
+    assert point.without("width", "rounds") == OperatingPoint(snr_db=7.0, head_widths={"depth": 1.0})
+    assert point.without() == point and "width" in point

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torchmetrics.regression import MeanSquaredError
 
 from umbel import tasks
-from umbel.core import Batch, ElementLoss, Task, UmbelError
+from umbel.core import ElementLoss, Task, UmbelError
 
 KINDS = {
     "classification": (tasks.classification("t", ["a", "b", "c"]), (5, 3), (5,)),
@@ -21,8 +21,8 @@ KINDS = {
 }
 
 
-def made(kind: str, seed: int, missing: float) -> tuple[Task, torch.Tensor, Batch]:
-    """A task, a raw prediction and a batch in which a part of the labels is missing."""
+def made(kind: str, seed: int, missing: float) -> tuple[Task, torch.Tensor, torch.Tensor]:
+    """A task, a raw prediction and a target in which a part of the labels is missing."""
     task, prediction_shape, target_shape = KINDS[kind]
     generator = torch.Generator().manual_seed(seed)
     prediction = torch.randn(prediction_shape, generator=generator).requires_grad_()
@@ -32,7 +32,7 @@ def made(kind: str, seed: int, missing: float) -> tuple[Task, torch.Tensor, Batc
     else:
         target = torch.rand(target_shape, generator=generator)
         target = (target.round() if kind in ("multilabel", "boundaries") else target).masked_fill(gone, math.nan)
-    return task, prediction, Batch(torch.zeros(5, 1), {"t": target})
+    return task, prediction, target
 
 
 def by_hand(kind: str, prediction: torch.Tensor, target: torch.Tensor) -> list[torch.Tensor]:
@@ -58,10 +58,10 @@ def by_hand(kind: str, prediction: torch.Tensor, target: torch.Tensor) -> list[t
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 1000), missing=st.sampled_from([0.0, 0.3, 0.9]))
 def test_masked_mean_is_dropping_by_hand(kind, seed, missing):
-    task, prediction, batch = made(kind, seed, missing)
-    kept = by_hand(kind, prediction, batch.target("t"))
-    loss = task.mean_loss(prediction, batch)
-    assert int(task.count(batch)) == len(kept)
+    task, prediction, target = made(kind, seed, missing)
+    kept = by_hand(kind, prediction, target)
+    loss = task.mean_loss(prediction, target)
+    assert int(task.count(target)) == len(kept)
     wanted = torch.stack(kept).mean() if kept else prediction.sum() * 0
     torch.testing.assert_close(loss, wanted, rtol=1e-4, atol=1e-5)
     gradients = [torch.autograd.grad(value, prediction)[0] for value in (loss, wanted)]
@@ -70,25 +70,25 @@ def test_masked_mean_is_dropping_by_hand(kind, seed, missing):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_labels_the_loss_is_zero_and_teaches_nothing(kind):
-    task, prediction, batch = made(kind, 0, missing=1.0)
-    loss = task.mean_loss(prediction, batch)
+    task, prediction, target = made(kind, 0, missing=1.0)
+    loss = task.mean_loss(prediction, target)
     (gradient,) = torch.autograd.grad(loss, prediction)
     assert loss.item() == 0
     assert torch.equal(gradient, torch.zeros_like(gradient))
-    task.update(None, prediction.detach(), batch)  # a metric is not touched, whatever it is
+    task.update(None, prediction.detach(), target)  # a metric is not touched, whatever it is
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_predicted_where_labels_are_missing_does_not_matter(kind):
-    task, prediction, batch = made(kind, 1, missing=0.5)
-    mask = task.labelled(batch.target("t"))
+    task, prediction, target = made(kind, 1, missing=0.5)
+    mask = task.labelled(target)
     mask = mask if mask.shape == prediction.shape else mask.unsqueeze(1).expand_as(prediction)
     other = torch.where(mask, prediction, prediction + 50)
-    assert torch.equal(task.mean_loss(other, batch), task.mean_loss(prediction, batch))
+    assert torch.equal(task.mean_loss(other, target), task.mean_loss(prediction, target))
     values = []
     for raw in (prediction, other):
         metric = task.metrics[task.main_metric]()
-        task.update(metric, raw.detach(), batch)
+        task.update(metric, raw.detach(), target)
         values.append(metric.compute())
     assert torch.equal(*values)
 
@@ -97,7 +97,7 @@ def test_a_loss_of_the_wrong_shape_is_named():
     reduced: ElementLoss = F.mse_loss
     task = Task("age", 1, reduced, {"MSE": MeanSquaredError}, higher_is_better=False)
     with pytest.raises(UmbelError, match=r"task 'age': its loss has shape \(\), its labels \(4, 1\)"):
-        task.mean_loss(torch.zeros(4, 1), Batch(torch.zeros(4, 1), {"age": torch.zeros(4, 1)}))
+        task.mean_loss(torch.zeros(4, 1), torch.zeros(4, 1))
 
 
 class Recorder:
@@ -111,7 +111,7 @@ def test_a_metric_is_fed_labelled_samples_in_natural_units():
     target = torch.tensor([[10.0, 1.0], [math.nan, 2.0], [30.0, math.nan]])
     task = tasks.regression("t", 2, centre=torch.tensor([20.0, 0.0]), scale=torch.tensor([10.0, 2.0]))
     recorder = Recorder()
-    task.update(recorder, torch.tensor([[-1.0, 0.5], [9.0, 1.0], [1.0, 9.0]]), Batch(torch.zeros(3), {"t": target}))
+    task.update(recorder, torch.tensor([[-1.0, 0.5], [9.0, 1.0], [1.0, 9.0]]), target)
     assert recorder.prediction.tolist() == recorder.target.tolist() == [10.0, 1.0, 2.0, 30.0]
 
 
@@ -119,7 +119,7 @@ def test_a_metric_of_a_map_is_fed_pixels_with_their_channels():
     logits = torch.randn(2, 3, 2, 2, generator=torch.Generator().manual_seed(0))
     target = torch.tensor([[[0, -1], [2, 1]], [[-1, -1], [1, 0]]])
     recorder = Recorder()
-    tasks.segmentation("t", ["a", "b", "c"]).update(recorder, logits, Batch(torch.zeros(2), {"t": target}))
+    tasks.segmentation("t", ["a", "b", "c"]).update(recorder, logits, target)
     assert recorder.target.tolist() == [0, 2, 1, 1, 0]
     torch.testing.assert_close(recorder.prediction[1], logits[0, :, 1, 0].softmax(0))
     torch.testing.assert_close(recorder.prediction[-1], logits[1, :, 1, 1].softmax(0))
@@ -131,7 +131,7 @@ def test_a_metric_of_normals_is_fed_whole_directions():
     target[0, 1, 0, 1] = math.nan
     prediction = torch.tensor([3.0, 0.0, 4.0, 1.0, 1.0, 1.0]).reshape(2, 3).T.reshape(1, 3, 1, 2)
     recorder = Recorder()
-    tasks.surface_normals("t").update(recorder, prediction, Batch(torch.zeros(1), {"t": target}))
+    tasks.surface_normals("t").update(recorder, prediction, target)
     torch.testing.assert_close(recorder.prediction, torch.tensor([[0.6, 0.0, 0.8]]))
     torch.testing.assert_close(recorder.target, torch.tensor([[0.0, 0.6, 0.8]]))
 

@@ -111,10 +111,10 @@ def test_data_set_is_ready_to_train():
     assert batch.inputs.shape == (8, *data.input_shape) and batch.inputs.min() >= 0 and batch.inputs.max() <= 1
     for task in data.tasks:
         prediction = torch.zeros(8, task.outputs, 24, 24)
-        loss = task.mean_loss(prediction, batch)
+        loss = task.mean_loss(prediction, task.target_of(batch))
         assert loss.isfinite() and loss > 0
         metric = task.metrics[task.main_metric]()
-        task.update(metric, prediction + 0.1, batch)
+        task.update(metric, prediction + 0.1, task.target_of(batch))
         assert metric.compute().isfinite()
     # A prediction of 0 in standard units is the training mean in metres.
     assert data.task("depth").decode(torch.zeros(1))[0].item() == pytest.approx(centre, rel=1e-6)

@@ -49,8 +49,14 @@ def test_losses_of_the_joined_set_are_those_of_each_set():
     data = several([one(), two()], "both", "Both")
     prediction = torch.randn(12, 2, generator=torch.Generator().manual_seed(0))
     samples = data.train.samples
-    assert torch.allclose(CLASS.mean_loss(prediction, samples), CLASS.mean_loss(prediction[:6], one().train.samples))
-    assert torch.allclose(SIZE.mean_loss(prediction, samples), SIZE.mean_loss(prediction[6:], two().train.samples))
+    assert torch.allclose(
+        CLASS.mean_loss(prediction, samples.target("class")),
+        CLASS.mean_loss(prediction[:6], one().train.samples.target("class")),
+    )
+    assert torch.allclose(
+        SIZE.mean_loss(prediction, samples.target("size")),
+        SIZE.mean_loss(prediction[6:], two().train.samples.target("size")),
+    )
 
 
 def test_a_task_of_the_same_name_is_one_task():
@@ -111,7 +117,7 @@ def test_sets_that_do_not_fit():
     with pytest.raises(UmbelError, match="bool"):
         several([one(), truth], "n", "N")
     doubles = made("doubles", [SIZE], {"size": torch.zeros(6, 2, dtype=torch.float64)})
-    with pytest.raises(UmbelError, match="'size' of the sets differ"):
+    with pytest.raises(UmbelError, match="target 'size' of part 0 is"):
         several([two(), doubles], "n", "N")
     streamed = replace(one(), train=object())
     with pytest.raises(UmbelError, match="not held in memory"):

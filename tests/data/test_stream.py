@@ -10,7 +10,7 @@ from PIL import Image
 from torch.utils.data import IterableDataset
 
 from umbel import tasks
-from umbel.core import Batch
+from umbel.core import Batch, sizes_of
 from umbel.data.items import Form, read_item
 from umbel.data.stream import StreamSource, data_from_datasets, from_dataset, in_memory
 from umbel.errors import UmbelError
@@ -87,7 +87,7 @@ def test_missing_labels_are_nan_and_negative_with_the_type_of_the_labelled_ones(
     assert batch.targets["colour"].tolist() == [-1, 1, 2, -1, 1, 2]
     assert batch.targets["age"].shape == (6, 1)
     assert batch.targets["age"].isnan()[:, 0].tolist() == [True, False, True, False, True, False]
-    assert TASKS[1].count(batch) == 3
+    assert TASKS[1].count(TASKS[1].target_of(batch)) == 3
 
 
 def test_bytes_become_floats_in_zero_to_one():
@@ -159,7 +159,7 @@ def test_a_negative_whole_number_is_a_value_of_a_regression_and_a_gap_of_a_class
     items = Listed(({"a": 1, "b": 2}, {"age": -4, "colour": 1}), ({"a": 3, "b": 4}, {"age": 5, "colour": -1}))
     batch = next(in_memory(items, TASKS).batches(2))
     assert batch.targets["age"][:, 0].tolist() == [-4.0, 5.0]
-    assert TASKS[0].count(batch) == 1
+    assert TASKS[0].count(TASKS[0].target_of(batch)) == 1
     assert batch.inputs["b"].tolist() == [2, 4]
 
 
@@ -253,3 +253,62 @@ def test_the_form_is_found_from_later_items():
     form = Form.of(Pairs(), TASKS)
     assert form.blanks["colour"].item() == -1
     assert form.blanks["age"].isnan().all()
+
+
+class Sized:
+    """Pictures of different size with lists of different length; every fourth has no list, every fifth an empty one."""
+
+    def __len__(self):
+        return 23
+
+    def __getitem__(self, index):
+        picture = torch.full((1, 2 + index % 3, 4 - index % 2), index, dtype=torch.uint8)
+        boxes = None if index % 4 == 0 else torch.full((0 if index % 5 == 0 else index % 3 + 1, 2), float(index))
+        return picture, {"boxes": boxes, "age": float(index)}
+
+
+BOXES = tasks.Task("boxes", 2, torch.nn.functional.mse_loss, {"m": None}, False, padding=-1.0)
+
+
+def unpadded(batch):
+    """Each sample's picture and list as they were."""
+    sizes = sizes_of(batch.inputs, "input")
+    pictures = [x[:c, :h, :w] for x, (c, h, w) in zip(batch.inputs["input"], sizes.tolist(), strict=True)]
+    return [
+        (x.shape, round(float(x.max()) * 255), t[(t[:, 0] != -1) & ~t[:, 0].isnan()].tolist(), bool(t.isnan().all()))
+        for x, t in zip(pictures, batch.target("boxes"), strict=True)
+    ]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_samples_of_different_size_are_padded_and_come_back_as_they_were(workers):
+    kinds = (BOXES, TASKS[1])
+    stream = from_dataset(Sized(), kinds, workers, ragged=["input", "boxes"])
+    held = in_memory(Sized(), kinds, ragged=["input", "boxes"])
+    for batches in (lambda s: s.batches(4), lambda s: s.train_batches(4, 1, 2), lambda s: s.train_batches(4, 1, 2, 3)):
+        one, other = [[row for batch in batches(source) for row in unpadded(batch)] for source in (stream, held)]
+        assert one == other
+    rows = [row for batch in stream.batches(4) for row in unpadded(batch)]
+    for index, (shape, value, boxes, absent) in enumerate(rows):
+        picture, targets = Sized()[index]
+        assert (shape, value) == (picture.shape, index)
+        assert absent is (targets["boxes"] is None)
+        assert boxes == (targets["boxes"].tolist() if targets["boxes"] is not None else [])
+
+
+def test_two_ranks_share_each_padded_batch_of_one():
+    source = from_dataset(Sized(), (BOXES, TASKS[1]), ragged=["input", "boxes"])
+    whole = [unpadded(batch) for batch in source.train_batches(6, 3, 1)]
+    parts = [[unpadded(batch) for batch in source.train_batches(6, 3, 1, 0, rank, 2)] for rank in (0, 1)]
+    assert [one + other for one, other in zip(*parts, strict=True)] == whole
+
+
+def test_only_what_is_named_may_differ_in_size():
+    kinds = (BOXES, TASKS[1])
+    with pytest.raises(UmbelError, match="name it in `ragged`"):
+        list(from_dataset(Sized(), kinds, ragged=["boxes"]).batches(4))
+    with pytest.raises(UmbelError, match="unknown ragged input or task 'inputs'; did you mean 'input'"):
+        from_dataset(Sized(), kinds, ragged=["inputs"])
+    flat = Listed(*[({"x": torch.ones(2 + n), "y": torch.ones(1)}, {"age": n}) for n in range(3)])
+    batch = next(in_memory(flat, (TASKS[1],), ragged=["x"]).batches(3))
+    assert set(batch.inputs) == {"x", "x/size", "y"} and batch.inputs["x"].shape == (3, 4)

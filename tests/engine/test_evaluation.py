@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from toy_learners import PAIR, draws, make, two_heads, two_tasks
 
-from umbel.core import Batch, Learner, OperatingPoint
+from umbel.core import Batch, Evaluation, Learner, OperatingPoint, task_scores
 from umbel.data import TensorSource
-from umbel.engine import Evaluation, Monitor, decoded_predictions, evaluate, evaluating, open_runtime
+from umbel.engine import Monitor, check_monitor, decoded_predictions, evaluate, evaluating, open_runtime
 from umbel.errors import UmbelError
 
 
@@ -100,7 +100,7 @@ def learner():
 
 def test_the_monitor_is_greater_when_it_is_better(learner):
     def score(name, **references):
-        return Monitor(name, references).score(EVALUATION, learner)
+        return Monitor(name, references).score(EVALUATION, learner, open_runtime())
 
     assert score("loss") == pytest.approx(-2.7)
     assert score("value/MSE") == -2.0
@@ -112,8 +112,12 @@ def test_the_monitor_is_greater_when_it_is_better(learner):
 
 def test_a_reference_that_cannot_be_divided_by_is_left_out(learner):
     for reference in (0.0, math.nan):
-        assert Monitor("improvement", {"value": reference, "side": 0.5}).score(EVALUATION, learner) == pytest.approx(20)
-    assert Monitor("improvement", {"value": 0.0, "side": 0.0}).score(EVALUATION, learner) == pytest.approx(-2.7)
+        assert Monitor("improvement", {"value": reference, "side": 0.5}).score(
+            EVALUATION, learner, open_runtime()
+        ) == pytest.approx(20)
+    assert Monitor("improvement", {"value": 0.0, "side": 0.0}).score(
+        EVALUATION, learner, open_runtime()
+    ) == pytest.approx(-2.7)
 
 
 def test_an_unknown_monitor_is_refused_before_training_and_lists_what_there_is(learner, tmp_path):
@@ -127,6 +131,44 @@ def test_an_unknown_monitor_is_refused_before_training_and_lists_what_there_is(l
             fit(toy.learner, toy.descent, toy.train, toy.validation, replace(toy.settings, monitor=name), out=tmp_path)
         assert "improvement, loss, value/MSE, side/accuracy, side/macro F1" in str(caught.value)
         assert not list(tmp_path.iterdir())
+
+
+def test_a_study_checks_a_monitor_for_all_its_networks_with_one_call(learner):
+    both, one = learner.scores(), task_scores(PAIR[:1])
+    for name in ("improvement", "loss", "value/MSE"):
+        check_monitor(name, both, one)
+    check_monitor("side/accuracy", both)
+    with pytest.raises(UmbelError, match=r"unknown monitor 'side/accuracy'; known: improvement, loss, value/MSE$"):
+        check_monitor("side/accuracy", both, one)
+    with pytest.raises(UmbelError, match=r"did you mean 'side/accuracy'\? known: improvement, loss, value/MSE, side"):
+        check_monitor("side/acuracy", both)
+
+
+class Judged(Learner):
+    """Offers a score of its own: how sure it is about inputs that nobody labelled."""
+
+    def __init__(self, model, kinds, unlabelled):
+        super().__init__(model, kinds)
+        self.unlabelled, self.calls = unlabelled, []
+
+    def sureness(self, evaluation, runtime):
+        self.calls.append((self.training, torch.is_grad_enabled(), torch.rand(()).item(), set(evaluation.losses)))
+        batches = self.unlabelled.batches(64, runtime.rank, runtime.world_size)
+        sure = [self.predict(batch, OperatingPoint())["side"].softmax(1).amax(1).sum() for batch in batches]
+        return float(runtime.sum(sum(sure, torch.zeros((), dtype=torch.float64)))) / len(self.unlabelled)
+
+    def scores(self):
+        return {**super().scores(), "sureness": self.sureness}
+
+
+def test_a_score_of_the_learners_own_is_taken_in_evaluation_mode_with_the_same_draws(samples):
+    learner = Judged(Known(), PAIR, TensorSource(Batch(samples.inputs))).train()
+    values = [Monitor("sureness", {}).score(EVALUATION, learner, open_runtime()) for _ in range(2)]
+    assert values[0] == values[1] and 0.5 < values[0] < 1
+    assert learner.calls == [(False, False, learner.calls[0][2], {"value", "side"})] * 2
+    assert learner.training
+    with pytest.raises(UmbelError, match="known: improvement, loss, value/MSE, side/accuracy, side/macro F1, sureness"):
+        Monitor("certainty of all", {}).check(learner)
 
 
 def test_a_task_without_reference_is_refused_before_training():
@@ -143,7 +185,7 @@ def test_a_task_without_reference_is_refused_before_training():
 def test_a_task_that_validation_does_not_label_does_not_hide_the_others(learner):
     # Its loss is NaN: the best step must still be chosen by the rest.
     half = Evaluation({**EVALUATION.metrics, "side": {"accuracy": math.nan}}, {"value": 2.0, "side": math.nan})
-    assert Monitor("loss", {}).score(half, learner) == -2.0
+    assert Monitor("loss", {}).score(half, learner, open_runtime()) == -2.0
 
 
 def test_a_network_that_diverged_is_never_the_best(learner):
@@ -152,7 +194,7 @@ def test_a_network_that_diverged_is_never_the_best(learner):
     found = evaluate(learner, TensorSource(x), open_runtime())
     assert found.losses["value"] == math.inf
     for name in ("loss", "value/MSE"):
-        assert Monitor(name, {}).score(found, learner) == -math.inf
+        assert Monitor(name, {}).score(found, learner, open_runtime()) == -math.inf
 
 
 def test_the_direction_of_a_second_metric_is_its_own(learner):
@@ -160,7 +202,7 @@ def test_the_direction_of_a_second_metric_is_its_own(learner):
 
     kinds = (tasks.regression("value", 2), PAIR[1])
     evaluation = Evaluation({"value": {"RMSE": 2.0, "MAE": 1.5}, "side": {"accuracy": 0.6}}, {})
-    assert Monitor("value/MAE", {}).score(evaluation, Learner(Known(), kinds)) == -1.5
+    assert Monitor("value/MAE", {}).score(evaluation, Learner(Known(), kinds), open_runtime()) == -1.5
 
 
 def test_integer_inputs_and_mappings_are_evaluated():

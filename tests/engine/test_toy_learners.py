@@ -1,4 +1,4 @@
-"""Ten very different methods through the one loop: they learn, repeat, resume, and run in two processes."""
+"""Very different methods through the one loop: they learn, repeat, resume, and run in two processes."""
 
 import math
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy_learners import TOYS, make
+from toy_contracts import ALL, make
 from toy_pairs import CASES, train
 
 from umbel.engine import Fitted, Interrupted, evaluate, fit, open_runtime
@@ -28,7 +28,7 @@ def assert_identical(one, other) -> None:
         assert torch.equal(tensor, other[name]), name
 
 
-@pytest.mark.parametrize("name", TOYS)
+@pytest.mark.parametrize("name", ALL)
 def test_learns_repeats_and_resumes(name, tmp_path):
     runtime = open_runtime()
 
@@ -93,7 +93,8 @@ def test_two_processes_train_what_one_trains(name, pair):
     if not make(case.toy).exact:
         return
     alone = train(replace(case, accumulate=1), None)
-    tolerance = 1e-4 if case.toy == "pictures" else 1e-9
+    single = any(tensor.dtype == torch.float32 for key, tensor in alone.items() if key.startswith("model."))
+    tolerance = 1e-4 if single else 1e-9
     for key, tensor in alone.items():
         limit = 1e-6 if key.startswith("validation") else tolerance  # metrics and their losses are float32
         assert torch.allclose(first[name][key], tensor, rtol=limit, atol=limit), key

@@ -24,7 +24,7 @@ from umbel.core import (
     sum_gradients,
     total,
 )
-from umbel.data import TensorSource
+from umbel.data import Source, TensorSource
 from umbel.descent import Jacobian, ProjectedRows, WeightedSum, task_gradients
 from umbel.engine import FitSettings
 from umbel.nn import ExponentialMovingAverage
@@ -41,8 +41,8 @@ class Toy:
 
     learner: Learner
     descent: Descent
-    train: TensorSource
-    validation: TensorSource
+    train: Source
+    validation: Source
     settings: FitSettings
     bar: tuple[str, float]
     exact: bool = True

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from toy_learners import TOYS, make
+from toy_contracts import ALL, make
+from toy_learners import TOYS
 
 from umbel.core import Descent, Losses
 from umbel.descent import make_descent
@@ -28,9 +29,10 @@ class Case:
     descent: str | None = None
 
 
+PIECES = ("slimmable", "private", "adversarial", "grid angles", "boxes", "series")
 CASES: Mapping[str, Case] = {
-    **{name: Case(name) for name in TOYS},
-    **{f"{name}, 2 pieces": Case(name, 2) for name in ("slimmable", "private", "adversarial", "grid angles")},
+    **{name: Case(name) for name in ALL},
+    **{f"{name}, 2 pieces": Case(name, 2) for name in PIECES},
     **{f"{name}, 2 pieces": Case("gradient groups", 2, name) for name in ("upgrad", "pcgrad", "nash-mtl")},
     **{name: Case("gradient groups", 1, name) for name in ("uncertainty", "dwa", "famo", "random-weights", "equal")},
     "famo, 2 pieces": Case("gradient groups", 2, "famo"),

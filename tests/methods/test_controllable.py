@@ -24,7 +24,7 @@ WIDTHS = (0.25, 0.5, 1.0)
 
 
 def make(**options) -> ControllableLearner:
-    about = {"encoder": "conv", "hidden": 16, "vector_head": "conv", "widths": WIDTHS, "seed": 1} | options
+    about = {"encoder": "conv", "hidden": 16, "vector_head": "conv", "grid": WIDTHS, "seed": 1} | options
     return controllable((1, 8, 8), KINDS, **about)
 
 
@@ -114,7 +114,7 @@ def test_the_encoder_runs_once_for_each_width():
 
 
 def test_the_names_of_the_losses_never_change():
-    learner = make(random_widths=0, widths=(1.0,))
+    learner = make(random_widths=0, grid=(1.0,))
     assert list(learner.losses(batch(), learner.draw_point(seeded(0), 0.0))) == ["side", "height", DISTILLATION]
 
 

@@ -12,8 +12,14 @@ from umbel.core import Batch, Learner, MultiTaskModel, OperatingPoint, SinglePro
 from umbel.data import TensorSource
 from umbel.descent import WeightedSum
 from umbel.engine import FitSettings, evaluate, fit, open_runtime
-from umbel.methods.preference_conditioned import ALIGNMENT, PreferenceLearner, follows, preference_conditioned
-from umbel.nn import PreferenceConditioned, VectorHead, build_model, fixed_model
+from umbel.methods.preference_conditioned import (
+    ALIGNMENT,
+    PreferenceLearner,
+    conditioned_model,
+    follows,
+    preference_conditioned,
+)
+from umbel.nn import PreferenceConditioned, VectorHead, build_model, fixed_model, seeded_start
 from umbel.search import control_response, uniformity
 
 KINDS = tuple(tasks.regression(name) for name in ("a", "b", "c", "d"))
@@ -255,6 +261,44 @@ def test_the_preferred_tasks_loss_falls_with_its_preference(penalty, alpha, seed
 def test_the_cosine_as_published_turns_the_dial_round_when_it_is_strong():
     rays, losses = turned(conflicting(follow="ray", penalty=8.0))
     assert control_response(rays, [-values[0] for values in losses]).spearman == pytest.approx(-1.0)
+
+
+# -- the builder -----------------------------------------------------------------------------------------------------
+
+
+def as_the_kept_studies_built_it(plain: MultiTaskModel, input_shape, seed: int) -> MultiTaskModel:
+    """Written out as it stood in the controllable study when its kept results were trained."""
+    names = plain.task_names
+    with seeded_start(seed, "preferences"):
+        encoder = PreferenceConditioned(plain.encoder, names, input_shape=input_shape)
+        features = plain.encoder.feature_shape
+        heads = {name: PreferenceConditioned(plain.heads[name], names, input_shape=features) for name in names}
+    return MultiTaskModel(encoder, heads)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_the_builders_start_as_the_kept_studies_networks_did(seed):
+    about = {"hidden": 8, "vector_head": "conv", "widths": (4, 8)}
+    plain = build_model((1, 8, 8), KINDS[:2], "conv", seed=seed, **about)
+    expected = as_the_kept_studies_built_it(plain, (1, 8, 8), seed).state_dict()
+    of_plain = conditioned_model(plain, (1, 8, 8), seed)
+    of_words = preference_conditioned((1, 8, 8), KINDS[:2], "conv", seed=seed, **about).model
+    for built in (of_plain.state_dict(), of_words.state_dict()):
+        assert list(built) == list(expected)
+        assert all(torch.equal(built[name], expected[name]) for name in expected)
+
+
+def test_an_ordinary_model_keeps_its_links_and_is_left_as_it_was():
+    plain = build_model((1, 8, 8), KINDS[:2], "conv", widths=(4, 8))
+    half = nn.Dropout(0.0)
+    linked = MultiTaskModel(plain.encoder, {n: plain.heads[n] for n in "ab"}, {"a": half})
+    before = [name for name, _ in linked.named_modules()]
+    built = conditioned_model(linked, (1, 8, 8))
+    assert built.links["a"] is half and "b" not in built.links
+    assert [name for name, _ in linked.named_modules()] == before
+    del plain.encoder.feature_shape
+    with pytest.raises(UmbelError, match="give it an attribute feature_shape"):
+        conditioned_model(plain, (1, 8, 8))
 
 
 # -- training, saving, evaluating ----------------------------------------------------------------------------------

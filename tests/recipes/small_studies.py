@@ -1,19 +1,16 @@
-"""Comparisons that take a second, and what of their results must not depend on when or how they ran."""
+"""Comparisons that take a second, and data for them."""
 
 import dataclasses
 
+import study_laws as laws
 import torch
 
 from umbel import tasks
 from umbel.core import Batch
 from umbel.data import MultiTaskData, TensorSource
-from umbel.engine import FitSettings, open_runtime
-from umbel.recipes.compare.settings import CompareSettings
-from umbel.recipes.compare.study import compare
+from umbel.engine import FitSettings
+from umbel.recipes.compare import COMPARE, CompareSettings
 from umbel.recipes.settings import DataSettings, ModelSettings
-from umbel.recipes.study import Study
-
-_TIMES = {"seconds", "seconds_per_step", "created", "command"}
 
 FIT = FitSettings(
     steps=6, batch_size=32, precision="float32", validate_every=2, log_every=2, tensorboard=False, learning_rate=0.01
@@ -30,10 +27,9 @@ SMALL = CompareSettings(
 )
 
 
-def run(out, settings=SMALL, *, resume=False, reporter=None):
+def compared(out, settings=SMALL, **more):
     """The results of a comparison in a folder."""
-    more = {} if reporter is None else {"reporter": reporter}
-    return compare(settings, Study(out, open_runtime(), "umbel run compare", resume, **more))
+    return laws.run(COMPARE, settings, out, **more)[0]
 
 
 def toy(kinds=None, targets=None, inputs=None, count=96):
@@ -58,10 +54,3 @@ def learn_from(monkeypatch, data):
     monkeypatch.setattr("umbel.recipes.build.load", lambda name, **options: data)
     changed = dataclasses.replace(SMALL, data=DataSettings(data="toy"), seeds=1, tuning_trials=0, descents="equal")
     return dataclasses.replace(changed, model=ModelSettings())
-
-
-def timeless(value):
-    """Plain results without times, the command and the date."""
-    if isinstance(value, dict):
-        return {k: timeless(v) for k, v in value.items() if k not in _TIMES}
-    return [timeless(v) for v in value] if isinstance(value, list | tuple) else value

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from small_studies import timeless
+from study_laws import timeless
 
 from umbel import tasks
 from umbel.channels import AWGN, ChannelLink, Fading

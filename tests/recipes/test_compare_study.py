@@ -4,27 +4,20 @@ import dataclasses
 import json
 
 import pytest
+import study_laws as laws
 import torch
-from small_studies import FIT, SMALL, learn_from, run, timeless, toy
+from small_studies import FIT, SMALL, compared, learn_from, toy
 
 from umbel import tasks
 from umbel.core import UmbelError
 from umbel.data import MultiTaskData, TensorSource
 from umbel.data.several import several
 from umbel.engine import Silent, load, resolve
-from umbel.recipes.compare.study import count_trainings
-from umbel.recipes.study import Study
+from umbel.recipes.compare import COMPARE
 from umbel.report import Results
+from umbel.study import Study
 
 ARMS = ["single-task", "equal", "pcgrad", "tuned-weights"]
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A comparison of two tasks, three joint arms and two seeds: (results, folder, networks in their order)."""
-    out = tmp_path_factory.mktemp("compare") / "study"
-    counter = Counter()
-    return run(out, reporter=counter), out, counter
 
 
 class Counter(Silent):
@@ -34,34 +27,27 @@ class Counter(Silent):
         self.expected, self.labels = 0, []
 
     def expect(self, runs, title="all networks"):
-        self.expected = runs
+        self.expected += runs
 
     def begin(self, label, total, done=0):
         self.labels.append(label)
 
 
-class Killed(BaseException):
-    pass
+@pytest.fixture(scope="module")
+def counter():
+    return Counter()
 
 
-class Killer(Silent):
-    """Ends the process's work at a step of a network, as a power cut would: nothing is saved any more."""
-
-    def __init__(self, label, step):
-        self.wanted, self.label = (label, step), ""
-
-    def begin(self, label, total, done=0):
-        self.label = label
-
-    def step(self, done, losses):
-        if (self.label, done) == self.wanted:
-            raise Killed
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, counter):
+    """A comparison of two tasks, three joint arms and two seeds: (results, folder)."""
+    return laws.run(COMPARE, SMALL, tmp_path_factory.mktemp("compare") / "study", reporter=counter)
 
 
 def test_results_have_every_arm_seed_and_task(finished):
-    results, out, _ = finished
+    results, out = finished
     assert [m.key for m in results.methods] == ARMS
-    assert {(r.method, r.seed) for r in results.runs} == {(arm, seed) for arm in ARMS for seed in (0, 1)}
+    assert {(r.method, r.repeat) for r in results.runs} == {(arm, seed) for arm in ARMS for seed in (0, 1)}
     for one in results.runs:
         for metrics in (one.metrics, one.validation):
             assert {task: list(values) for task, values in metrics.items()} == {
@@ -87,29 +73,27 @@ def test_each_run_has_the_curves_of_its_networks(finished):
     for arm in ARMS:
         for seed in (0, 1):
             for task in ("digit", "loops"):
-                mine = [c for c in results.curves if (c.method, c.seed, c.task) == (arm, seed, task) and not c.other]
+                mine = [c for c in results.curves if (c.method, c.repeat, c.task) == (arm, seed, task) and not c.other]
                 assert {(c.name, c.split) for c in mine} == {("loss", "train"), ("accuracy", "validation")}, (arm, task)
                 assert all(list(c.steps) == [2, 4, 6] for c in mine)
 
 
-def test_the_progress_announces_as_many_networks_as_are_trained(finished):
-    _, _, counter = finished
+def test_the_progress_announces_as_many_networks_as_are_trained(finished, counter):
     assert counter.expected == len(counter.labels) == 2 * (2 + 3) + 3
     assert len(set(counter.labels)) == len(counter.labels)
-    assert count_trainings(dataclasses.replace(SMALL, tuning_trials=0), 5) == 2 * (5 + 2)
 
 
 def test_the_weights_of_the_best_validation_are_the_ones_tested(finished):
     """Not those of the last step: the best of the logged scores is the one whose metrics are reported."""
-    results, out, _ = finished
+    results, out = finished
     for arm in ARMS[1:]:
         for seed in (0, 1):
-            rows = Study(out, None, "").log(f"{arm}/seed-{seed}", "validation")
+            rows = Study(out, None, "").log(f"{arm}/repeat-{seed}", "validation")
             best = max(rows, key=lambda row: row["improvement"])
-            one = next(r for r in results.runs if (r.method, r.seed) == (arm, seed))
+            one = next(r for r in results.runs if (r.method, r.repeat) == (arm, seed))
             assert one.best_step == best["step"], arm
             assert one.validation["digit"]["accuracy"] == pytest.approx(best["digit/accuracy"])
-            assert load(resolve(out / "networks" / arm / f"seed-{seed}")).step == best["step"]
+            assert load(resolve(out / "networks" / arm / f"repeat-{seed}")).step == best["step"]
 
 
 def test_a_reference_begins_with_the_encoder_of_the_joint_network(tmp_path, monkeypatch):
@@ -122,17 +106,17 @@ def test_a_reference_begins_with_the_encoder_of_the_joint_network(tmp_path, monk
         return trained(self, key, learner, *rest, **more)
 
     monkeypatch.setattr(Study, "trained", watched)
-    run(tmp_path / "study")
+    compared(tmp_path / "study")
     for seed in (0, 1):
-        joint = starts[f"equal/seed-{seed}"]
+        joint = starts[f"equal/repeat-{seed}"]
         for arm in ("pcgrad", "tuned-weights"):
-            assert all(torch.equal(v, joint[name]) for name, v in starts[f"{arm}/seed-{seed}"].items())
+            assert all(torch.equal(v, joint[name]) for name, v in starts[f"{arm}/repeat-{seed}"].items())
         for task in ("digit", "loops"):
-            alone = starts[f"single-task/{task}/seed-{seed}"]
+            alone = starts[f"single-task/task-{task}/repeat-{seed}"]
             assert any("encoder" in name for name in alone)
             assert all(torch.equal(value, joint[name]) for name, value in alone.items()), (task, seed)
             assert len(alone) < len(joint)
-    first, second = starts["equal/seed-0"], starts["equal/seed-1"]
+    first, second = starts["equal/repeat-0"], starts["equal/repeat-1"]
     assert not all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -151,10 +135,10 @@ def test_a_reference_for_a_vector_has_the_encoder_of_the_joint_network_with_maps
         return trained(self, key, learner, *rest, **more)
 
     monkeypatch.setattr(Study, "trained", watched)
-    run(tmp_path / "study", settings)
-    text, joint = shapes["equal/seed-0"]
+    compared(tmp_path / "study", settings)
+    text, joint = shapes["equal/repeat-0"]
     for task in ("side", "picture"):
-        own_text, alone = shapes[f"single-task/{task}/seed-0"]
+        own_text, alone = shapes[f"single-task/task-{task}/repeat-0"]
         assert own_text == text
         assert all(torch.equal(alone[name], joint[name]) for name in joint)
 
@@ -165,11 +149,11 @@ def test_the_test_split_chooses_nothing(tmp_path, monkeypatch):
     shuffled = data.test.samples
     order = torch.randperm(len(shuffled), generator=torch.Generator().manual_seed(1))
     moved = dataclasses.replace(shuffled, targets={name: t[order] for name, t in shuffled.targets.items()})
-    found = []
+    both = []
     for number, one in enumerate((data, dataclasses.replace(data, test=TensorSource(moved)))):
         settings = dataclasses.replace(learn_from(monkeypatch, one), tuning_trials=4, descents="equal,pcgrad")
-        found.append(run(tmp_path / str(number), settings))
-    one, other = found
+        both.append(compared(tmp_path / str(number), settings))
+    one, other = both
     for a, b in zip(one.runs, other.runs, strict=True):
         assert (a.validation, a.best_step, a.settings) == (b.validation, b.best_step, b.settings)
     assert [a.metrics for a in one.runs] != [b.metrics for b in other.runs]
@@ -177,9 +161,10 @@ def test_the_test_split_chooses_nothing(tmp_path, monkeypatch):
 
 
 def test_tuned_weights_are_those_of_the_best_trial(finished):
-    results, out, _ = finished
-    outcomes = [json.loads((out / "networks" / "tuning" / f"trial-{i}" / "outcome.json").read_text()) for i in range(3)]
-    reference = next(r for r in results.runs if (r.method, r.seed) == ("single-task", 0)).validation
+    results, out = finished
+    trials = [out / "networks" / "tuning" / f"trial-{i}" / "repeat-1000" / "outcome.json" for i in range(3)]
+    outcomes = [json.loads(trial.read_text()) for trial in trials]
+    reference = next(r for r in results.runs if (r.method, r.repeat) == ("single-task", 0)).validation
 
     def gain(outcome):
         mains = [(outcome["validation"][t]["accuracy"], reference[t]["accuracy"]) for t in ("digit", "loops")]
@@ -190,12 +175,13 @@ def test_tuned_weights_are_those_of_the_best_trial(finished):
     chosen = [r.settings["weights"] for r in results.runs if r.method == "tuned-weights"]
     assert chosen[0] == chosen[1] == pytest.approx(wanted)
     assert all(outcome["steps"] == 3 for outcome in outcomes), "half the budget, as asked for"
+    assert not any(outcome["test"] for outcome in outcomes), "the test split is not looked at"
 
 
 def test_conflicts_are_measured_at_the_steps_asked_for_in_one_arm(finished):
-    results, out, _ = finished
+    results, out = finished
     cosines = [c for c in results.curves if c.name == "cosine"]
-    assert {(c.method, c.seed, c.task, c.other) for c in cosines} == {
+    assert {(c.method, c.repeat, c.task, c.other) for c in cosines} == {
         ("equal", 0, "digit", "loops"),
         ("equal", 1, "digit", "loops"),
     }
@@ -203,44 +189,33 @@ def test_conflicts_are_measured_at_the_steps_asked_for_in_one_arm(finished):
     assert all(-1 <= value <= 1 for c in cosines for value in c.values)
     (conflict,) = results.conflicts
     assert conflict.mean == pytest.approx(sum(sum(c.values) for c in cosines) / 6)
-    assert not (out / "networks" / "pcgrad" / "seed-0" / "conflict.csv").exists()
+    assert not (out / "networks" / "pcgrad" / "repeat-0" / "conflict.csv").exists()
 
 
 def test_measuring_conflicts_changes_no_result(tmp_path, finished):
-    without = run(tmp_path / "study", dataclasses.replace(SMALL, probes=0))
+    without = compared(tmp_path / "study", dataclasses.replace(SMALL, probes=0))
     assert without.conflicts == ()
     assert [r.metrics for r in without.runs] == [r.metrics for r in finished[0].runs]
 
 
+def test_it_obeys_the_laws_of_studies(finished):
+    laws.assert_nothing_is_done_twice(COMPARE, SMALL, finished)
+    laws.assert_follows_from_its_runs(COMPARE, finished[0])
+
+
 @pytest.mark.parametrize(
     ("label", "step"),
-    [("loops alone, seed 0", 2), ("equal, seed 0", 4), ("tuning weights, trial 2", 2)],
+    [("single-task, task loops, repeat 0", 2), ("equal, repeat 0", 4), ("tuning, trial 1, repeat 1000", 2)],
 )
 def test_a_killed_study_goes_on_as_if_nothing_had_been(tmp_path, finished, label, step):
     """Networks that were done are taken up, the one in hand from its checkpoint, cosines are neither lost nor twice."""
-    often = dataclasses.replace(SMALL, fit=FIT.replace(checkpoint_seconds=0.0))
-    with pytest.raises(Killed):
-        run(tmp_path / "study", often, reporter=Killer(label, step))
-    done = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("outcome.json")}
-    resumed = run(tmp_path / "study", often, resume=True)
-    assert all(p.stat().st_mtime_ns == time for p, time in done.items()), "a network was trained again"
-    mine, theirs = (timeless(json.loads(r.to_json())) for r in (resumed, finished[0]))
-    for values in (mine, theirs):
-        del values["settings"]["fit"]["checkpoint_seconds"]
-    assert mine == theirs
-
-
-def test_a_finished_study_can_be_resumed_without_training(tmp_path, finished):
-    first = run(tmp_path / "study")
-    marks = {p: p.stat().st_mtime_ns for p in (tmp_path / "study" / "networks").rglob("*") if p.is_file()}
-    again = run(tmp_path / "study", resume=True)
-    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "study" / "networks").rglob("*") if p.is_file()} == marks
-    assert timeless(json.loads(again.to_json())) == timeless(json.loads(first.to_json()))
-    assert first.runs[0].metrics == finished[0].runs[0].metrics
+    laws.assert_goes_on_after_a_kill(COMPARE, SMALL, finished, tmp_path, label, step)
 
 
 def test_one_task_is_compared_with_a_warning(tmp_path):
-    results = run(tmp_path / "study", dataclasses.replace(SMALL, data=dataclasses.replace(SMALL.data, tasks="digit")))
+    results = compared(
+        tmp_path / "study", dataclasses.replace(SMALL, data=dataclasses.replace(SMALL.data, tasks="digit"))
+    )
     assert any("one task only" in warning for warning in results.warnings)
     assert results.conflicts == ()
     assert [r.metrics for r in results.runs if r.method == "equal"] == [
@@ -251,7 +226,7 @@ def test_one_task_is_compared_with_a_warning(tmp_path):
 def test_one_seed_and_few_passes_are_said(tmp_path, monkeypatch):
     settings = learn_from(monkeypatch, toy())
     settings = dataclasses.replace(settings, fit=FIT.replace(steps=None, epochs=3, least_steps=1))
-    results = run(tmp_path / "study", settings)
+    results = compared(tmp_path / "study", settings)
     assert any("seed" in warning for warning in results.warnings)
     assert any("3 passes" in warning for warning in results.warnings)
     assert "One seed says nothing for certain" in results.verdict[0]
@@ -266,7 +241,7 @@ def test_tasks_may_be_called_anything(tmp_path, monkeypatch):
     kinds = tuple(tasks.classification(name, "xy") for name in ODD)
     settings = learn_from(monkeypatch, toy(kinds, {name: label for name in ODD}))
     settings = dataclasses.replace(settings, fit=FIT.replace(steps=1), probes=0)
-    results = run(tmp_path / "study", settings)
+    results = compared(tmp_path / "study", settings)
     folders = sorted(p.name for p in (tmp_path / "study" / "networks" / "single-task").iterdir())
     assert len(folders) == len(ODD), folders
     assert {p.name for p in (tmp_path / "study" / "networks").iterdir()} == {"single-task", "equal"}
@@ -287,7 +262,7 @@ def test_the_encoder_suits_the_inputs(tmp_path, monkeypatch, inputs, encoder):
 
     monkeypatch.setattr(Study, "trained", watched)
     values = torch.rand(96, *inputs, generator=torch.Generator().manual_seed(0))
-    results = run(tmp_path / "study", learn_from(monkeypatch, toy(inputs=values)))
+    results = compared(tmp_path / "study", learn_from(monkeypatch, toy(inputs=values)))
     assert set(seen) == {encoder}
     assert len(results.runs) == 2
 
@@ -311,9 +286,9 @@ def test_sets_of_one_task_each_are_compared_as_one(tmp_path, monkeypatch):
         return trained(self, key, learner, descent, data, *rest, **more)
 
     monkeypatch.setattr(Study, "trained", watched)
-    results = run(tmp_path / "study", dataclasses.replace(settings, descents="equal,pcgrad", tuning_trials=2))
-    assert seen["single-task/colour/seed-0"] == seen["single-task/size/seed-0"] == 32
-    assert seen["equal/seed-0"] == 64
+    results = compared(tmp_path / "study", dataclasses.replace(settings, descents="equal,pcgrad", tuning_trials=2))
+    assert seen["single-task/task-colour/repeat-0"] == seen["single-task/task-size/repeat-0"] == 32
+    assert seen["equal/repeat-0"] == 64
     assert all(torch.isfinite(torch.tensor(list(m.values()))).all() for r in results.runs for m in r.metrics.values())
 
 
@@ -345,17 +320,14 @@ def _spoiled(what):
 def test_data_that_cannot_be_learnt_from_stops_the_study_before_it_writes_anything(
     tmp_path, monkeypatch, what, message
 ):
-    settings = learn_from(monkeypatch, _spoiled(what))
-    with pytest.raises(UmbelError, match=message):
-        run(tmp_path / "study", settings)
-    assert list(tmp_path.iterdir()) == []
+    laws.assert_refused_before_writing(COMPARE, learn_from(monkeypatch, _spoiled(what)), tmp_path, message)
 
 
 def test_NaN_in_the_inputs_of_the_test_split_is_found_before_training(tmp_path, monkeypatch):
     data = toy()
     data.test.samples.inputs[3] = torch.nan
-    with pytest.raises(UmbelError, match=r"toy, test split.*sample 3"):
-        run(tmp_path / "study", learn_from(monkeypatch, data))
+    settings = learn_from(monkeypatch, data)
+    laws.assert_refused_before_writing(COMPARE, settings, tmp_path, r"toy, test split.*sample 3")
 
 
 @pytest.mark.parametrize(
@@ -373,16 +345,14 @@ def test_NaN_in_the_inputs_of_the_test_split_is_found_before_training(tmp_path, 
     ],
 )
 def test_wrong_names_stop_the_study_before_it_writes_anything(tmp_path, changes, message):
-    with pytest.raises(UmbelError, match=message):
-        run(tmp_path / "study", dataclasses.replace(SMALL, **changes))
-    assert list(tmp_path.iterdir()) == []
+    laws.assert_refused_before_writing(COMPARE, dataclasses.replace(SMALL, **changes), tmp_path, message)
 
 
 def test_a_metric_of_one_task_can_choose_the_checkpoints_of_joint_training(tmp_path):
     """A reference of another task has no such metric; it chooses by its own."""
     settings = dataclasses.replace(SMALL, seeds=1, fit=FIT.replace(monitor="loops/macro F1"))
-    results = run(tmp_path / "study", settings)
-    rows = Study(tmp_path / "study", None, "").log("equal/seed-0", "validation")
+    results = compared(tmp_path / "study", settings)
+    rows = Study(tmp_path / "study", None, "").log("equal/repeat-0", "validation")
     one = next(r for r in results.runs if r.method == "equal")
     assert one.validation["loops"]["macro F1"] == pytest.approx(max(row["loops/macro F1"] for row in rows))
 
@@ -398,7 +368,4 @@ def test_settings_out_of_range_are_refused(changes):
 
 def test_a_batch_that_does_not_divide_by_the_processes_is_refused_at_once(tmp_path, monkeypatch):
     """References take batches of their own, so that it would be found after the first of them was trained."""
-    monkeypatch.setattr("umbel.engine.runtime.FabricRuntime.world_size", 3)
-    with pytest.raises(UmbelError, match="batch size 32 does not divide by 3 processes"):
-        run(tmp_path / "study")
-    assert list(tmp_path.iterdir()) == []
+    laws.assert_batches_divide(COMPARE, SMALL, tmp_path, monkeypatch)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from umbel.recipes.bench import SINGLE
-from umbel.recipes.compare.arms import TUNED
-from umbel.recipes.compare.verdict import claims, verdict
-from umbel.report import Conflict, DataInfo, MethodInfo, Results, Run, TaskInfo
+from umbel.recipes.compare.findings import findings
+from umbel.recipes.compare.study import TUNED
+from umbel.recipes.references import SINGLE
+from umbel.report import NOT_SHOWN, REFUTED, SHOWN, Conflict, DataInfo, MethodInfo, Results, Run, TaskInfo
 
 ACCURACY = TaskInfo("kind", "classification", "accuracy", True, "", ("a", "b"), ("accuracy",))
 ERROR = TaskInfo("size", "regression", "RMSE", False, "mm", (), ("RMSE",))
@@ -55,6 +55,14 @@ def results(arms, seeds=3, tasks=TASKS, spread=0.001, validation=None, conflicts
     return made
 
 
+def verdict(made):
+    return findings(made).verdict
+
+
+def claims(made):
+    return findings(made).claims
+
+
 def text(made):
     return " ".join(verdict(made))
 
@@ -91,7 +99,7 @@ def test_one_seed_says_nothing_for_certain():
 def test_a_mean_that_cannot_be_known_is_not_called_one_seed():
     made = results({"equal": [1.1, 1.1], TUNED: [1.1, 1.1]})
     runs = [
-        Run(r.method, r.seed, r.metrics | {"kind": {"accuracy": float("nan")}}, {}, r.validation) for r in made.runs
+        Run(r.method, r.repeat, r.metrics | {"kind": {"accuracy": float("nan")}}, {}, r.validation) for r in made.runs
     ]
     sentences = verdict(results({"equal": [1.1, 1.1], TUNED: [1.1, 1.1]}).__class__(**{**vars(made), "runs": runs}))
     assert "unknown" in sentences[0]
@@ -121,21 +129,21 @@ def test_the_best_descent_is_chosen_on_validation_and_measured_on_test():
 
 
 @pytest.mark.parametrize(
-    ("special", "words", "holds"),
-    [(1.2, "more than", True), (1.0, "less than", False)],
+    ("special", "words", "state"),
+    [(1.2, "more than", SHOWN), (1.0, "less than", REFUTED)],
 )
-def test_descents_are_weighed_against_tuned_weights(special, words, holds):
+def test_descents_are_weighed_against_tuned_weights(special, words, state):
     made = results({"pcgrad": [special, special], TUNED: [1.1, 1.1]})
     assert f"its delta-m is {words} that of tuned fixed weights" in text(made)
     claim = claims(made)[1]
-    assert (claim.name, claim.holds, claim.comparison, claim.bar) == ("gradients-beat-weights", holds, ">", 0.0)
+    assert (claim.name, claim.state, claim.comparison, claim.bar) == ("gradients-beat-weights", state, ">", 0.0)
     assert claim.value == pytest.approx(100 * (special - 1.1), abs=0.5)
 
 
 def test_an_equal_descent_is_not_clearly_different():
     made = results({"pcgrad": [1.1, 1.1], TUNED: [1.1, 1.1]})
     assert "not clearly different from" in text(made)
-    assert claims(made)[1].holds is False, "equal is not better"
+    assert claims(made)[1].state != SHOWN, "equal is not better"
 
 
 def test_nothing_is_said_of_weights_that_were_not_tuned():
@@ -149,10 +157,13 @@ def test_descents_that_only_weigh_losses_make_no_claim_on_gradients():
     assert [c.name for c in claims(made)] == ["joint-not-worse"]
 
 
-@pytest.mark.parametrize(("factor", "holds"), [(1.1, True), (0.997, True), (0.97, False)])
-def test_the_claim_that_joint_training_is_not_worse(factor, holds):
-    claim = claims(results({"equal": [factor, factor]}))[0]
-    assert claim.holds is holds
+@pytest.mark.parametrize(
+    ("factor", "spread", "state"),
+    [(1.1, 0.001, SHOWN), (0.997, 0.001, SHOWN), (0.97, 0.001, REFUTED), (0.997, 0.01, NOT_SHOWN)],
+)
+def test_the_claim_that_joint_training_is_not_worse(factor, spread, state):
+    claim = claims(results({"equal": [factor, factor]}, spread=spread))[0]
+    assert claim.state == state
     assert claim.bar == -1.0
     low, high = claim.interval
     assert low < claim.value < high

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from small_studies import timeless
+from study_laws import timeless
 
 from umbel.core import UmbelError
 from umbel.engine import FitSettings, evaluate, open_runtime

@@ -2,44 +2,41 @@
 
 import dataclasses
 import json
-import re
-import shutil
+import math
 
 import pytest
+import study_laws as laws
 import torch
-from small_studies import timeless
 
 from umbel import tasks
 from umbel.core import Batch, UmbelError
 from umbel.data import MultiTaskData, TensorSource
-from umbel.descent import Affinity, GradSplit
+from umbel.descent import Affinity, AfterWarmUp, GradSplit, random_matrix
 from umbel.engine import FitSettings, open_runtime
 from umbel.recipes import RECIPES
-from umbel.recipes.bench import SINGLE
 from umbel.recipes.build import load_data, make_learner
-from umbel.recipes.gradsplit import QUICK, GradSplitSettings
-from umbel.recipes.gradsplit.arms import (
+from umbel.recipes.gradsplit import GRADSPLIT, QUICK, GradSplitSettings
+from umbel.recipes.gradsplit.findings import findings
+from umbel.recipes.gradsplit.study import (
     JOINT,
+    MACS,
     MEASURED,
     MTAN,
     OWN,
+    PEAK,
     RANDOM,
-    AfterWarmUp,
-    Bench,
-    affinity_record,
-    arm_learner,
-    random_matrix,
-    read_affinity,
+    arm_of,
+    check_same_inference,
+    inference_macs,
+    other_set,
+    training_of,
 )
-from umbel.recipes.gradsplit.charts import charts
-from umbel.recipes.gradsplit.measure import check_same_cost, inference_cost, load_other_set, most_frequent
-from umbel.recipes.gradsplit.reading import Numbers
-from umbel.recipes.gradsplit.study import gradsplit_study
-from umbel.recipes.gradsplit.verdict import claims, verdict
+from umbel.recipes.other_set import load_other_set, most_frequent, on_other_set
+from umbel.recipes.references import SINGLE, joint_job
 from umbel.recipes.settings import DataSettings, ModelSettings
-from umbel.recipes.study import Outcome, Study
-from umbel.report import Results
-from umbel.report.schema import plain
+from umbel.report import NOT_SHOWN, SHOWN, DataInfo, MethodInfo, Results, Run, TaskInfo
+from umbel.report.schema import finite_again, plain
+from umbel.study import Bench, Study
 
 SMALL = dataclasses.replace(
     QUICK,
@@ -50,43 +47,32 @@ SMALL = dataclasses.replace(
     every=1,
     unsure="refuse",
     cross_set="other-digits:digit",
-    fit=FitSettings(steps=8, batch_size=32, precision="float32", learning_rate=0.01, tensorboard=False),
+    fit=FitSettings(steps=8, batch_size=32, precision="float32", learning_rate=0.01, log_every=2, tensorboard=False),
 )
 DIGITS = load_data(dataclasses.replace(SMALL.data, tasks="digit"))
 
 
-def load_with_another_set(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def another_set():
     """Digits again, under another name, as the set that was never seen."""
     real = load_data
 
     def load(settings):
         return dataclasses.replace(DIGITS, name="other-digits") if settings.data == "other-digits" else real(settings)
 
-    monkeypatch.setattr("umbel.recipes.gradsplit.measure.load_data", load)
-
-
-def run(out, settings=SMALL, resume=False):
     with pytest.MonkeyPatch.context() as patched:
-        load_with_another_set(patched)
-        return gradsplit_study(settings, Study(out, open_runtime(), "umbel run gradsplit", resume))
+        patched.setattr("umbel.recipes.other_set.load_data", load)
+        yield
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("study") / "out"
+def finished(tmp_path_factory):
+    return laws.run(GRADSPLIT, SMALL, tmp_path_factory.mktemp("study") / "out")
 
 
 @pytest.fixture(scope="module")
-def results(folder):
-    return run(folder)
-
-
-def without_times(results):
-    """Plain results; the last sentence and the chart of prices are of times."""
-    found = timeless(json.loads(results.to_json()))
-    found["verdict"].pop()
-    found["charts"] = [chart for chart in found["charts"] if chart["section"] != "Quality and price"]
-    return found
+def results(finished):
+    return finished[0]
 
 
 def runs(results, arm):
@@ -97,64 +83,70 @@ def test_every_arm_is_run_for_every_seed(results):
     arms = [SINGLE, JOINT, MEASURED, OWN, RANDOM, "pcgrad", MTAN]
     assert [method.key for method in results.methods] == arms
     for arm in arms:
-        assert [found.seed for found in runs(results, arm)] == [0, 1]
-        assert all(set(found.metrics) == {"digit", "parity", "loops"} for found in runs(results, arm))
+        assert [run.repeat for run in runs(results, arm)] == [0, 1]
+        assert all(set(run.metrics) == {"digit", "parity", "loops"} for run in runs(results, arm))
     assert results.reference == SINGLE
-    assert Results.from_json(results.to_json()) == results
-    assert {claim.name for claim in results.claims} == {"beats-joint", "beats-own", "beats-random", "same-inference"}
+    assert Results.from_json(results.to_json()).to_json() == results.to_json()
+    assert {claim.name for claim in results.claims} == {"beats-joint", "beats-own", "beats-random"}
 
 
-def test_the_matrices_are_kept_and_the_random_one_is_as_dense(results, folder):
+def test_the_matrices_are_kept_and_the_random_one_is_as_dense(results, finished):
     for measured, random in zip(runs(results, MEASURED), runs(results, RANDOM), strict=True):
-        file = folder / "networks" / MEASURED / f"seed-{measured.seed}" / "affinity.json"
-        found = read_affinity(file.read_text())
-        assert measured.settings["accept"] == found.accept.int().tolist()
-        assert found.count.min() == 4, "steps of the warm-up"
+        file = finished[1] / "networks" / MEASURED / f"repeat-{measured.repeat}" / "affinity.json"
+        kept = Affinity.of_record(json.loads(file.read_text()))
+        assert measured.settings["accept"] == kept.accept.int().tolist()
+        assert kept.count.min() == 4, "steps of the warm-up"
         drawn = torch.tensor(random.settings["accept"])
-        assert drawn.sum() == found.accept.sum()
+        assert torch.equal(drawn.bool(), random_matrix(kept.accept, random.repeat))
         assert (drawn.diagonal() == 1).all()
+
+
+def test_the_matrix_on_the_page_is_the_mean_over_the_seeds(results):
+    (matrix,) = results.matrices
+    first, second = (torch.tensor(run.settings["mean"]) for run in runs(results, MEASURED))
+    drawn = torch.tensor(matrix.values)
+    expected = 50 * (first + second)
+    assert matrix.rows == matrix.columns == ("digit", "parity", "loops")
+    assert drawn.diagonal().isnan().all()
+    outside = ~torch.eye(3, dtype=torch.bool)
+    torch.testing.assert_close(drawn[outside], expected[outside])
 
 
 def test_splitting_costs_nothing_at_inference_and_attention_does(results):
     parameters = {method.key: method.parameters for method in results.methods}
     assert parameters[MEASURED] == parameters[OWN] == parameters[RANDOM] == parameters[JOINT]
     assert parameters[JOINT] < parameters[MTAN] < parameters[SINGLE]
-    described = {method.key: method.description.split("; ")[-2] for method in results.methods}
-    assert described[MEASURED] == described[OWN] == described[RANDOM] == described[JOINT]
-    assert len({described[arm] for arm in (JOINT, MTAN, SINGLE)}) == 3
-    claim = next(claim for claim in results.claims if claim.name == "same-inference")
-    assert (claim.value, claim.holds) == (0.0, True)
-
-
-def test_the_memory_of_a_training_step_is_told(results):
-    described = {method.key: method.description.split("; ")[-1] for method in results.methods}
-    assert all(re.fullmatch(r"\d+\.\d MB of activations and gradients at the peak .*", d) for d in described.values())
-    assert all(float(d.split()[0]) > 0 for d in described.values())
+    macs = {method.key: method.costs[MACS] for method in results.methods}
+    assert macs[MEASURED] == macs[OWN] == macs[RANDOM] == macs[JOINT] < macs[MTAN] < macs[SINGLE]
+    assert all(0 < method.costs[PEAK] < 1e7 for method in results.methods)
 
 
 def test_the_other_set_is_a_metric_of_its_task(results):
     """The other set is the same digits here, so that the numbers must be those of the test split."""
     digit = next(task for task in results.tasks if task.name == "digit")
     assert digit.metrics[-1] == "accuracy on other-digits"
-    for found in results.runs:
-        assert found.metrics["digit"]["accuracy on other-digits"] == pytest.approx(found.metrics["digit"]["accuracy"])
-        assert "accuracy on other-digits" not in found.metrics["loops"]
+    for run in results.runs:
+        assert run.metrics["digit"]["accuracy on other-digits"] == pytest.approx(run.metrics["digit"]["accuracy"])
+        assert "accuracy on other-digits" not in run.metrics["loops"]
     assert any("on other-digits, where no network learnt it" in sentence for sentence in results.verdict)
+    assert results.charts[-1].section == "Another set"
 
 
-@pytest.mark.slow
-def test_a_study_that_was_stopped_goes_on_and_ends_the_same(folder, results, tmp_path):
-    """Without the networks after the measured one, whose matrix is taken from its file."""
-    shutil.copytree(folder, tmp_path / "out")
-    for arm in (RANDOM, MTAN):
-        shutil.rmtree(tmp_path / "out" / "networks" / arm)
-    again = run(tmp_path / "out", resume=True)
-    assert without_times(again) == without_times(results)
+def test_it_obeys_the_laws_of_studies(finished):
+    laws.assert_nothing_is_done_twice(GRADSPLIT, SMALL, finished)
+    laws.assert_follows_from_its_runs(GRADSPLIT, finished[0])
 
 
-def test_other_settings_are_refused(folder, results):
+def test_a_killed_study_goes_on(tmp_path):
+    """Killed behind its warm-up, whose matrix the random arm needs."""
+    small = dataclasses.replace(SMALL, seeds=1, others="random", cross_set="none")
+    whole = laws.run(GRADSPLIT, small, tmp_path / "whole")
+    laws.assert_goes_on_after_a_kill(GRADSPLIT, small, whole, tmp_path, "measured, repeat 0", 6)
+
+
+def test_other_settings_are_refused(finished):
     with pytest.raises(UmbelError, match="was begun with every=1, not 2"):
-        run(folder, dataclasses.replace(SMALL, every=2), resume=True)
+        laws.run(GRADSPLIT, dataclasses.replace(SMALL, every=2), finished[1], resume=True)
 
 
 def test_the_random_matrix_is_another_one_of_the_same_density():
@@ -197,111 +189,136 @@ def test_after_the_warm_up_the_matrix_decides():
 
 
 def known(accuracies, accept=((1, 0), (1, 1)), validation=None):
-    """Numbers of two tasks, each with a single-task accuracy of 0.5; `accuracies` has one for each arm and seed."""
-    data = load_data(DataSettings(data="digits", tasks="parity,loops", train_size=50))
+    """Results of two tasks, each with a single-task accuracy of 0.5; `accuracies` has one for each arm and seed."""
+    names, matrix = ("parity", "loops"), torch.tensor(accept).bool()
+
+    def chosen(arm, seed):
+        mean = [[0.02, -0.01 - 0.002 * seed], [0.001, 0.03]]
+        rest = {"half_width": [[0.004] * 2] * 2, "count": [[5] * 2] * 2, "accept": matrix.int().tolist()}
+        drawn = {"accept": random_matrix(matrix, seed).int().tolist()}
+        return {MEASURED: {"tasks": list(names), "mean": mean, **rest}, RANDOM: drawn}.get(arm, {})
+
     seeds = len(next(iter(accuracies.values())))
-    settings = dataclasses.replace(SMALL, cross_set="none", seeds=seeds)
-    bench = Bench(Study(None, open_runtime(), ""), settings, settings.fit, data, {})
-
-    def outcome(test, chosen):
-        splits = [{name: {"accuracy": value} for name in ("parity", "loops")} for value in (test, chosen)]
-        return Outcome(*splits, 8, 8, 0.1, 1.0, 100)
-
+    made, methods = [], []
     for arm, values in {SINGLE: [0.5] * seeds, **accuracies}.items():
+        methods.append(MethodInfo(arm, arm_of(arm).title, "", 100, (0.1,) * seeds, {MACS: 10.0, PEAK: 5.0}))
         for seed, value in enumerate(values):
-            chosen = value if validation is None else validation.get(arm, value)
-            bench.outcomes[arm, seed] = outcome(value, chosen)
-        bench.costs[arm] = {"macs": 10, "parameters": 100}
-    matrix = torch.tensor(accept).bool()
-    for seed in range(seeds):
-        mean = torch.tensor([[0.02, -0.01 - 0.002 * seed], [0.001, 0.03]], dtype=torch.float64)
-        half = torch.full((2, 2), 0.004, dtype=torch.float64)
-        count = torch.full((2, 2), 5)
-        bench.affinities[seed] = Affinity(("parity", "loops"), mean, half, count, matrix, True)
-        bench.drawn[seed] = random_matrix(matrix, seed)
-    return Numbers(bench)
+            on_validation = value if validation is None else validation.get(arm, value)
+            splits = [{name: {"accuracy": one} for name in names} for one in (value, on_validation)]
+            made.append(Run(arm, seed, splits[0], {}, splits[1], 8, 1.0, 8, chosen(arm, seed)))
+    infos = [TaskInfo(name, "classification", "accuracy", True, "", ("a", "b"), ("accuracy",)) for name in names]
+    return Results("gradsplit", "By hand", "", DataInfo("toy"), infos, methods, made, SINGLE)
 
 
-def claim(numbers, name):
-    return next(claim for claim in claims(numbers) if claim.name == name)
+def claim(results, name):
+    return next(claim for claim in findings(results).claims if claim.name == name)
 
 
 def test_the_gain_over_joint_training_counts_where_that_hurts():
-    numbers = known({JOINT: [0.48, 0.47], MEASURED: [0.49, 0.49], OWN: [0.5, 0.49], RANDOM: [0.47, 0.48]})
-    assert numbers.delta_m(JOINT, 0) == pytest.approx(-4)
-    found = claim(numbers, "beats-joint")
-    assert found.value == pytest.approx((2 + 4) / 2)
-    assert found.holds
-    assert claim(numbers, "beats-own").value == pytest.approx(-1)
-    assert not claim(numbers, "beats-own").holds
-    assert claim(numbers, "beats-random").value == pytest.approx(3)
-    said = " ".join(verdict(numbers))
+    results = known({JOINT: [0.48, 0.47], MEASURED: [0.49, 0.49], OWN: [0.5, 0.49], RANDOM: [0.47, 0.48]})
+    assert claim(results, "beats-joint").value == pytest.approx((2 + 4) / 2)
+    assert claim(results, "beats-joint").state == NOT_SHOWN, "two seeds have too wide an interval"
+    assert claim(results, "beats-own").value == pytest.approx(-1)
+    assert claim(results, "beats-random").value == pytest.approx(3)
+    assert "does not clearly beat joint training" in " ".join(findings(results).verdict)
+
+
+def test_what_is_clear_is_shown_and_what_failed_is_said():
+    arms = {JOINT: [0.48, 0.48], MEASURED: [0.49, 0.49], OWN: [0.5, 0.5], RANDOM: [0.47, 0.47]}
+    results = known(arms)
+    assert [one.state for one in findings(results).claims] == [SHOWN, "refuted", SHOWN]
+    said = " ".join(findings(results).verdict)
+    assert "Joint training hurts here" in said and "the measured split is better" in said
     assert "Null result: what was claimed did not come out for beats-own." in said
-    assert "does not clearly beat joint training" in said, "two seeds have too wide an interval"
 
 
 def test_whether_joint_training_hurts_is_looked_up_on_validation():
     arms = {JOINT: [0.4, 0.4], MEASURED: [0.49, 0.49], OWN: [0.4, 0.4], RANDOM: [0.4, 0.4]}
-    assert claim(known(arms), "beats-joint").holds
+    assert claim(known(arms), "beats-joint").state == SHOWN
     fine = claim(known(arms, validation={JOINT: 0.498}), "beats-joint")
-    assert fine.holds is None
+    assert (fine.state, fine.value) == (NOT_SHOWN, None)
     assert fine.reason == "joint training does not hurt here: delta-m is -0.4 ± 0.0 % on validation"
 
 
 def test_a_matrix_without_an_alternative_is_no_control():
     arms = {JOINT: [0.48, 0.47], MEASURED: [0.48, 0.47], OWN: [0.4, 0.4], RANDOM: [0.48, 0.47]}
-    numbers = known(arms, accept=((1, 1), (1, 1)))
-    assert claim(numbers, "beats-random").holds is None
-    assert "one matrix of that density only" in claim(numbers, "beats-random").reason
-    assert "In 2 of 2 seeds the warm-up found no task that clearly hurts a group" in " ".join(verdict(numbers))
+    results = known(arms, accept=((1, 1), (1, 1)))
+    assert claim(results, "beats-random").value is None
+    assert "one matrix of that density only" in claim(results, "beats-random").reason
+    assert "In 2 of 2 seeds the warm-up found no task that clearly hurts a group" in " ".join(findings(results).verdict)
     left_out = known({JOINT: [0.4], MEASURED: [0.5]})
     assert claim(left_out, "beats-own").reason == "own is not among --others"
     assert claim(left_out, "beats-random").reason == "random is not among --others"
 
 
+def test_only_seeds_with_another_matrix_count_as_control():
+    """In the second seed the drawn matrix is the measured one, so its difference of 9 points says nothing."""
+    results = known({JOINT: [0.48, 0.47], MEASURED: [0.48, 0.49], OWN: [0.4, 0.4], RANDOM: [0.47, 0.4]})
+    runs_ = [
+        dataclasses.replace(run, settings={"accept": [[1, 0], [1, 1]]})
+        if (run.method, run.repeat) == (RANDOM, 1)
+        else run
+        for run in results.runs
+    ]
+    assert claim(dataclasses.replace(results, runs=runs_), "beats-random").value == pytest.approx(2)
+
+
 def test_the_measured_matrix_is_told_with_its_uncertainty():
     arms = {JOINT: [0.48, 0.47], MEASURED: [0.49, 0.49]}
-    pair = next(pair for pair in known(arms).pairs() if (pair.task, pair.group) == ("parity", "loops"))
-    assert pair.gain.mean == pytest.approx(-1.1)
-    assert pair.gain.half_width == pytest.approx(12.706 * 0.1)
-    assert pair.accepted == 0
-    assert "in the group of loops: parity -1.100 ± 1.271 %, refused in 2 of 2" in " ".join(verdict(known(arms)))
-    alone = known({arm: values[:1] for arm, values in arms.items()})
-    pair = next(pair for pair in alone.pairs() if (pair.task, pair.group) == ("parity", "loops"))
-    assert (pair.gain.mean, pair.gain.half_width) == pytest.approx((-1, 0.4)), "the warm-up's, with one seed"
-    matrix = charts(alone)[0]
-    by_label = {series.label: series for series in matrix.series}
-    assert (by_label["a step of parity"].x, by_label["a step of parity"].y) == ((2.0,), (-1.0,))
+    half = 12.706 * 0.1
+    said = " ".join(findings(known(arms)).verdict)
+    assert f"in the group of loops: parity -1.100 ± {half:.3f} %, refused in 2 of 2" in said
+    assert findings(known(arms)).matrices[0].values[0][1] == pytest.approx(-1.1)
+    alone = findings(known({arm: values[:1] for arm, values in arms.items()}))
+    assert "in the group of loops: parity -1.000 ± 0.400 %" in " ".join(alone.verdict), "the warm-up's, with one seed"
+    assert alone.matrices[0].values[0][1] == pytest.approx(-1.0)
 
 
 def test_what_was_measured_survives_its_file():
     half = torch.tensor([[0.1, torch.inf], [0.2, 0.3]], dtype=torch.float64)
     mean = torch.tensor([[0.1, torch.nan], [-0.2, 0.3]], dtype=torch.float64)
     accept = torch.tensor([[1, 1], [0, 1]]).bool()
-    found = Affinity(("a", "b"), mean, half, torch.tensor([[2, 1], [3, 4]]), accept, True)
-    again = read_affinity(json.dumps(plain(affinity_record(found))))
-    assert again.names == found.names
+    measured = Affinity(("a", "b"), mean, half, torch.tensor([[2, 1], [3, 4]]), accept, True)
+    again = Affinity.of_record(finite_again(json.loads(json.dumps(plain(measured.record())))))
+    assert again.names == measured.names
     for name in ("mean", "half_width", "count", "accept"):
-        torch.testing.assert_close(getattr(again, name), getattr(found, name), equal_nan=True)
+        torch.testing.assert_close(getattr(again, name), getattr(measured, name), equal_nan=True)
+
+
+def test_a_pair_that_was_never_measured_is_blank():
+    results = known({JOINT: [0.48, 0.47], MEASURED: [0.49, 0.49]})
+    for run in runs(results, MEASURED):
+        run.settings["mean"][0][1] = "NaN"
+    made = findings(results)
+    assert math.isnan(made.matrices[0].values[0][1])
+    assert "in the group of loops: parity not measured" in " ".join(made.verdict)
 
 
 def test_another_cost_of_inference_is_an_error():
-    same = {"macs": 10, "parameters": 5}
-    check_same_cost({JOINT: same, OWN: dict(same), MTAN: {"macs": 12, "parameters": 9}})
-    with pytest.raises(UmbelError, match="the network of arm 'measured' costs"):
-        check_same_cost({JOINT: same, MEASURED: {"macs": 11, "parameters": 5}})
+    check_same_inference({JOINT: 10, OWN: 10, MTAN: 12})
+    with pytest.raises(UmbelError, match="the network of arm 'measured' takes 11"):
+        check_same_inference({JOINT: 10, MEASURED: 11})
 
 
 def test_costs_are_counted_on_the_networks(tmp_path):
     data = load_data(SMALL.data)
-    bench = Bench(Study(tmp_path, open_runtime(), ""), SMALL, SMALL.fit, data, {})
-    joint = inference_cost([arm_learner(bench, JOINT, 0)], data.input_shape)
+    bench = Bench(Study(tmp_path, open_runtime(), ""), SMALL, SMALL.fit, data)
+    joint, attended = (training_of(bench, joint_job(data, arm, 0)).learner for arm in (JOINT, MTAN))
     pixels = 16, 4  # the map behind each of the two layers, which shrink 8x8 twice
     by_hand = pixels[0] * 8 * 1 * 9 + pixels[1] * 16 * 8 * 9 + 16 * (10 + 2 + 2)
-    assert joint["macs"] == by_hand
-    attended = inference_cost([arm_learner(bench, MTAN, 0)], data.input_shape)
-    assert attended["macs"] - joint["macs"] == 3 * pixels[1] * 16 * 16
-    assert attended["parameters"] - joint["parameters"] == 3 * (16 * 16 + 2 * 16)
+    assert inference_macs(joint, data.input_shape) == by_hand
+    assert inference_macs(attended, data.input_shape) - by_hand == 3 * pixels[1] * 16 * 16
+    sizes = [sum(p.numel() for p in learner.parameters()) for learner in (joint, attended)]
+    assert sizes[1] - sizes[0] == 3 * (16 * 16 + 2 * 16)
+
+
+def test_all_arms_start_with_the_same_network(tmp_path):
+    data = load_data(SMALL.data)
+    bench = Bench(Study(tmp_path, open_runtime(), ""), SMALL, SMALL.fit, data)
+    starts = [training_of(bench, joint_job(data, arm, 1)).learner.model for arm in (JOINT, MEASURED, OWN, RANDOM, MTAN)]
+    for model in starts[1:]:
+        for mine, theirs in zip(model.encoder.parameters(), starts[0].encoder.parameters(), strict=True):
+            assert torch.equal(mine, theirs)
 
 
 # -- the other set ----------------------------------------------------------------------------------
@@ -315,24 +332,23 @@ def faces(name, labels=("female", "male"), size=8, count=12, extra=()):
     return MultiTaskData(name, name, kinds, part, part, part, (3, size, size))
 
 
-def other_set(monkeypatch, data, other, wanted="there:gender"):
-    monkeypatch.setattr("umbel.recipes.gradsplit.measure.load_data", lambda settings: other)
-    settings = dataclasses.replace(SMALL, data=DataSettings(data=data.name), cross_set=wanted)
-    return load_other_set(settings, data, Study(None, open_runtime(), ""))
+def load_there(monkeypatch, data, other, wanted="there", task="gender"):
+    monkeypatch.setattr("umbel.recipes.other_set.load_data", lambda settings: other)
+    return load_other_set(wanted, task, data, DataSettings(data=data.name))
 
 
 def test_a_set_whose_labels_mean_something_else_is_refused(monkeypatch):
     here = faces("here")
-    assert other_set(monkeypatch, here, faces("there")).name == "there"
+    assert load_there(monkeypatch, here, faces("there")).name == "there"
     assert most_frequent(faces("there")) == pytest.approx(2 / 3)
     with pytest.raises(UmbelError, match="task 'gender' has labels female, male in here but male, female in there"):
-        other_set(monkeypatch, here, faces("there", ("male", "female")))
+        load_there(monkeypatch, here, faces("there", ("male", "female")))
     with pytest.raises(UmbelError, match=r"inputs of shape \(3, 16, 16\), here of \(3, 8, 8\); say --resolution"):
-        other_set(monkeypatch, here, faces("there", size=16))
+        load_there(monkeypatch, here, faces("there", size=16))
     with pytest.raises(UmbelError, match="unknown task in --cross-set 'age'"):
-        other_set(monkeypatch, here, faces("there"), "there:age")
+        load_there(monkeypatch, here, faces("there"), "there", "age")
     with pytest.raises(UmbelError, match="that is the set that is learnt from"):
-        other_set(monkeypatch, here, faces("there"), "here:gender")
+        load_there(monkeypatch, here, faces("there"), "here")
 
 
 def test_the_usual_other_set_is_left_out_with_a_warning_where_it_is_missing(monkeypatch, tmp_path):
@@ -341,9 +357,9 @@ def test_the_usual_other_set_is_left_out_with_a_warning_where_it_is_missing(monk
     study = Study(None, open_runtime(), "")
     settings = GradSplitSettings()
     assert settings.other_set == ("lfw64", "gender")
-    assert load_other_set(settings, faces("utkface64"), study) is None
+    assert other_set(settings, faces("utkface64"), study) is None
     assert "lfw64 was not found" in study.warnings[0]
-    assert load_other_set(dataclasses.replace(settings, cross_set="none"), faces("utkface64"), study) is None
+    assert other_set(dataclasses.replace(settings, cross_set="none"), faces("utkface64"), study) is None
     assert QUICK.other_set is None
 
 
@@ -385,9 +401,21 @@ def test_settings_that_cannot_be_are_refused(change, message):
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_the_folder_is_made(change, message, tmp_path):
-    with pytest.raises(UmbelError, match=message):
-        run(tmp_path / "out", dataclasses.replace(SMALL, **change))
-    assert not (tmp_path / "out").exists()
+    laws.assert_refused_before_writing(GRADSPLIT, dataclasses.replace(SMALL, **change), tmp_path, message)
+
+
+def test_batches_divide(tmp_path, monkeypatch):
+    laws.assert_batches_divide(GRADSPLIT, SMALL, tmp_path, monkeypatch)
+
+
+def test_on_the_other_set_only_the_one_task_is_asked(monkeypatch):
+    """The head of the other task would not fit there."""
+    here, there = faces("here", extra=(tasks.classification("age", "ab"),)), faces("there")
+    learner = make_learner(SMALL.model, here, 0)
+    value = on_other_set(learner, there, open_runtime())
+    prediction = learner.eval().model(there.test.samples.inputs, learner.sweep()[0])["gender"].argmax(1)
+    expected = (prediction == there.test.samples.targets["gender"]).float().mean()
+    assert value == pytest.approx(float(expected))
 
 
 def test_the_recipe_can_be_run_by_name():

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from umbel.recipes.communications.hearing import hear_split
 
 from umbel import tasks
 from umbel.channels import make_channel
 from umbel.core import Batch, OperatingPoint, UmbelError
 from umbel.data import TensorSource
 from umbel.engine import open_runtime, predict_split
-from umbel.recipes.communications.hearing import hear_split
 from umbel.transmission import Goal, Stage, StagedLearner, StagedModel, build_transmission
 
 CLASS = tasks.classification("class", "abc")

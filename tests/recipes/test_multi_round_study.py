@@ -1,38 +1,38 @@
 """The multi-round study on a few steps: all arms, fair power, choices on validation, claims from the right numbers."""
 
 import dataclasses
-import json
 
 import pytest
+import study_laws as laws
 import torch
-from small_studies import timeless
 
 from umbel.core import OperatingPoint, UmbelError
-from umbel.engine import FitSettings, open_runtime
+from umbel.data import seeded
+from umbel.engine import FitSettings
 from umbel.recipes import RECIPES
 from umbel.recipes.build import load_data
 from umbel.recipes.communications import LinkSettings
-from umbel.recipes.multi_round import QUICK, MultiRoundSettings
-from umbel.recipes.multi_round.arms import (
+from umbel.recipes.multi_round import MULTI_ROUND, QUICK, MultiRoundSettings
+from umbel.recipes.multi_round.findings import interpolated, pooled
+from umbel.recipes.multi_round.study import (
+    BUDGET,
     COST,
     ERROR,
     GENIE,
     LATEST,
+    MIDDLE,
     PREFIX,
     RANDOM,
     REPEAT,
     ROUNDS,
     SINGLE,
-    TITLES,
-    Network,
+    TARGET,
+    arms,
+    jobs,
     make_learner,
-    networks,
-    one_task,
+    uses_of,
 )
-from umbel.recipes.multi_round.measure import BUDGET, MIDDLE, TARGET, Seen
-from umbel.recipes.multi_round.study import multi_round_study
-from umbel.recipes.multi_round.verdict import Numbers, claims, interpolated
-from umbel.recipes.study import Study
+from umbel.study import Job, Table
 
 SMALL = dataclasses.replace(
     QUICK,
@@ -47,38 +47,47 @@ SMALL = dataclasses.replace(
 )
 
 
-def run(out, settings=SMALL, resume=False):
-    return multi_round_study(settings, Study(out, open_runtime(), "umbel run multi_round", resume))
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return laws.run(MULTI_ROUND, SMALL, tmp_path_factory.mktemp("study") / "out")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("study") / "out"
-
-
-@pytest.fixture(scope="module")
-def results(folder):
-    return run(folder)
+def results(finished):
+    return finished[0]
 
 
 @pytest.fixture(scope="module")
 def data():
-    return one_task(load_data(SMALL.data))
+    return load_data(SMALL.data).only(["digit"])
 
 
 def at(results, arm, seed=0, channel="awgn", snr_db=4.0, **place):
-    where = {"channel": channel, "snr_db": snr_db, **place}
-    found = [r for r in results.runs if r.method == arm and r.seed == seed and where.items() <= r.point.items()]
-    assert len(found) == 1, (arm, where)
-    return found[0]
+    return Table(results.runs).runs_of(arm, channel=channel, snr_db=snr_db, **place)[seed]
 
 
 def test_all_arms_are_measured_on_every_channel(results):
-    for arm in TITLES:
-        assert {run.point["channel"] for run in results.runs if run.method == arm} == {"awgn", "rayleigh"}
+    for arm in arms(SMALL):
+        assert {run.point["channel"] for run in results.runs if run.method == arm.key} == {"awgn", "rayleigh"}
     assert {chart.section for chart in results.charts} == {"awgn", "rayleigh"}
-    assert len(results.claims) == 10
+    assert len(results.claims) == 8
     assert all(claim.value is not None for claim in results.claims)
+
+
+def test_it_obeys_the_laws_of_studies(finished):
+    laws.assert_nothing_is_done_twice(MULTI_ROUND, SMALL, finished)
+    laws.assert_follows_from_its_runs(MULTI_ROUND, finished[0])
+
+
+def test_a_killed_study_goes_on(tmp_path):
+    small = dataclasses.replace(SMALL, seeds=1, link=LinkSettings("awgn", "0/8", "0/4", draws=1))
+    whole = laws.run(MULTI_ROUND, small, tmp_path / "whole")
+    label = "multi-round, channel awgn, repeat 0"
+    laws.assert_goes_on_after_a_kill(MULTI_ROUND, small, whole, tmp_path, label, 12)
+
+
+def test_batches_divide(tmp_path, monkeypatch):
+    laws.assert_batches_divide(MULTI_ROUND, SMALL, tmp_path, monkeypatch)
 
 
 def test_random_escalation_has_the_delay_of_multi_round(results):
@@ -91,12 +100,10 @@ def test_random_escalation_has_the_delay_of_multi_round(results):
 
 
 def test_accuracy_is_that_of_those_who_stopped_and_of_those_who_went_on(results):
-    found = at(results, ROUNDS, rule=MIDDLE).metrics["digit"]
-    parts = (1 - found["escalated"]) * found["accuracy of stopped"] + found["escalated"] * found[
-        "accuracy of escalated"
-    ]
-    assert found["accuracy"] == pytest.approx(parts, abs=1e-9)
-    assert found["delay"] == pytest.approx(2 + 4 * found["escalated"])
+    own = at(results, ROUNDS, rule=MIDDLE).metrics["digit"]
+    parts = (1 - own["escalated"]) * own["accuracy of stopped"] + own["escalated"] * own["accuracy of escalated"]
+    assert own["accuracy"] == pytest.approx(parts, abs=1e-9)
+    assert own["delay"] == pytest.approx(2 + 4 * own["escalated"])
 
 
 def test_choices_keep_their_word_on_validation(results):
@@ -118,7 +125,7 @@ def test_feedback_costs_delay_and_its_errors_cost_accuracy_or_delay(results):
 
 
 def test_claims_are_differences_of_what_the_runs_say(results):
-    numbers, seeds = Numbers(SMALL, results), (0, 1)
+    seeds = (0, 1)
     by_name = {claim.name: claim for claim in results.claims}
 
     def mean(value):
@@ -138,21 +145,13 @@ def test_claims_are_differences_of_what_the_runs_say(results):
     assert by_name["equal-delay-rayleigh"].value == pytest.approx(margin)
     assert by_name["equal-delay-rayleigh"].bar == 1.5
     assert by_name["equal-delay-awgn"].bar == 0.0
-    assert len(claims(SMALL, results)) == len(results.claims)
-    assert numbers.margin("rayleigh", 0, rule=MIDDLE) == pytest.approx(accuracy(ROUNDS, 0, rule=MIDDLE) - single[0])
-
-
-def test_a_resumed_study_says_the_same(folder, results, monkeypatch):
-    monkeypatch.setattr("umbel.recipes.study.fit", None)  # nothing may be trained again
-    again = run(folder, resume=True)
-    assert timeless(json.loads(again.to_json())) == timeless(json.loads(results.to_json()))
 
 
 def test_every_arm_sends_with_the_same_power(data):
     inputs = torch.rand(4, 1, 8, 8)
-    for network in {(n.arm, n.uses): n for n in networks(SMALL) if n.arm != GENIE}.values():
-        model = make_learner(SMALL, data, network).model
-        cuts = (2, 3, 6) if network.arm == PREFIX else network.uses[:1]
+    for job in {(job.arm, job.place): job for job in jobs(SMALL) if job.arm != GENIE}.values():
+        model = make_learner(SMALL, data, job).model
+        cuts = {PREFIX: (2, 3, 6), SINGLE: (job.place.get("uses"),)}.get(job.arm) or uses_of(SMALL, job.arm)[:1]
         for cut in cuts:
             sent = model.transmit(inputs, OperatingPoint(snr_db=0.0, uses=cut))[0].detach()
             assert sent.square().sum(1).tolist() == pytest.approx([cut] * 4, rel=1e-4)
@@ -160,15 +159,15 @@ def test_every_arm_sends_with_the_same_power(data):
 
 
 def test_every_arm_starts_with_the_same_encoder(data):
-    encoders = [make_learner(SMALL, data, n).model.encoder for n in networks(SMALL) if n.seed == 0]
-    first = [p for p in encoders[0].parameters()]
+    encoders = [make_learner(SMALL, data, job).model.encoder for job in jobs(SMALL) if job.repeat == 0]
+    first = list(encoders[0].parameters())
     for encoder in encoders[1:]:
         assert all(torch.equal(a, b) for a, b in zip(first, encoder.parameters(), strict=True))
 
 
 def test_cuts_are_drawn_and_are_those_of_the_single_rounds(data):
-    learner = make_learner(SMALL, data, Network(PREFIX, "awgn", (6,), 0))
-    generator = torch.Generator().manual_seed(0)
+    learner = make_learner(SMALL, data, Job.at(PREFIX, 0, channel="awgn"))
+    generator = seeded(0)
     drawn = [learner.draw_point(generator, 0.0) for _ in range(40)]
     assert {point["uses"] for point in drawn} == {2, 6}
     assert all(0 <= point["snr_db"] <= 8 for point in drawn)
@@ -176,21 +175,28 @@ def test_cuts_are_drawn_and_are_those_of_the_single_rounds(data):
 
 
 def test_temperature_of_each_snr(tmp_path):
-    """With --calibrate per-snr every SNR has its own temperatures, otherwise all have the same."""
+    """With --calibrate per-snr what is measured at one SNR does not depend on which others are; otherwise it may."""
     settings = dataclasses.replace(SMALL, seeds=1, link=LinkSettings("awgn", "0/8", "0/8", draws=1))
-    for calibrate, different in (("per-snr", True), ("range", False)):
-        run(tmp_path / calibrate, dataclasses.replace(settings, calibrate=calibrate))
-        kept = json.loads((tmp_path / calibrate / "networks/awgn/multi-round/seed-0/curves.json").read_text())
-        low, high = kept["temperatures"]
-        assert (low != high) == different
+    calibrated = {}
+    for calibrate in ("per-snr", "range"):
+        results, _ = laws.run(MULTI_ROUND, dataclasses.replace(settings, calibrate=calibrate), tmp_path / calibrate)
+        of_round = [at(results, ROUNDS, snr_db=snr_db, round=2).metrics["digit"] for snr_db in (0.0, 8.0)]
+        calibrated[calibrate] = [metrics["ECE calibrated"] for metrics in of_round]
+    assert calibrated["per-snr"] != calibrated["range"]
 
 
-def test_seen_by_hand():
-    seen = Seen(torch.tensor([[0.9, 0.2], [0.5, 0.5]]), torch.tensor([[True, False], [False, True]]))
-    found, drawn = seen.metrics([2, 4], 0.6)
-    assert (found["accuracy"], found["delay"], found["escalated"]) == (1.0, 4.0, 0.5)
-    assert drawn["accuracy"] == 0.5
-    assert found["peak age"] == pytest.approx(4 + 4)
+def test_reliability_is_kept_for_every_round_and_seed(results):
+    names = {(profile.name, profile.repeat, profile.point["channel"]) for profile in results.profiles}
+    assert len(names) == 2 * 2 * 2 * 2  # rounds, before and after, seeds, channels
+    assert all(sum(profile.columns["part"]) == pytest.approx(1.0) for profile in results.profiles)
+
+
+def test_pooled_bins_by_hand():
+    one = {"confidence": (0.31, 0.95), "accuracy": (0.5, 1.0), "part": (0.25, 0.75)}
+    two = {"confidence": (0.39, 0.95), "accuracy": (0.3, 0.6), "part": (0.75, 0.25)}
+    x, y = pooled([one, two])
+    assert x == pytest.approx([0.25 * 0.31 + 0.75 * 0.39, 0.95]) and y == pytest.approx([0.35, 0.9])
+    assert pooled([{"confidence": (0.5,), "accuracy": (0.4,)}]) == ([0.5], [0.4])
 
 
 def test_interpolation():
@@ -241,13 +247,13 @@ def test_bad_settings(change, says):
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_the_folder_is_claimed(tmp_path, change, says):
-    with pytest.raises(UmbelError, match=says):
-        run(tmp_path / "out", dataclasses.replace(QUICK, **change))
-    assert not (tmp_path / "out").exists()
+    laws.assert_refused_before_writing(MULTI_ROUND, dataclasses.replace(QUICK, **change), tmp_path, says)
 
 
-def test_a_regression_is_refused(monkeypatch):
-    regression = dataclasses.replace(load_data(SMALL.data).tasks[0], kind="regression", decode=lambda z: z)
-    loaded = dataclasses.replace(load_data(SMALL.data), tasks=(regression,))
-    with pytest.raises(UmbelError, match="no classification"):
-        one_task(loaded)
+def test_a_regression_is_refused(tmp_path, monkeypatch):
+    data = load_data(SMALL.data)
+    regression = dataclasses.replace(data.tasks[0], kind="regression", decode=lambda z: z)
+    monkeypatch.setattr(
+        "umbel.recipes.build.load", lambda name, **options: dataclasses.replace(data, tasks=(regression,))
+    )
+    laws.assert_refused_before_writing(MULTI_ROUND, SMALL, tmp_path, "no classification")

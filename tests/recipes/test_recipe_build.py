@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_studies import FIT, SMALL, run
+from small_studies import FIT, SMALL, compared
 
 from umbel.core import UmbelError
 from umbel.engine import Silent, load, open_runtime, resolve
@@ -49,7 +49,7 @@ def test_own_table_with_blank_cells_is_compared(table, tmp_path):
     settings = dataclasses.replace(
         SMALL, data=DataSettings(data=str(table), targets="age,tall"), model=ModelSettings(), seeds=1
     )
-    results = run(tmp_path / "study", settings, reporter=listener)
+    results = compared(tmp_path / "study", settings, reporter=listener)
     assert [(t.name, t.kind) for t in results.tasks] == [("age", "regression"), ("tall", "classification")]
     values = [v for r in results.runs for metrics in r.metrics.values() for v in metrics.values()]
     assert torch.tensor(values).isfinite().all()
@@ -134,11 +134,11 @@ def test_a_checkpoint_is_evaluated_to_the_numbers_of_its_training(tmp_path):
 
 
 def test_networks_of_a_study_are_evaluated_too(tmp_path):
-    results = run(tmp_path / "study", dataclasses.replace(SMALL, seeds=1, tuning_trials=0))
+    results = compared(tmp_path / "study", dataclasses.replace(SMALL, seeds=1, tuning_trials=0))
     tested = {r.method: r.metrics for r in results.runs}
     networks = tmp_path / "study" / "networks"
-    assert evaluate_checkpoint(networks / "pcgrad" / "seed-0", "test", RUNTIME).metrics == tested["pcgrad"]
-    alone = evaluate_checkpoint(networks / "single-task" / "loops" / "seed-0", "test", RUNTIME).metrics
+    assert evaluate_checkpoint(networks / "pcgrad" / "repeat-0", "test", RUNTIME).metrics == tested["pcgrad"]
+    alone = evaluate_checkpoint(networks / "single-task" / "task-loops" / "repeat-0", "test", RUNTIME).metrics
     assert alone == {"loops": tested["single-task"]["loops"]}
 
 

@@ -92,7 +92,7 @@ def batch(seed: int) -> Batch:
 def torchjd_step(taught: Learner, aggregator, item: Batch, seed: int) -> None:
     features = taught.model.encoder(item.inputs)
     predictions = taught.model.decode(features, POINT)
-    losses = [task.mean_loss(predictions[task.name], item) for task in taught.tasks]
+    losses = [task.mean_loss(predictions[task.name], task.target_of(item)) for task in taught.tasks]
     mtl_backward(losses, features=features)
     torch.manual_seed(seed)
     jac_to_grad(list(taught.model.encoder.parameters()), aggregator)

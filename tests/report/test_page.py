@@ -10,7 +10,7 @@ import numpy
 import pytest
 from PIL import Image
 
-from umbel.report import Curve, Results, SampleSheet, TaskInfo, write_combined, write_page
+from umbel.report import Curve, Matrix, Results, SampleSheet, TaskInfo, markdown_report, write_combined, write_page
 from umbel.report.figures import figures
 
 
@@ -76,12 +76,29 @@ def test_everything_that_was_measured_is_told(page):
     assert told.index(results.verdict[0]) < told.index("Claims")
 
 
-def test_a_claim_that_fails_is_shown_as_failing(page):
-    text, _, _ = page
+def test_every_claim_says_what_its_interval_says(page):
+    text, _, told = page
     rows = re.findall(r"<tr>.*?</tr>", text)
-    failing = next(r for r in rows if "UPGrad improves on equal weights" in r)
-    assert "✗ falls short" in failing and "holds" not in failing
-    assert "? not measured" in next(r for r in rows if "hand-written loop" in r)
+
+    def row(words):
+        return next(r for r in rows if words in r)
+
+    assert "✓ shown" in row("better than single-task networks") and 'class="good state"' in row("better than single")
+    assert "? not shown: the interval crosses the bar" in row("UPGrad improves on equal weights")
+    assert "? not shown: no benchmark ran" in row("hand-written loop")
+    assert "✗ refuted" in row("costs nothing") and 'class="bad state"' in row("costs nothing")
+    assert "1 shown, 2 not shown, 1 refuted" in told
+
+
+def test_a_matrix_is_drawn_with_its_names_and_its_numbers(tmp_path):
+    values = ((1.0, -0.25), (math.nan, 2.0), (0.5, 0.0))
+    matrix = Matrix("Who helps whom", ("left", "right", "gap"), ("a", "b"), values, "step of", "group", "%", "A note.")
+    _, reader, told = _page(fakes.small(2, matrices=(matrix,), **QUICK), tmp_path)
+    assert "Who helps whom" in told and "A note." in told
+    assert all(name in told for name in (*matrix.rows, "−0.25", "2.00", "–"))
+    assert any("3 rows (left, right, gap) and 2 columns" in image["alt"] for image in reader.images)
+    markdown = markdown_report(fakes.small(2, matrices=(matrix,), **QUICK))
+    assert "## Who helps whom" in markdown and "| left | 1.00 | −0.25 |" in markdown
 
 
 def test_every_picture_has_a_description(page):
@@ -165,9 +182,17 @@ def test_the_combined_page_compares_all_results(tmp_path):
     reader = _Reader(text)
     assert all(address.startswith(("data:", "#")) for address in reader.fetched)
     told = " ".join(reader.text)
-    assert "compare: 3 results" in told and told.count("falls short") == 3
+    assert "compare: 3 results" in told and told.count("? not shown: the interval crosses the bar") == 3
     assert {f"#study-{i}" for i in range(3)} <= set(reader.fetched)
     assert (tmp_path / "combined.html").exists() and not (tmp_path / "report.html").exists()
+
+
+def test_costs_of_a_method_are_told_with_it(tmp_path):
+    results = fakes.small(2)
+    first, *others = results.methods
+    costs = {"multiply-accumulates": 107_323_200.0, "relative time": 1.07251}
+    text = _page(replace(results, **QUICK, methods=(replace(first, costs=costs), *others)), tmp_path)[2]
+    assert "(multiply-accumulates: 107,323,200; relative time: 1.073)" in text
 
 
 CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)

@@ -5,7 +5,7 @@ import fakes
 import pytest
 from rich.console import Console
 
-from umbel.report import TaskInfo, claims_table, csv_table, main_table, markdown_report, print_report
+from umbel.report import TaskInfo, claims_list, csv_table, main_table, markdown_report, print_report
 from umbel.report.grid import Estimate, decimals, fixed, full_grid, number, short_grid
 from umbel.report.tables import markdown
 
@@ -68,10 +68,14 @@ def test_helped_and_hurt_count_every_task_once():
         assert helped.value + hurt.value == 20
 
 
-def test_claims_say_what_holds_and_what_does_not():
-    text = _shown(claims_table(fakes.small()))
-    assert "✓ holds" in text and "✗ falls short" in text and "? not measured: no benchmark ran" in text
-    assert "the interval crosses the bar" in text
+def test_claims_say_what_is_shown_and_what_is_not():
+    text = " ".join(_shown(claims_list(fakes.small())).split())
+    assert "✓ shown Equal weights is better than single-task networks (Δm)" in text
+    assert "measured 1.2 %, 95 % interval 0.8 to 1.6, bar > 0 %" in text
+    assert "? not shown UPGrad improves" in text and "bar ≥ 0.5 points; the interval crosses the bar" in text
+    assert "✗ refuted UPGrad costs nothing" in text
+    assert "not measured, bar ≤ 1.03; no benchmark ran" in text
+    assert text.endswith("1 shown, 2 not shown, 1 refuted")
 
 
 def test_names_that_look_like_markup_are_shown_as_they_are():
@@ -93,13 +97,13 @@ def test_csv_has_a_line_for_each_method_task_and_metric():
     line = next(r for r in lines if (r["method"], r["task"], r["metric"]) == ("sum", "distance", "RMSE"))
     values = [r.metrics["distance"]["RMSE"] for r in results.runs if r.method == "sum"]
     assert float(line["mean"]) == pytest.approx(sum(values) / 3)
-    assert line["seeds"] == "3" and line["higher_is_better"] == "False"
+    assert line["repeats"] == "3" and line["higher_is_better"] == "False"
 
 
 def test_markdown_report_has_command_verdict_and_claims():
     text = markdown_report(fakes.small())
     assert "umbel run compare --data overlay-digits" in text
-    assert "falls short" in text and "# Comparison" in text
+    assert "## Claims: 1 shown, 2 not shown, 1 refuted" in text and "# Comparison" in text
     assert all(sentence.split(",")[0] in text for sentence in fakes.small().verdict)
 
 

@@ -1,6 +1,7 @@
 import json
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import fakes
@@ -12,7 +13,23 @@ from hypothesis import strategies as st
 
 from umbel import tasks
 from umbel.core import UmbelError
-from umbel.report import Claim, Conflict, Curve, DataInfo, MethodInfo, Results, Run, TaskInfo
+from umbel.report import (
+    NOT_SHOWN,
+    REFUTED,
+    SHOWN,
+    Claim,
+    Conflict,
+    Curve,
+    DataInfo,
+    Matrix,
+    MethodInfo,
+    Profile,
+    Results,
+    Run,
+    TaskInfo,
+    count_states,
+)
+from umbel.report.grid import claims_grid
 
 TEXT = st.text(max_size=12)
 NUMBER = st.floats(allow_nan=False, width=64)
@@ -77,10 +94,10 @@ def _broken(change):
         ("{", "x.json is not valid JSON"),
         ("[]", "x.json: schema is missing"),
         (_broken(lambda r: r.pop("schema")), "x.json: schema is missing"),
-        (_broken(lambda r: r.update(schema=99)), "x.json: schema is 99, this version reads 1 and 2"),
+        (_broken(lambda r: r.update(schema=99)), "x.json: schema is 99, this version reads 1 and 2 and 3"),
         (_broken(lambda r: r.pop("command")), "x.json: command is missing"),
         (_broken(lambda r: r["tasks"][1].pop("metric")), r"x.json: tasks\[1\].metric is missing"),
-        (_broken(lambda r: r["runs"][0].update(seed="two")), r"runs\[0\].seed is 'two', expected a whole number"),
+        (_broken(lambda r: r["runs"][0].update(repeat="2")), r"runs\[0\].repeat is '2', expected a whole number"),
         (_broken(lambda r: r["runs"][0].update(method="sun")), "x.json: unknown method 'sun'; did you mean 'sum'"),
         (_broken(lambda r: r.update(methods={})), "x.json: methods is '{}', expected a list"),
         (_broken(lambda r: r["runs"][0]["metrics"]["distance"].update(MAE="a lot")), "metrics.distance.MAE is 'a lot'"),
@@ -125,16 +142,62 @@ def test_task_info_takes_the_first_metric_as_main():
     assert (info.metric, info.metrics, info.higher_is_better, info.unit) == ("RMSE", ("RMSE", "MAE"), False, "years")
 
 
-def test_claims_compare_and_know_when_the_interval_crosses_the_bar():
-    assert Claim.measured("n", "s", 1.03, 1.03, "<=").holds
-    assert not Claim.measured("n", "s", 1.03, 1.03, "<").holds
-    assert Claim.measured("n", "s", 2.0, 1.0, ">=", 0.5).certain
-    assert not Claim.measured("n", "s", 2.0, 1.0, ">=", 1.5).certain
-    assert Claim.measured("n", "s", 2.0, 1.0, ">=", math.nan).interval is None
+@pytest.mark.parametrize(
+    ("value", "half_width", "comparison", "state"),
+    [
+        (2.0, 0.5, ">=", SHOWN),
+        (2.0, 1.0, ">=", SHOWN),  # the interval ends at the bar, which ">=" allows
+        (2.0, 1.0, ">", NOT_SHOWN),
+        (2.0, 1.5, ">=", NOT_SHOWN),  # the mean is beyond the bar, the interval is not
+        (0.9, 0.2, ">=", NOT_SHOWN),
+        (0.5, 0.4, ">=", REFUTED),
+        (1.0, 0.0, "<", REFUTED),
+        (1.0, 0.0, "<=", SHOWN),
+        (0.5, 0.4, "<", SHOWN),
+        (2.0, None, ">=", NOT_SHOWN),  # one repeat shows nothing, however far it is from the bar
+        (2.0, math.nan, ">=", NOT_SHOWN),
+    ],
+)
+def test_a_claim_is_judged_by_its_whole_interval(value, half_width, comparison, state):
+    claim = Claim.measured("n", "s", value, 1.0, comparison, half_width)
+    assert claim.state == state
+    assert bool(claim.doubt) == (state == NOT_SHOWN)
+
+
+def test_what_was_not_measured_is_not_shown_and_a_state_cannot_be_given():
     unknown = Claim.measured("n", "s", math.nan, 1.0)
-    assert unknown.holds is None and unknown.value is None and unknown.reason
+    assert unknown.value is None and unknown.reason and unknown.state == NOT_SHOWN
+    assert Claim("n", "s", 1.0, value=0.0, interval=(0.0, 0.1), state=SHOWN).state == REFUTED
     with pytest.raises(UmbelError, match="unknown comparison"):
         Claim.measured("n", "s", 1, 1, "==")
+    shown = Claim.measured("n", "s", 2.0, 1.0, half_width=0.1)
+    assert count_states([shown, shown, unknown]) == "2 shown, 1 not shown, 0 refuted" and count_states([]) == ""
+
+
+def test_matrices_and_profiles_come_back_and_must_fit():
+    matrix = Matrix("m", ["a"], ["b", "c"], [[1, math.nan]])
+    profile = Profile("m", "bins", {"x": [1, 2], "y": [3.0, math.inf]}, 1, {"snr_db": 3.0})
+    method = MethodInfo("m", "M", costs={"multiply-accumulates": 5.0})
+    results = Results(
+        "s", "t", "c", DataInfo("d"), (), (method,), (), matrices=[matrix], profiles=[profile], repeats="folds"
+    )
+    again = Results.from_json(results.to_json())
+    assert again.profiles == (profile,) and again.methods == (method,) and again.repeats == "folds"
+    assert again.matrices[0].values[0][0] == 1.0 and math.isnan(again.matrices[0].values[0][1])
+    with pytest.raises(UmbelError, match="do not fit"):
+        Matrix("m", ("a",), ("b",), ((1.0, 2.0),))
+    with pytest.raises(UmbelError, match="different lengths"):
+        Profile("m", "bins", {"x": (1.0,), "y": ()})
+    with pytest.raises(UmbelError, match="unknown kind of repeats"):
+        replace(results, repeats="days")
+
+
+def test_folds_are_said_to_be_dependent():
+    runs = tuple(Run("m", fold, {"a": {"accuracy": 0.5}}) for fold in range(5))
+    claim = Claim.measured("n", "s", 2.0, 1.0, half_width=0.5)
+    results = Results("s", "t", "c", DataInfo("d"), (), (MethodInfo("m", "M"),), runs, claims=(claim,), repeats="folds")
+    assert results.repeats_text == "5 folds"
+    assert any("dependent" in column.title for column in claims_grid(results).columns)
 
 
 def test_conflict_statistics_by_hand():

@@ -28,20 +28,20 @@ def test_a_goal_takes_the_label_of_its_task_and_not_of_its_own_name():
     data = batch()
     task = Goal(DIGIT, 2, "alice").as_task()
     assert torch.equal(task.target_of(data), data.targets["digit"])
-    assert task.count(data) == 5
+    assert task.count(task.target_of(data)) == 5
 
 
 def test_the_weight_scales_the_loss_and_its_gradient_and_no_metric():
     data = batch()
     logits = torch.randn(6, 10, generator=torch.Generator().manual_seed(1), requires_grad=True)
     plain, heavy = Goal(DIGIT).as_task(), Goal(DIGIT, weight=2.5).as_task()
-    (gradient,) = torch.autograd.grad(plain.mean_loss(logits, data), logits)
-    (scaled,) = torch.autograd.grad(heavy.mean_loss(logits, data), logits)
+    (gradient,) = torch.autograd.grad(plain.mean_loss(logits, plain.target_of(data)), logits)
+    (scaled,) = torch.autograd.grad(heavy.mean_loss(logits, heavy.target_of(data)), logits)
     torch.testing.assert_close(scaled, 2.5 * gradient)
     found = []
     for task in (plain, heavy):
         metric = task.metrics["accuracy"]()
-        task.update(metric, logits.detach(), data)
+        task.update(metric, logits.detach(), task.target_of(data))
         found.append(metric.compute())
     assert found[0] == found[1]
 
@@ -60,7 +60,7 @@ def test_a_picture_with_a_missing_pixel_is_missing_at_every_resolution():
         task = Goal(PICTURE, shrink=shrink).as_task()
         assert task.labelled(task.target_of(data)).tolist() == [True, True, False, True, True, True]
         prediction = torch.zeros_like(F.avg_pool2d(data.inputs, shrink), requires_grad=True)
-        loss = task.mean_loss(prediction, data)
+        loss = task.mean_loss(prediction, task.target_of(data))
         loss.backward()
         assert torch.isfinite(loss) and torch.isfinite(prediction.grad).all()
 

@@ -1,12 +1,19 @@
 """`umbel report`: pages from kept results."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from umbel.errors import UmbelError
+from umbel.recipes import RECIPES
+
+if TYPE_CHECKING:
+    from umbel.report import Results
 
 _USAGE = """usage: umbel report DIR [DIR ...] [--out DIR]
 
-Writes the page of a study again from its results.json; of several, one page that compares them.
+Writes the page, tables.md and table.csv of a study again from its results.json; of several, one page that compares
+them. Claims, charts and sentences are computed afresh from the runs in the file; where they come out differently, as
+by a newer version of Umbel, results.json is written again with them. Its runs are never changed.
 
   --out DIR    folder of the page (of several studies); unset: the current folder
 """
@@ -32,13 +39,32 @@ def report(arguments: list[str]) -> int:
         raise UmbelError("--out is for a page of several studies; the page of one stays beside its results.json")
     if not folders:
         raise UmbelError("umbel report needs at least one folder with a results.json")
-    from umbel.report import Results, write_combined, write_page  # noqa: PLC0415 - imports torch
+    from umbel.report import Results, write_combined  # noqa: PLC0415 - imports torch
 
-    found = [Results.read(folder) for folder in folders]
-    if len(found) == 1:
-        folder = folders[0] if folders[0].is_dir() else folders[0].parent
-        page = write_page(found[0], folder)
-    else:
-        page = write_combined(found, Path(out or "."))
-    print(page)
+    if len(folders) > 1:
+        print(write_combined([_concluded(Results.read(folder)) for folder in folders], Path(out or ".")))
+        return 0
+    folder = folders[0] if folders[0].is_dir() else folders[0].parent
+    kept = Results.read(folders[0])
+    results = _concluded(kept)
+    if results.to_json() != kept.to_json():
+        results.write(folder)
+    write_report(results, folder)
+    print(folder / "report.html")
     return 0
+
+
+def write_report(results: "Results", folder: Path) -> None:
+    """Write what people read of a study beside its results.json: tables.md, table.csv and the page."""
+    from umbel.report import csv_table, markdown_report, write_page  # noqa: PLC0415 - imports torch
+    from umbel.report.files import write_atomically  # noqa: PLC0415
+
+    write_atomically(folder / "tables.md", markdown_report(results))
+    write_atomically(folder / "table.csv", csv_table(results))
+    write_page(results, folder)
+
+
+def _concluded(results: "Results") -> "Results":
+    """With claims, charts and sentences computed afresh, where the study is one of ours."""
+    recipe = RECIPES.get(results.study)
+    return recipe.concluded(results) if recipe else results

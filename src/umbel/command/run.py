@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from umbel.command.arguments import RunOptions, command_line, console, new_folder, parse, stdout_is_quiet, take_flag
+from umbel.command.report import write_report
 from umbel.errors import UmbelError, unknown
 from umbel.recipes import RECIPES, Recipe
 
@@ -27,9 +28,13 @@ def run(arguments: list[str]) -> int:
 
 
 def verify(arguments: list[str]) -> int:
-    """Check the claims of a study: of a kept one (--from), or of one run now. 1 when a claim falls short."""
+    """Check the claims of a study: of a kept one (--from), or of one run now.
+
+    Returns:
+        1 when a claim is refuted; with --strict also when one is not shown.
+    """
     given = list(arguments)
-    kept = _value_of(arguments, "--from")
+    kept, strict = _value_of(arguments, "--from"), take_flag(arguments, "--strict")
     recipe = _recipe(arguments, "verify")
     if recipe is None:
         return 0
@@ -39,6 +44,7 @@ def verify(arguments: list[str]) -> int:
         results = Results.read(Path(kept))
         if results.study != recipe.name:
             raise UmbelError(f"{kept} holds results of {results.study!r}, not of {recipe.name!r}")
+        results = recipe.concluded(results)
         as_json = take_flag(arguments, "--json")
         take_flag(arguments, "--quick")
         if arguments:
@@ -49,15 +55,13 @@ def verify(arguments: list[str]) -> int:
         as_json = options.json
         if not as_json and not stdout_is_quiet():
             print(f"page: {out / 'report.html'}")
-    return _judge(results, as_json)
+    return _judge(results, as_json, strict)
 
 
 def execute(recipe: Recipe, settings: Any, options: RunOptions, command: str) -> "tuple[Results, Path]":
     """Run a recipe's study in its folder and write results.json, tables and the page."""
     from umbel.engine import Interrupted, TerminalReporter, open_runtime  # noqa: PLC0415 - imports torch
-    from umbel.recipes.study import Study  # noqa: PLC0415
-    from umbel.report import csv_table, markdown_report, write_page  # noqa: PLC0415
-    from umbel.report.files import write_atomically  # noqa: PLC0415
+    from umbel.study import Study  # noqa: PLC0415
 
     runtime = open_runtime(options.devices)
     out = Path(runtime.broadcast(str(options.out or new_folder(_folder_name(recipe, settings), options.resume))))
@@ -70,9 +74,7 @@ def execute(recipe: Recipe, settings: Any, options: RunOptions, command: str) ->
             raise Interrupted(f"stopped; what was done is kept in {out}, {again}") from None
     if runtime.is_main:
         results.write(out)
-        write_atomically(out / "tables.md", markdown_report(results))
-        write_atomically(out / "table.csv", csv_table(results))
-        write_page(results, out)
+        write_report(results, out)
     runtime.barrier()
     return results, out
 
@@ -95,26 +97,33 @@ def _show(results: "Results", out: Path, as_json: bool) -> None:
     print(f"results: {out / 'results.json'}\npage:    {out / 'report.html'}")
 
 
-def _judge(results: "Results", as_json: bool) -> int:
-    short = [claim for claim in results.claims if claim.holds is False]
+def _judge(results: "Results", as_json: bool, strict: bool) -> int:
+    from umbel.report import REFUTED, SHOWN, claims_list  # noqa: PLC0415 - imports torch
+
+    states = {claim.state for claim in results.claims}
+    failed = states - {SHOWN} if strict else states & {REFUTED}
     if stdout_is_quiet():
-        return 1 if short else 0
+        return 1 if failed else 0
     if as_json:
         print(json.dumps([dataclasses.asdict(claim) for claim in results.claims], indent=1))
-    else:
-        from umbel.report import claims_table  # noqa: PLC0415
-
-        console().print(claims_table(results))
-    return 1 if short else 0
+        return 1 if failed else 0
+    console().print(claims_list(results) if results.claims else "this study makes no claims")
+    if len(results.repeat_numbers) < 2:
+        print("one repeat has no interval, so nothing can be shown or refuted; use --seeds 3 or more")
+    return 1 if failed else 0
 
 
 def _recipe(arguments: list[str], verb: str) -> Recipe | None:
     """The recipe that the first argument names, taken off the arguments; without one, prints what there is."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(f"usage: umbel {verb} NAME [--quick] [--out DIR] [--resume] [--devices N] ...\n")
+        options = "[--from DIR] [--strict] " if verb == "verify" else ""
+        print(f"usage: umbel {verb} NAME {options}[--quick] [--out DIR] [--resume] [--devices N] ...\n")
         for recipe in RECIPES.values():
             print(f"  {recipe.name:<12} {recipe.title}")
         print("\nNAME may also be file.py:attribute, a Recipe of your own.")
+        if verb == "verify":
+            print("--from DIR: check kept results, whose claims are computed afresh from their runs.")
+            print("Exit status: 1 when a claim is refuted; with --strict, unless all are shown.")
         print(f"Settings of a study: umbel {verb} NAME --help")
         return None
     name = arguments.pop(0)

@@ -23,6 +23,8 @@ _KINDS = ("macs", "parameters", "bytes")
 def grid_points(learner: Learner) -> list[list[OperatingPoint]]:
     """Every encoder width (rows) with every head width, the same for all heads (columns).
 
+    Whatever else the model's parts read (the signal-to-noise ratio of a link) is as in validation.
+
     Raises:
         UmbelError: The encoder or a head is not slimmable.
     """
@@ -33,7 +35,8 @@ def grid_points(learner: Learner) -> list[list[OperatingPoint]]:
             "this network was not trained with widths, so there is nothing to turn; train it with --widths"
         )
     names, widths = [t.name for t in learner.tasks], model.encoder.widths
-    return [[OperatingPoint(width=w, head_widths=dict.fromkeys(names, v)) for v in widths] for w in widths]
+    usual = learner.sweep()[0]
+    return [[usual.with_values(width=w, head_widths=dict.fromkeys(names, v)) for v in widths] for w in widths]
 
 
 def calibrate(
@@ -147,7 +150,7 @@ def _add_batch(
             for point, metric in zip(row, of_task[place], strict=True):
                 with runtime.autocast():
                     prediction = learner.model.decode(own, point, [task.name])[task.name]
-                task.update(metric, prediction.float(), part)
+                task.update(metric, prediction.float(), task.target_of(part))
 
 
 def _labelled_rows(task: Task, batch: Batch) -> Tensor:

@@ -23,6 +23,17 @@ class Batch:
     nothing to that task's loss or metric, in every descent. Unlabelled samples, partly labelled sets and
     several sets with one task each are therefore ordinary batches.
 
+    **Samples of different size** (series, pictures, sets of boxes) are padded at the end of each axis to the largest:
+
+    - inputs with zeros, and their sizes stand beside them under a name of their own: `inputs["series"]` [B, T, F] and
+      `inputs["series/size"]` int64 [B, 2]. `core.pad_inputs` makes both, `core.lengths_of` and `core.sizes_of` read
+      them back, `core.within` says which elements are real. Sizes are one row a sample, so that slices, pieces,
+      devices and processes treat them like any input.
+    - targets with the missing label, so that what is behind the end teaches nothing (`core.pad_targets`). Where the
+      end itself says something (no further box), the task names another number: `Task.padding`.
+
+    A batch may have no sample at all (Poisson sampling): its tensors are [0, ...].
+
     Attributes:
         inputs: A tensor [B, ...] or a mapping of such tensors.
         targets: Task name -> target [B, ...]. A task may derive its target from the batch instead

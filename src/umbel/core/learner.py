@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from umbel.core.axes import Axes, drawn_point, sweep_over
 from umbel.core.batch import Batch
 from umbel.core.losses import Losses
-from umbel.core.model import MultiTaskModel
+from umbel.core.model import MultiTaskModel, axes_of
 from umbel.core.point import OperatingPoint, Sweep
+from umbel.core.scores import Score, task_scores
 from umbel.core.task import Task
 from umbel.errors import UmbelError
 
@@ -16,7 +18,7 @@ from umbel.errors import UmbelError
 class Learner(nn.Module):
     """A model, its tasks, and how a batch becomes losses. Plain multi-task learning as it stands.
 
-    A method overrides what it changes: `draw_point` (train over a range of operating points), `losses`
+    A method overrides what it changes: `axes` (what is turned beside what the model's parts ask for), `losses`
     (auxiliary terms), `after_step` (a teacher that follows), `shared_parameters` (what tasks compete for).
     State that must survive a resume is kept in buffers or parameters, as in any `nn.Module`.
 
@@ -37,18 +39,35 @@ class Learner(nn.Module):
         self.model = model
         self.tasks = tuple(tasks)
 
+    def axes(self) -> Axes:
+        """What is drawn for a training step and swept in evaluation: by default what the model's parts ask for.
+
+        A method that turns something else adds it here, and so has it drawn and swept at once:
+
+            return {**super().axes(), "temperature": Uniform(0.5, 2.0)}
+
+        Raises:
+            UmbelError: Two parts of the model ask for the same value in different ways.
+        """
+        return axes_of(self.model)
+
     def draw_point(self, generator: torch.Generator, progress: float) -> OperatingPoint:
-        """The operating point of one training step.
+        """The operating point of one training step: a value of each axis.
+
+        A method that draws in another way adds to this point with `with_values`, so that parts have what they want.
 
         Args:
             generator: The only source of randomness; the same on every process.
             progress: How much of the training is done, 0 to 1 (for schedules).
         """
-        return OperatingPoint()
+        return drawn_point(self.axes(), generator, progress)
 
     def sweep(self) -> Sweep:
-        """The operating points at which the learner is evaluated."""
-        return Sweep()
+        """The operating points at which the learner is evaluated: all combinations of the axes' values.
+
+        Validation is measured at the first one.
+        """
+        return sweep_over(self.axes())
 
     def predict(self, batch: Batch, point: OperatingPoint) -> dict[str, Tensor]:
         """Raw predictions by task name."""
@@ -60,7 +79,7 @@ class Learner(nn.Module):
 
     def task_losses(self, predictions: Mapping[str, Tensor], batch: Batch) -> Losses:
         """The tasks' own losses for given predictions."""
-        return Losses({task.name: task.mean_loss(predictions[task.name], batch) for task in self.tasks})
+        return Losses({task.name: task.mean_loss(predictions[task.name], task.target_of(batch)) for task in self.tasks})
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """Over how many elements each task's mean loss goes: scalars.
@@ -68,7 +87,17 @@ class Learner(nn.Module):
         Losses that are not named here are means over samples. These numbers let several processes and
         accumulated pieces of a batch add up to exactly the loss of the whole batch, however labels are spread.
         """
-        return {task.name: task.count(batch) for task in self.tasks}
+        return {task.name: task.count(task.target_of(batch)) for task in self.tasks}
+
+    def scores(self) -> dict[str, Score]:
+        """What may choose the best checkpoint, by the name that `FitSettings.monitor` gives.
+
+        "loss" and "task/metric" as it stands. A method that is to be judged otherwise (by a threshold that a
+        development split sets, by agreement on samples without labels) adds a function of its own:
+
+            return {**super().scores(), "agreement": self.agreement}
+        """
+        return task_scores(self.tasks)
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """The trainable parameters that the tasks compete for: by default the encoder's."""

@@ -1,10 +1,12 @@
 """One shared encoder, a link for each task, a head for each task."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
+from umbel.core.axes import Axes, Axis
 from umbel.core.batch import Inputs
 from umbel.core.point import OperatingPoint
 from umbel.errors import UmbelError, unknown
@@ -14,11 +16,87 @@ class PointModule(nn.Module, ABC):
     """A module whose forward pass depends on the operating point (a channel, a slimmable layer, ...)."""
 
     @abstractmethod
-    def forward(self, x, point: OperatingPoint):
+    def forward(self, x: Any, point: OperatingPoint) -> Any:
         """The output for `x` at `point`."""
 
+    def axes(self) -> Axes:
+        """The values of the point that this module wants drawn in training and swept in evaluation; by default none.
 
-def at_point(module: nn.Module, x, point: OperatingPoint):
+        A learner merges what the parts of its model ask for. A module whose value has no range of its own, or is drawn
+        by the learner, asks for nothing.
+        """
+        return {}
+
+
+def axes_of(model: nn.Module) -> dict[str, Axis | dict[str, Axis]]:
+    """What all parts of a model want drawn and swept, in the order of `model.modules()`.
+
+    Parts that ask for the same value in the same way share it. Mappings are merged entry by entry, so that each part
+    can have an entry of its own.
+
+    Raises:
+        UmbelError: Two parts ask for the same value in different ways, or a part gives something else than axes.
+    """
+    asked: dict[tuple[str, ...], tuple[Axis, PointModule]] = {}
+    for part in _point_modules(model):
+        for path, axis in _asked_by(part):
+            known, owner = asked.setdefault(path, (axis, part))
+            if not isinstance(axis, Axis):
+                where = _named(model, part)
+                raise UmbelError(f"{where} gives {axis!r} as an axis of {path[0]}; give a Uniform or another Axis")
+            if known != axis:
+                raise UmbelError(
+                    f"{_named(model, owner)} wants {' for '.join(path)} drawn as {known}, {_named(model, part)} as "
+                    f"{axis}; let both ask for the same, or each for an entry of its own in a mapping"
+                )
+    merged: dict[str, Axis | dict[str, Axis]] = {}
+    entries: dict[str, dict[str, Axis]] = {}
+    for (name, *key), (axis, part) in asked.items():
+        if not key:
+            merged[name] = axis
+        elif (name,) in asked:
+            both = _named(model, asked[name,][1]), _named(model, part)
+            raise UmbelError(f"{both[0]} wants one {name} for all, {both[1]} one for {key[0]}; make both alike")
+        else:
+            merged[name] = entries.setdefault(name, {})
+            entries[name][key[0]] = axis
+    return merged
+
+
+def _point_modules(model: nn.Module) -> list[PointModule]:
+    """Those that depend on the point, each once, in the order of `model.modules()`.
+
+    Learners ask in every step, and torch's own walk, which makes up names, takes several times as long.
+    """
+    parts: list[PointModule] = []
+    seen: set[int] = set()
+    waiting = [model]
+    while waiting:
+        module = waiting.pop()
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
+        if isinstance(module, PointModule):
+            parts.append(module)
+        waiting += [child for child in reversed(module._modules.values()) if child is not None]
+    return parts
+
+
+def _named(model: nn.Module, part: nn.Module) -> str:
+    """A part's place in the model, for messages."""
+    return next((name for name, module in model.named_modules() if module is part), "") or type(part).__name__
+
+
+def _asked_by(part: PointModule) -> Iterator[tuple[tuple[str, ...], Axis]]:
+    """The axes of a part by their paths: a name, or a name and the key of an entry."""
+    for name, axis in part.axes().items():
+        if isinstance(axis, Mapping):
+            yield from (((name, key), entry) for key, entry in axis.items())
+        else:
+            yield (name,), axis
+
+
+def at_point(module: nn.Module, x: Any, point: OperatingPoint) -> Any:
     """`module(x, point)` for a `PointModule`, `module(x)` for any other."""
     return module(x, point) if isinstance(module, PointModule) else module(x)
 
@@ -30,7 +108,7 @@ class PointSequential(PointModule):
         super().__init__()
         self.stages = nn.ModuleList(modules)
 
-    def forward(self, x, point: OperatingPoint):
+    def forward(self, x: Any, point: OperatingPoint) -> Any:
         """The output of the last stage."""
         for stage in self.stages:
             x = at_point(stage, x, point)
@@ -91,7 +169,7 @@ class MultiTaskModel(nn.Module):
         """Raw predictions of all tasks, or of the named ones."""
         return self.decode(at_point(self.encoder, inputs, point), point, tasks)
 
-    def decode(self, features, point: OperatingPoint, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
+    def decode(self, features: Any, point: OperatingPoint, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
         """Raw predictions from the encoder's features: the links and heads alone."""
         predictions = {}
         for name in self.task_names if tasks is None else tasks:

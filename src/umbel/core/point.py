@@ -3,11 +3,11 @@
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 from umbel.errors import UmbelError, unknown
 
-Value = bool | int | float | str | tuple | Mapping[str, Any]
+Value = bool | int | float | str | tuple[Any, ...] | Mapping[str, Any]
 
 
 def _frozen(name: str, value: Any) -> Any:
@@ -60,7 +60,7 @@ class OperatingPoint(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"OperatingPoint({', '.join(f'{name}={value!r}' for name, value in self._values.items())})"
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type, tuple[dict[str, Any]]]:
         return OperatingPoint, (self.as_dict(),)
 
     def require(self, name: str) -> Any:
@@ -76,6 +76,10 @@ class OperatingPoint(Mapping[str, Any]):
     def with_values(self, **values: Value) -> "OperatingPoint":
         """The same point with some values added or replaced."""
         return OperatingPoint({**self._values, **values})
+
+    def without(self, *names: str) -> "OperatingPoint":
+        """The same point without some values; those that it does not have are no matter."""
+        return OperatingPoint({name: value for name, value in self._values.items() if name not in names})
 
     def as_dict(self) -> dict[str, Any]:
         """Plain nested dictionaries, as JSON takes them."""
@@ -99,7 +103,13 @@ class Sweep(Sequence[OperatingPoint]):
         """Every combination of the values of the named axes; the last axis turns fastest."""
         return cls([OperatingPoint(dict(zip(axes, v, strict=True))) for v in itertools.product(*axes.values())])
 
-    def __getitem__(self, index):  # int -> OperatingPoint, slice -> Sweep
+    @overload
+    def __getitem__(self, index: int) -> OperatingPoint: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Sweep": ...
+
+    def __getitem__(self, index: int | slice) -> "OperatingPoint | Sweep":
         return Sweep(self._points[index]) if isinstance(index, slice) else self._points[index]
 
     def __len__(self) -> int:

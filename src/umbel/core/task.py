@@ -55,6 +55,9 @@ class Task:
         labelled: target -> bool mask of the labelled elements. Its shape is that of the losses.
         target: batch -> target, for targets derived from the batch (a reconstruction's is its input);
             None takes `batch.targets[name]`.
+        padding: What is behind the end of a target that is shorter than others in its batch; None is the missing
+            label. A task whose targets are sets (boxes) gives a number that no target has, -1 say, and counts samples
+            by its `labelled`: a sample without any box then differs from one that nobody labelled.
         decode: Raw prediction -> natural units (probabilities, years, metres); what metrics and pictures see.
         labels: Names of the classes or outputs, for tables and pictures.
         unit: Unit of the main metric, as in "years"; empty when it has none.
@@ -69,6 +72,7 @@ class Task:
     output: str = "vector"
     labelled: Callable[[Tensor], Tensor] = labelled
     target: Callable[[Batch], Tensor] | None = None
+    padding: float | None = None
     decode: Callable[[Tensor], Tensor] = _same
     labels: tuple[str, ...] = field(default=())
     unit: str = ""
@@ -91,17 +95,20 @@ class Task:
         """The task's target in a batch."""
         return self.target(batch) if self.target else batch.target(self.name)
 
-    def count(self, batch: Batch) -> Tensor:
-        """How many labelled elements the batch has for this task: a scalar."""
-        return self.labelled(self.target_of(batch)).sum()
+    def count(self, target: Tensor) -> Tensor:
+        """How many labelled elements a target has: a scalar."""
+        return self.labelled(target).sum()
 
-    def mean_loss(self, prediction: Tensor, batch: Batch) -> Tensor:
+    def mean_loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Mean loss over the labelled elements: a scalar; 0 (with zero gradient) when there are none.
+
+        Args:
+            prediction: Raw, as the head gives it.
+            target: As `target_of` gives it, missing labels included.
 
         Raises:
             UmbelError: The task's loss does not have the shape of its mask.
         """
-        target = self.target_of(batch)
         mask = self.labelled(target)
         losses = self.loss(prediction, _filled(target))
         if losses.shape != mask.shape:
@@ -111,13 +118,18 @@ class Task:
             )
         return torch.where(mask, losses, 0).sum() / mask.sum().clamp(min=1)
 
-    def update(self, metric: Any, prediction: Tensor, batch: Batch) -> None:
-        """Feed the labelled elements of a batch to a torchmetrics metric, in natural units.
+    def update(self, metric: Any, prediction: Tensor, target: Tensor) -> None:
+        """Feed the labelled elements to a torchmetrics metric, in natural units.
 
         Elementwise targets (a mask of the prediction's shape) arrive flat, [n]; otherwise the prediction's
-        channels come last, [n, outputs], beside targets [n].
+        channels come last, [n, outputs], beside targets [n]. Where the mask is one of samples, [B], whole labelled
+        samples arrive (sets of boxes, say).
+
+        Args:
+            metric: What is fed; it is left alone where nothing is labelled.
+            prediction: Raw, as the head gives it.
+            target: As `target_of` gives it, missing labels included.
         """
-        target = self.target_of(batch)
         mask = self.labelled(target)
         prediction = self.decode(prediction)
         if mask.shape == prediction.shape:

@@ -13,6 +13,7 @@ from umbel.data.find import cache_folder, data_folders, find, need
 if TYPE_CHECKING:
     from umbel.data.augment import Augmentations, CropAndFlip, Flip, FlipMaps, Shift
     from umbel.data.columns import Column, describe_columns
+    from umbel.data.side_by_side import SideBySide
     from umbel.data.source import Augmentation, MultiTaskData, Source, TensorSource, as_float, seeded
     from umbel.data.stream import StreamSource, data_from_datasets, from_dataset, in_memory
     from umbel.data.tables import from_table
@@ -28,6 +29,7 @@ __all__ = [
     "FlipMaps",
     "MultiTaskData",
     "Shift",
+    "SideBySide",
     "Source",
     "StreamSource",
     "TensorSource",
@@ -49,6 +51,7 @@ __all__ = [
 _FILES = {
     "augment": ("Augmentations", "CropAndFlip", "Flip", "FlipMaps", "Shift"),
     "columns": ("Column", "describe_columns"),
+    "side_by_side": ("SideBySide",),
     "source": ("Augmentation", "MultiTaskData", "Source", "TensorSource", "as_float", "seeded"),
     "stream": ("StreamSource", "data_from_datasets", "from_dataset", "in_memory"),
     "tables": ("from_table",),

@@ -1,7 +1,7 @@
 """Items of a map-style data set, in the forms in which people return them, as tensors."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from umbel.core import Inputs, Task
-from umbel.errors import UmbelError
+from umbel.errors import UmbelError, unknown
 
 _FLOATS = ("regression", "multilabel", "boundaries", "depth", "normals")
 _ANSWERS = ("multilabel", "boundaries")
@@ -52,17 +52,30 @@ class Form:
 
     Attributes:
         blanks: Task name -> a target without label (NaN, or -1), of the shape and type that the labelled ones have.
+        ragged: Inputs and targets whose samples differ in size -> what pads a target (`Task.padding`).
     """
 
     blanks: Mapping[str, Tensor]
+    ragged: Mapping[str, float | None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, dataset: Items, tasks: Sequence[Task]) -> "Form":
+    def of(cls, dataset: Items, tasks: Sequence[Task], ragged: Collection[str] = ()) -> "Form":
         """The form of a data set, from the first items that have a label of each task.
 
+        Args:
+            dataset: Map-style.
+            tasks: What is to be learnt.
+            ragged: Inputs (a single one without a name is "input") and tasks whose samples differ in size.
+
         Raises:
-            UmbelError: A task has no label in any item.
+            UmbelError: A task has no label in any item, or nothing is called as `ragged` says.
         """
+        first = read_item(dataset, tasks, 0).inputs
+        paddings = {"input": None} if isinstance(first, Tensor) else dict.fromkeys(first)
+        paddings |= {task.name: task.padding for task in tasks if task.target is None}
+        if strange := [name for name in ragged if name not in paddings]:
+            raise unknown("ragged input or task", strange[0], paddings)
+
         blanks: dict[str, Tensor] = {}
         wanted = [task.name for task in tasks if task.target is None]
         number = 0
@@ -72,7 +85,7 @@ class Form:
             number += 1
         if absent := [name for name in wanted if name not in blanks]:
             raise UmbelError(f"task {absent[0]!r} has no label in any of {len(dataset)} items; drop it or add labels")
-        return cls({name: blanks[name] for name in wanted})
+        return cls({name: blanks[name] for name in wanted}, {name: paddings[name] for name in ragged})
 
 
 def read_item(dataset: Items, tasks: Sequence[Task], number: int) -> Item:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from umbel.core import Batch, Task
+from umbel.core import Batch, Task, join_batches
+from umbel.data.side_by_side import SideBySide
 from umbel.data.source import Augmentation, MultiTaskData, TensorSource
 from umbel.errors import UmbelError
 
@@ -35,7 +35,9 @@ class ByDomain:
         return Batch(pictures, targets, batch.domain)
 
 
-def several(sets: Sequence[MultiTaskData], name: str, title: str) -> MultiTaskData:
+def several(
+    sets: Sequence[MultiTaskData], name: str, title: str, parts: Sequence[float] | None = None
+) -> MultiTaskData:
     """One set that holds the samples of all, split by split; each keeps its labels and lacks those of the others.
 
     `Batch.domain` is the number of the set that a sample comes from. A task that several sets have under one name
@@ -45,6 +47,8 @@ def several(sets: Sequence[MultiTaskData], name: str, title: str) -> MultiTaskDa
         sets: At least two, held in memory, with samples of one shape and type.
         name: Of the joined set.
         title: Of the joined set, one line.
+        parts: How every training batch is divided among the sets, (1, 1) for halves; None draws batches from all
+            samples together, so that a set comes as often as it is large.
 
     Raises:
         UmbelError: The sets do not fit together.
@@ -55,8 +59,11 @@ def several(sets: Sequence[MultiTaskData], name: str, title: str) -> MultiTaskDa
     for split in ("train", "validation", "test"):
         sources = [getattr(data, split) for data in sets]
         augment = ByDomain([source.augment for source in sources])
-        joined = _joined([_own(source.samples, data, tasks) for source, data in zip(sources, sets, strict=True)])
+        joined = join_batches([_own(source.samples, data, tasks) for source, data in zip(sources, sets, strict=True)])
         splits[split] = TensorSource(joined, augment if augment.draws else None)
+    if parts is not None:
+        own = [TensorSource(_own(data.train.samples, data, tasks), data.train.augment) for data in sets]
+        splits["train"] = SideBySide(own, parts)
     notes = " ".join(f"[{number} = {data.name}] {data.note}" for number, data in enumerate(sets))
     note = f"Several sets joined; labels that a set does not have are missing. {notes}"
     return MultiTaskData(name, title, tuple(tasks.values()), **splits, input_shape=sets[0].input_shape, note=note)
@@ -99,24 +106,3 @@ def _own(samples: Batch, data: MultiTaskData, tasks: dict[str, Task]) -> Batch:
     own = {task.name for task in data.tasks}
     targets = {name: target for name, target in samples.targets.items() if name in own or name not in tasks}
     return Batch(samples.inputs, targets)
-
-
-def _joined(batches: Sequence[Batch]) -> Batch:
-    inputs = torch.cat([batch.inputs for batch in batches])
-    domain = torch.cat([torch.full((len(batch),), number) for number, batch in enumerate(batches)])
-    names = dict.fromkeys(name for batch in batches for name in batch.targets)
-    return Batch(inputs, {name: _joined_target(batches, name) for name in names}, domain)
-
-
-def _joined_target(batches: Sequence[Batch], name: str) -> Tensor:
-    """The targets of all batches; NaN or -1 for a batch without any."""
-    present = [batch.targets[name] for batch in batches if name in batch.targets]
-    example = present[0]
-    if any((target.dtype, target.shape[1:]) != (example.dtype, example.shape[1:]) for target in present):
-        raise UmbelError(f"targets {name!r} of the sets differ in type or shape; convert one of them")
-    if example.dtype == torch.bool:
-        raise UmbelError(f"targets {name!r} are of type bool, which cannot mark a missing label; use int64")
-    missing = float("nan") if example.is_floating_point() else -1
-    return torch.cat(
-        [batch.targets.get(name, example.new_full((len(batch), *example.shape[1:]), missing)) for batch in batches]
-    )

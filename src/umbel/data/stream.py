@@ -1,7 +1,7 @@
 """Any map-style `torch.utils.data.Dataset` as a source: streamed through workers, or loaded once."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from umbel.core import Batch, Task
+from umbel.core import Batch, Task, pad_inputs, pad_targets
 from umbel.data.items import Form, Item, Items, read_item
 from umbel.data.source import MultiTaskData, TensorSource, ready, seeded, shared_batch
 from umbel.errors import UmbelError
@@ -63,18 +63,26 @@ class _Collate:
                     f"item {items[0].number} has the inputs {sorted(parts[0])}, item {item.number} has {sorted(part)}"
                 )
         numbers = [item.number for item in items]
-        inputs = {
-            name: _stack(
-                list(zip(numbers, [part[name] for part in parts], strict=True)), f"input {name!r}" if name else "input"
-            )
-            for name in parts[0]
-        }
-        targets = {
-            name: _stack([(item.number, item.targets.get(name, blank)) for item in items], f"target {name!r}")
-            for name, blank in self.form.blanks.items()
-        }
+        inputs: dict[str, Tensor] = {}
+        for name in parts[0]:
+            inputs |= self._input(name, list(zip(numbers, [part[name] for part in parts], strict=True)))
+        targets = {name: self._target(name, blank, items) for name, blank in self.form.blanks.items()}
         domain = torch.tensor([item.domain for item in items])
-        return Batch(inputs[""] if isinstance(items[0].inputs, Tensor) else inputs, targets, domain)
+        return Batch(inputs.get("", inputs), targets, domain)
+
+    def _input(self, name: str, tensors: Sequence[tuple[int, Tensor]]) -> dict[str, Tensor]:
+        """One input of all items, with its sizes beside it where items differ in size."""
+        if (name or "input") in self.form.ragged:
+            return pad_inputs(name or "input", [tensor for _, tensor in tensors])
+        return {name: _stack(tensors, f"input {name!r}" if name else "input")}
+
+    def _target(self, name: str, blank: Tensor, items: Sequence[Item]) -> Tensor:
+        """One target of all items, the blank where it is missing."""
+        if name not in self.form.ragged:
+            return _stack([(item.number, item.targets.get(name, blank)) for item in items], f"target {name!r}")
+        if not any(name in item.targets for item in items):
+            return torch.stack([blank] * len(items))
+        return pad_targets([item.targets.get(name) for item in items], self.form.ragged[name])
 
 
 def _stack(tensors: Sequence[tuple[int, Tensor]], what: str) -> Tensor:
@@ -88,7 +96,7 @@ def _same_form(what: str, number: int, first: Tensor, other: int, tensor: Tensor
     if tensor.shape != first.shape or tensor.dtype != first.dtype:
         raise UmbelError(
             f"{what} of item {number} is {tuple(first.shape)} {first.dtype}, that of item {other} is"
-            f" {tuple(tensor.shape)} {tensor.dtype}; resize or convert them to the same"
+            f" {tuple(tensor.shape)} {tensor.dtype}; resize or convert them to the same, or name it in `ragged`"
         )
 
 
@@ -104,17 +112,26 @@ class StreamSource:
         tasks: What is to be learnt.
         workers: Processes that read ahead; 0 reads in this one.
         form: Stands in for missing labels; None finds out, which reads items until every task has shown a label.
+        ragged: Inputs and tasks whose samples differ in size, by name (a single input is "input"): they are padded as
+            `Batch` says, and the inputs become a mapping with the sizes in it. A `form` that is given says it itself.
 
     Raises:
         UmbelError: The data set has no length or no items, or a task has no label in any item.
     """
 
-    def __init__(self, dataset: Items, tasks: Sequence[Task], workers: int = 0, form: Form | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Items,
+        tasks: Sequence[Task],
+        workers: int = 0,
+        form: Form | None = None,
+        ragged: Collection[str] = (),
+    ) -> None:
         _check(dataset)
         self.dataset = dataset
         self.tasks = tuple(tasks)
         self.workers = workers
-        self.form = form or Form.of(dataset, self.tasks)
+        self.form = form or Form.of(dataset, self.tasks, ragged)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -159,12 +176,16 @@ def _check(dataset: Items) -> None:
         raise UmbelError("a data set without samples cannot be used")
 
 
-def from_dataset(dataset: Items, tasks: Sequence[Task], workers: int = 0, form: Form | None = None) -> StreamSource:
+def from_dataset(
+    dataset: Items, tasks: Sequence[Task], workers: int = 0, form: Form | None = None, ragged: Collection[str] = ()
+) -> StreamSource:
     """Any map-style data set as a streamed source; the arguments are those of `StreamSource`."""
-    return StreamSource(dataset, tasks, workers, form)
+    return StreamSource(dataset, tasks, workers, form, ragged)
 
 
-def in_memory(dataset: Items, tasks: Sequence[Task], workers: int = 0, form: Form | None = None) -> TensorSource:
+def in_memory(
+    dataset: Items, tasks: Sequence[Task], workers: int = 0, form: Form | None = None, ragged: Collection[str] = ()
+) -> TensorSource:
     """A map-style data set, read once and held in memory; random per-item transforms are frozen at their first draw.
 
     Args:
@@ -172,12 +193,14 @@ def in_memory(dataset: Items, tasks: Sequence[Task], workers: int = 0, form: For
         tasks: What is to be learnt.
         workers: Processes that read; 0 reads in this one.
         form: Stands in for missing labels; None finds out.
+        ragged: As `StreamSource`; all samples are padded to the largest of the set.
 
     Raises:
         UmbelError: As `StreamSource`, or two items differ in size or type.
     """
-    source = StreamSource(dataset, tasks, workers, form)
-    count, size = len(source), 256
+    source = StreamSource(dataset, tasks, workers, form, ragged)
+    count = len(source)
+    size = count if source.form.ragged else 256  # how large the largest is shows at the end
     picks = [list(range(start, min(start + size, count))) for start in range(0, count, size)]
     held: Batch | None = None
     for pick, batch in zip(picks, source.read(picks, 0, -1), strict=True):
@@ -211,6 +234,7 @@ def data_from_datasets(
     test: Items,
     workers: int = 0,
     in_memory: bool = True,
+    ragged: Collection[str] = (),
     title: str = "",
     note: str = "",
 ) -> MultiTaskData:
@@ -225,6 +249,7 @@ def data_from_datasets(
         workers: Processes that read.
         in_memory: Read each set once and hold it. Otherwise items are read again in every epoch, as data sets need that
             are too large or whose transforms are random.
+        ragged: Inputs and tasks whose samples differ in size; see `StreamSource`.
         title: One line for reports.
         note: Source, licence, caveats.
 
@@ -233,7 +258,7 @@ def data_from_datasets(
     """
     for dataset in (train, validation, test):
         _check(dataset)
-    form = Form.of(train, tasks)
+    form = Form.of(train, tasks, ragged)
     make = _held if in_memory else from_dataset
     splits = {
         split: make(dataset, tasks, workers, form)

@@ -3,7 +3,7 @@
 from umbel.descent.catalogue import DESCENTS, Entry, make_descent, option_names
 from umbel.descent.conflict import ConflictProbe, gradient_cosines
 from umbel.descent.famo import FAMO
-from umbel.descent.gradsplit import Affinity, GradSplit, Measured
+from umbel.descent.gradsplit import Affinity, AfterWarmUp, GradSplit, Measured, random_matrix
 from umbel.descent.gramian import measure_gramian
 from umbel.descent.jacobian import Jacobian
 from umbel.descent.passes import TaskGradients, present_losses, task_gradients
@@ -39,6 +39,7 @@ __all__ = [
     "DESCENTS",
     "FAMO",
     "Affinity",
+    "AfterWarmUp",
     "AlignedComponents",
     "AlphaFair",
     "ConflictAverse",
@@ -73,5 +74,6 @@ __all__ = [
     "option_names",
     "present_losses",
     "projection_weights",
+    "random_matrix",
     "task_gradients",
 ]

@@ -9,28 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from umbel.core import Batch, Learner, OperatingPoint, UmbelError, unknown
+from umbel.core import Batch, Evaluation, Learner, OperatingPoint, Task, UmbelError, join, missing, unknown
 from umbel.data import Source, seeded
+from umbel.engine.modes import modes_kept
 from umbel.engine.runtime import FabricRuntime, seed_default
-from umbel.metrics import relative_improvement
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Results on one split.
-
-    Attributes:
-        metrics: Task -> metric -> value; NaN where the split has no label for the task, or where the model does not
-            predict it at this point (after a stage that was not sent, say).
-        losses: Task -> mean loss over the labelled elements; NaN where there are none, infinite where it diverged.
-    """
-
-    metrics: dict[str, dict[str, float]]
-    losses: dict[str, float]
-
-    def main(self) -> dict[str, float]:
-        """Task -> its main metric."""
-        return {task: next(iter(values.values())) for task, values in self.metrics.items()}
 
 
 @contextmanager
@@ -43,14 +25,11 @@ def evaluating(learner: Learner, runtime: FabricRuntime, seed: int, rank: int = 
         seed: Of the randomness.
         rank: Of the process, which draws its own.
     """
-    training, cuda = learner.training, runtime.device.type == "cuda"
-    learner.eval()
-    with torch.no_grad(), torch.random.fork_rng(devices=[runtime.device] if cuda else []):
+    cuda = runtime.device.type == "cuda"
+    with modes_kept(learner), torch.no_grad(), torch.random.fork_rng(devices=[runtime.device] if cuda else []):
+        learner.eval()
         seed_default(seeded(seed, rank, 4).initial_seed(), runtime.device)
-        try:
-            yield
-        finally:
-            learner.train(training)
+        yield
 
 
 def evaluate(
@@ -66,7 +45,7 @@ def evaluate(
     """Every sample of a split once; with several processes each takes its share of the batches.
 
     Args:
-        learner: Left in the mode (training or evaluation) it was in.
+        learner: Each part is left in the mode (training or evaluation) it was in.
         source: The split.
         runtime: Processes and precision.
         point: Operating point; by default the first of the learner's sweep.
@@ -105,11 +84,11 @@ def _add(learner: Learner, metrics: Mapping, predictions: Mapping[str, Tensor], 
     for task, row in zip(learner.tasks, sums, strict=True):
         if task.name not in predictions:
             continue
-        prediction = predictions[task.name].float()
+        prediction, target = predictions[task.name].float(), task.target_of(batch)
         for metric in metrics[task.name].values():
-            task.update(metric, prediction, batch)
-        count = task.count(batch)
-        row.add_(torch.stack([task.mean_loss(prediction, batch) * count, count]))
+            task.update(metric, prediction, target)
+        count = task.count(target)
+        row.add_(torch.stack([task.mean_loss(prediction, target) * count, count]))
 
 
 @dataclass(frozen=True)
@@ -117,7 +96,8 @@ class Predictions:
     """Raw predictions of a whole split, for whatever needs every sample (a rule that decides when to stop, say).
 
     Attributes:
-        raw: Task -> predictions [draws * N, ...], float32 on the CPU, draw after draw.
+        raw: Task -> predictions [draws * N, ...], float32 on the CPU, draw after draw. Where batches
+            differ in size, NaN is behind the end of the shorter ones.
         targets: Task -> targets [draws * N, ...], with missing labels as in `Batch`.
     """
 
@@ -171,7 +151,16 @@ def predict_split(
                         raise UmbelError(f"task {name!r} is not predicted at {point}")
                     raw[name].append(predictions[name].float().cpu())
                     targets[name].append(known[name].target_of(batch))
-    return Predictions({n: torch.cat(raw[n]) for n in chosen}, {n: torch.cat(targets[n]) for n in chosen})
+    return Predictions(
+        {n: join(raw[n], math.nan) for n in chosen}, {n: _joined_targets(known[n], targets[n]) for n in chosen}
+    )
+
+
+def _joined_targets(task: Task, targets: list[Tensor]) -> Tensor:
+    """[N, ...]; those of a batch with shorter samples are padded as the task wants it."""
+    if targets[0].dtype == torch.bool:  # cannot be padded
+        return torch.cat(targets)
+    return join(targets, missing(targets[0].dtype) if task.padding is None else task.padding)
 
 
 def _mean(total: float, count: float) -> float:
@@ -193,65 +182,6 @@ def compute_metrics(metrics: Mapping, labelled: bool) -> dict[str, float]:
         # A process whose share holds no label of the task computes from the others' sums alone.
         warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
         return {name: float(metric.compute()) for name, metric in metrics.items()}
-
-
-@dataclass(frozen=True)
-class Monitor:
-    """One number from an evaluation, greater is better: what chooses the best checkpoint.
-
-    Attributes:
-        name: "improvement", "loss" or "task/metric".
-        references: For "improvement": task -> main metric to compare with. A task whose reference is 0 or not
-            finite is left out.
-    """
-
-    name: str
-    references: Mapping[str, float]
-
-    def check(self, learner: Learner) -> None:
-        """Before training: see whether this can be computed for the learner.
-
-        Raises:
-            UmbelError: `name` names no metric of any task, or a task has no reference.
-        """
-        known = ["improvement", "loss", *(f"{t.name}/{m}" for t in learner.tasks for m in t.metrics)]
-        if self.name not in known:
-            raise UmbelError(f"monitor {self.name!r} is not known; use {', '.join(known)}")
-        for task in learner.tasks:
-            if self.name == "improvement" and self.references and task.name not in self.references:
-                raise UmbelError(f"monitor 'improvement': task {task.name!r} has no reference; give one for each task")
-
-    def score(self, evaluation: Evaluation, learner: Learner) -> float:
-        """The number; -inf when it is not finite.
-
-        Raises:
-            UmbelError: See `check`.
-        """
-        self.check(learner)
-        value = self._value(evaluation, learner)
-        return value if math.isfinite(value) else -math.inf
-
-    def _value(self, evaluation: Evaluation, learner: Learner) -> float:
-        loss = sum(value for value in evaluation.losses.values() if not math.isnan(value))
-        if self.name == "loss":
-            return -loss
-        if self.name == "improvement":
-            main = evaluation.main()
-            gains = [
-                relative_improvement(main[t.name], self.references[t.name], t.higher_is_better)
-                for t in learner.tasks
-                if math.isfinite(self.references[t.name]) and self.references[t.name]
-            ]
-            return sum(gains) / len(gains) if gains else -loss
-        task, metric = next((t, m) for t in learner.tasks for m in t.metrics if f"{t.name}/{m}" == self.name)
-        better = task.higher_is_better if metric == task.main_metric else _direction(task, metric)
-        value = evaluation.metrics[task.name][metric]
-        return value if better else -value
-
-
-def _direction(task, metric: str) -> bool:
-    declared = getattr(task.metrics[metric](), "higher_is_better", None)
-    return task.higher_is_better if declared is None else declared
 
 
 def decoded_predictions(

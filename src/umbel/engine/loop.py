@@ -12,11 +12,13 @@ from pathlib import Path
 
 import torch
 
-from umbel.core import Batch, Descent, Learner, Losses, OperatingPoint, UmbelError, align, check_finite
+from umbel.core import Batch, Descent, Evaluation, Learner, Losses, OperatingPoint, UmbelError, align, check_finite
 from umbel.data import Source, seeded
 from umbel.engine import checkpoint as checkpoints
-from umbel.engine.evaluation import Evaluation, Monitor, evaluate
+from umbel.engine.evaluation import evaluate
 from umbel.engine.log import Log
+from umbel.engine.modes import start_training
+from umbel.engine.monitor import Monitor
 from umbel.engine.optimise import learning_rate_factor, make_optimizer, set_learning_rate
 from umbel.engine.progress import Reporter
 from umbel.engine.runtime import FabricRuntime, seed_default
@@ -162,7 +164,7 @@ class TrainingRun:
 
     def train(self) -> None:
         """All steps that are left; then the learner gets its best weights."""
-        self.learner.train()
+        start_training(self.learner)
         self.plan.reporter.begin(self.plan.label, self.total, self.progress.step)
         size, rank, world_size = self.settings.batch_size, self.runtime.rank, self.runtime.world_size
         try:
@@ -257,7 +259,7 @@ class TrainingRun:
         evaluation = evaluate(self.learner, self.plan.validation, self.runtime, batch_size=size)
         progress.first = progress.first or evaluation.main()
         monitor = Monitor(self.settings.monitor, self.plan.references or progress.first)
-        score = monitor.score(evaluation, self.learner)
+        score = monitor.score(evaluation, self.learner, self.runtime)
         metrics = {f"{t}/{m}": v for t, values in evaluation.metrics.items() for m, v in values.items()}
         losses = {f"{t}/loss": v for t, v in evaluation.losses.items()}
         self.log.write("validation", progress.step, {**metrics, **losses, self.settings.monitor: score})

@@ -13,7 +13,7 @@ class Reporter(Protocol):
     """What a run tells while it goes on."""
 
     def expect(self, runs: int, title: str = "all networks") -> None:
-        """So many runs will follow."""
+        """So many (more) runs will follow."""
         ...
 
     def begin(self, label: str, total: int, done: int = 0) -> None:
@@ -83,6 +83,7 @@ class TerminalReporter:
             transient=True,
         )
         self._outer = None
+        self._runs = 0
         if runs is not None:
             self.expect(runs, title)
         self._inner = None
@@ -96,8 +97,12 @@ class TerminalReporter:
         self._bars.stop()
 
     def expect(self, runs: int, title: str = "all networks") -> None:
-        """Show an outer bar that counts runs."""
-        self._outer = self._bars.add_task(title, total=runs, losses="")
+        """Show an outer bar that counts runs; asked again, it counts so many more."""
+        self._runs += runs
+        if self._outer is None:
+            self._outer = self._bars.add_task(title, total=self._runs, losses="")
+        else:
+            self._bars.update(self._outer, total=self._runs)
 
     def begin(self, label: str, total: int, done: int = 0) -> None:
         """Show a bar for one run."""

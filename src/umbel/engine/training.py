@@ -6,10 +6,9 @@ from pathlib import Path
 
 import torch
 
-from umbel.core import Descent, Learner
+from umbel.core import Descent, Evaluation, Learner
 from umbel.data import Source
 from umbel.engine import checkpoint as checkpoints
-from umbel.engine.evaluation import Evaluation
 from umbel.engine.loop import Observer, Plan, TrainingRun
 from umbel.engine.progress import Reporter, Silent
 from umbel.engine.runtime import FabricRuntime, fastest_precision, open_runtime

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from umbel import losses as distances
 from umbel.core import (
+    Axes,
     Batch,
     Learner,
     Losses,
@@ -24,14 +25,14 @@ from umbel.core import (
     at_point,
     unknown,
 )
-from umbel.nn import WIDTHS, Slimmable, build_model, slimmable
+from umbel.nn import WIDTH_NAMES, WIDTHS, Slimmable, build_model, slimmable
 
 Distillation = Literal["prefix", "relational", "attention", "logits", "none"]
 """What narrow configurations learn from the full one: its features, compared in one of three ways; or its logits."""
 DISTILLATION = "distillation"
 """Name of that loss."""
 CONFIGURATIONS = "configurations"
-"""Name of the value of an operating point that holds the configurations of one training step."""
+"""Name of the value of an operating point that holds the configurations (widths alone) of one training step."""
 
 _FEATURES = {
     "prefix": distances.prefix_distance,
@@ -45,7 +46,7 @@ def controllable(
     tasks: Sequence[Task],
     encoder: str | None = None,
     *,
-    widths: Sequence[float] = WIDTHS,
+    grid: Sequence[float] = WIDTHS,
     divisor: int = 8,
     seed: int = 0,
     hidden: int | None = None,
@@ -66,7 +67,8 @@ def controllable(
         input_shape: Of one sample.
         tasks: At least one.
         encoder: One of `umbel.nn.ENCODERS`; None takes one that suits the inputs.
-        widths: The grid; it must hold 1.
+        grid: The widths, as parts of the full one; 1 must be among them. (`widths` would be an option of the encoder:
+            the channels of its stages.)
         divisor: Active channels are a multiple of it, and at least as many.
         seed: Of the random start; at full width the network starts as `build_model`'s of the same seed does.
         hidden: Width of the heads' hidden layers; see `umbel.nn.build_head`. Heads without one cannot be turned.
@@ -75,13 +77,13 @@ def controllable(
         strength: Likewise.
         random_widths: Likewise.
         head_draws: Likewise.
-        **options: For the encoder.
+        **options: For the encoder, and `vector_head`; see `umbel.nn.build_model`.
 
     Raises:
         UmbelError: A part that cannot be slimmed (named, with the reason), and what `build_model` refuses.
     """
     plain = build_model(input_shape, tasks, encoder, seed=seed, hidden=hidden, keep_maps=keep_maps, **options)
-    model = slimmable_model(plain, input_shape, widths, divisor)
+    model = slimmable_model(plain, input_shape, grid, divisor)
     return ControllableLearner(model, tasks, distillation, strength, random_widths, head_draws)
 
 
@@ -181,16 +183,25 @@ class ControllableLearner(Learner):
         by_task = dict(heads) if isinstance(heads, Mapping) else dict.fromkeys(self.model.task_names, heads)
         return OperatingPoint(width=width, head_widths=by_task)
 
+    def axes(self) -> Axes:
+        """What the model's parts ask for but their widths, which are drawn as configurations."""
+        return {name: axis for name, axis in super().axes().items() if name not in WIDTH_NAMES}
+
     def sweep(self) -> Sweep:
-        """The full network first (validation looks at it), then encoder and heads at each smaller width."""
-        return Sweep([self.point(width) for width in reversed(self.widths)])
+        """The full network first (validation looks at it), then encoder and heads at each smaller width.
+
+        Each of them wherever the other parts are evaluated.
+        """
+        others = super().sweep()
+        return Sweep([rest.with_values(**self.point(width)) for width in reversed(self.widths) for rest in others])
 
     def draw_point(self, generator: torch.Generator, progress: float) -> OperatingPoint:
-        """The configurations of one step."""
+        """What the model's other parts want, and the configurations of one step."""
+        rest = super().draw_point(generator, progress)
         places = torch.randint(len(self.widths), (self.random_widths,), generator=generator).tolist()
         chosen = [self.point(width) for width in dict.fromkeys([1.0, self.widths[0]])]
         chosen += [self._random_heads(self.widths[i], generator) for i in places for _ in range(self.head_draws)]
-        return OperatingPoint({CONFIGURATIONS: tuple(chosen)})
+        return rest.with_values(**{CONFIGURATIONS: tuple(chosen)})
 
     def _random_heads(self, width: float, generator: torch.Generator) -> OperatingPoint:
         names = self.model.task_names
@@ -198,14 +209,19 @@ class ControllableLearner(Learner):
         return self.point(width, {name: self.widths[place] for name, place in zip(names, places, strict=True)})
 
     def losses(self, batch: Batch, point: OperatingPoint) -> Losses:
-        """Mean losses over the point's configurations, and the distance; at a point without any, the plain losses."""
+        """Mean losses over the point's configurations, and the distance; at a point without any, the plain losses.
+
+        Whatever else the point says holds for all of them.
+        """
         if CONFIGURATIONS not in point:
             return super().losses(batch, point)
+        rest = point.without(CONFIGURATIONS)
+        configurations = [rest.with_values(**widths) for widths in point[CONFIGURATIONS]]
         sums: dict[str, Tensor] = {}
         distance: list[Tensor] = []
         full: Tensor | None = None
         targets: dict[str, Tensor] = {}
-        for width, members in _by_width(point[CONFIGURATIONS]).items():
+        for width, members in _by_width(configurations).items():
             features = at_point(self.model.encoder, batch.inputs, members[0])
             full = features.detach() if full is None else full
             if width < 1 and self.distillation in _FEATURES:
@@ -218,8 +234,7 @@ class ControllableLearner(Learner):
                     targets = {name: raw.detach() for name, raw in predictions.items()}
                 elif self.distillation == "logits":
                     distance.append(self._logits(predictions, targets, batch))
-        count = len(point[CONFIGURATIONS])
-        averaged = {name: loss / count for name, loss in sums.items()}
+        averaged = {name: loss / len(configurations) for name, loss in sums.items()}
         return Losses({**averaged, **self._distillation(distance, full)})
 
     def _distillation(self, distance: list[Tensor], full: Tensor) -> dict[str, Tensor]:

@@ -129,13 +129,15 @@ class PreferenceLearner(Learner):
         return OperatingPoint(preferences=dict(zip(names, shares, strict=True)))
 
     def draw_point(self, generator: torch.Generator, progress: float) -> OperatingPoint:
-        """Preferences of the groups from the Dirichlet distribution, the same on every process."""
+        """What the model's parts want, and preferences of the groups from the Dirichlet distribution."""
+        point = super().draw_point(generator, progress)
         seed = int(torch.randint(2**63 - 1, (), generator=generator))
-        return self.at(np.random.default_rng(seed).dirichlet(self.alpha).tolist())
+        return point.with_values(**self.at(np.random.default_rng(seed).dirichlet(self.alpha).tolist()))
 
     def sweep(self) -> Sweep:
-        """Equal preferences alone."""
-        return Sweep([self.at([1.0] * len(self.groups))])
+        """Equal preferences alone, wherever the model's parts are evaluated."""
+        equal = self.at([1.0] * len(self.groups))
+        return Sweep([point.with_values(**equal) for point in super().sweep()])
 
     def losses(self, batch: Batch, point: OperatingPoint) -> Losses:
         """The terms of J (see the class): T r_t L_t for each task, then the cosine's.
@@ -201,17 +203,35 @@ def preference_conditioned(
         UmbelError: As `build_model`, `PreferenceConditioned` and `PreferenceLearner`.
     """
     plain = build_model(input_shape, tasks, encoder, seed=seed, hidden=hidden, keep_maps=keep_maps, **options)
-    names = plain.task_names
-
-    def conditioned(part: torch.nn.Module, start: str, shape: Sequence[int]) -> PreferenceConditioned:
-        with seeded_start(seed, start):
-            return PreferenceConditioned(part, names, hypernetwork_width, shape)
-
-    features = plain.encoder.feature_shape
-    trunk = conditioned(plain.encoder, "preferences", input_shape)
-    heads = {name: conditioned(plain.heads[name], f"preferences of {name}", features) for name in names}
-    model = MultiTaskModel(trunk, heads)
+    model = conditioned_model(plain, input_shape, seed, hypernetwork_width)
     return PreferenceLearner(model, tasks, groups=groups, alpha=alpha, penalty=penalty, scales=scales, follow=follow)
+
+
+def conditioned_model(
+    model: MultiTaskModel, input_shape: Sequence[int], seed: int = 0, hypernetwork_width: int = 32
+) -> MultiTaskModel:
+    """An ordinary model whose encoder and heads also read the preference; links stay as they are.
+
+    The small networks start from the seed, the encoder's first and then the heads' in the order of the tasks.
+
+    Args:
+        model: With an encoder that says its `feature_shape`. It is not changed: its parts are copied.
+        input_shape: Of one sample.
+        seed: Of the small networks' random start.
+        hypernetwork_width: Of their hidden layers.
+
+    Raises:
+        UmbelError: The encoder has no `feature_shape`, or what `PreferenceConditioned` refuses.
+    """
+    features = getattr(model.encoder, "feature_shape", None)
+    if features is None:
+        raise UmbelError("the encoder does not say the shape of its features; give it an attribute feature_shape")
+    names = model.task_names
+    with seeded_start(seed, "preferences"):
+        trunk = PreferenceConditioned(model.encoder, names, hypernetwork_width, input_shape)
+        heads = {n: PreferenceConditioned(model.heads[n], names, hypernetwork_width, features) for n in names}
+    links = {name: model.links[name] for name in names if name in model.links}
+    return MultiTaskModel(trunk, heads, links)
 
 
 def _partition(groups: Sequence[Sequence[str]] | None, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:

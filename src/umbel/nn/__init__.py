@@ -10,6 +10,7 @@ from umbel.nn.heads import ConvHead, MapHead, VectorHead, build_head
 from umbel.nn.pixel import PictureHead, PixelEncoder, PooledHead, SmoothBlock
 from umbel.nn.pretrained import FeatureMaps, torchvision_encoder
 from umbel.nn.slimming import (
+    WIDTH_NAMES,
     WIDTHS,
     Cost,
     ModelCost,
@@ -30,6 +31,7 @@ from umbel.nn.sync_norm import synchronise_norms
 __all__ = [
     "ENCODERS",
     "WIDTHS",
+    "WIDTH_NAMES",
     "ConvEncoder",
     "ConvHead",
     "Cost",

@@ -157,11 +157,11 @@ class PreferenceConditioned(PointModule):
         if self.input_axis is not None:
             return nn.Sequential(_Fixed(*generated[0], self.input_axis), copied).train(self.training)
         named = copied.named_modules(remove_duplicate=False)
-        found = [(name, part) for name, part in named if isinstance(part, _ConditionedNorm)]
-        for part in {part for _, part in found}:
+        norms = [(name, part) for name, part in named if isinstance(part, _ConditionedNorm)]
+        for part in {part for _, part in norms}:
             for which, value in part.weights(generated).items():
                 part.norm.register_parameter(which, nn.Parameter(value.contiguous()))
-        for name, part in found:
+        for name, part in norms:
             if not name:
                 return part.norm
             copied.set_submodule(name, part.norm)

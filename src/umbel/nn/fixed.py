@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from umbel.core import Batch, Inputs, MultiTaskModel, OperatingPoint, UmbelError, at_point
 from umbel.nn.conditioning import PreferenceConditioned
 from umbel.nn.slimming.setting import evaluating
+from umbel.nn.slimming.statistics import points_of_batches
 
 _SEED = 0  # of the noise of links while measuring
 
@@ -27,7 +28,8 @@ def fixed_model(
 
     Args:
         model: With parts that are `PreferenceConditioned`. It is not changed.
-        point: The preferences, and whatever else links depend on.
+        point: The preferences, and whatever else links depend on. What it does not say and a part wants drawn is drawn
+            for each batch that is measured as in training, from a fixed seed.
         batches: Inputs, or batches with inputs, of the training set; kept in memory. None keeps the statistics.
 
     Raises:
@@ -53,7 +55,8 @@ def _measure(model: MultiTaskModel, result: MultiTaskModel, inputs: list[Inputs]
     with evaluating(result):
         if isinstance(model.encoder, PreferenceConditioned):
             _measure_part(result.encoder, inputs)
-        features = [at_point(result.encoder, x, point) for x in inputs]
+        drawn = points_of_batches(model, point, len(inputs))
+        features = [at_point(result.encoder, x, at) for x, at in zip(inputs, drawn, strict=True)]
         for name in model.task_names:
             if not isinstance(model.heads[name], PreferenceConditioned):
                 continue
@@ -61,7 +64,7 @@ def _measure(model: MultiTaskModel, result: MultiTaskModel, inputs: list[Inputs]
             if name in result.links:
                 with torch.random.fork_rng(devices=[]):
                     torch.default_generator.manual_seed(_SEED)
-                    received = [at_point(result.links[name], x, point) for x in features]
+                    received = [at_point(result.links[name], x, at) for x, at in zip(features, drawn, strict=True)]
             _measure_part(result.heads[name], received)
 
 

@@ -1,8 +1,10 @@
 """From settings to data, networks and learners."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from umbel.core import Learner, UmbelError, check_inputs, check_labels
 from umbel.data import MultiTaskData, TensorSource, describe_columns, from_table, load
@@ -11,6 +13,7 @@ from umbel.methods.controllable import ControllableLearner, slimmable_model
 from umbel.nn import build_model
 from umbel.recipes.settings import DataSettings, ModelSettings, names, options
 
+Built = TypeVar("Built")
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
 
 
@@ -95,6 +98,21 @@ def _known_set(settings: DataSettings) -> MultiTaskData:
         raise UmbelError(f"--options {settings.options}: a value is of the wrong kind ({error})") from error
 
 
+def with_options(text: str, make: Callable[..., Built]) -> Built:
+    """What `make(**options)` gives for the encoder's options that a text names.
+
+    Raises:
+        UmbelError: The options are of the wrong kind, or name no network.
+    """
+    chosen = options(text, "--encoder-options")
+    try:
+        return make(**chosen)
+    except (TypeError, ValueError, RuntimeError) as error:  # "widths=wide", say; the options are the user's own words
+        if not chosen:
+            raise
+        raise UmbelError(f"--encoder-options {text}: no such network ({error})") from error
+
+
 def make_learner(settings: ModelSettings, data: MultiTaskData, seed: int, maps: bool | None = None) -> Learner:
     """A fresh network for all tasks of the data; the same seed gives the same encoder whatever the tasks are.
 
@@ -107,23 +125,11 @@ def make_learner(settings: ModelSettings, data: MultiTaskData, seed: int, maps: 
         maps: Whether the encoder keeps the resolution that tasks with maps want; unset: when `data` has one. A
             single-task reference is given what the joint network has.
     """
-    chosen = options(settings.encoder_options, "--encoder-options")
-    keep_maps = predicts_maps(data) if maps is None else maps
-    try:
-        model = build_model(
-            data.input_shape,
-            data.tasks,
-            settings.encoder or None,
-            seed=seed,
-            hidden=settings.hidden,
-            keep_maps=keep_maps,
-            vector_head=settings.vector_head,
-            **chosen,
-        )
-    except (TypeError, ValueError, RuntimeError) as error:  # "widths=wide", say
-        if not chosen:
-            raise
-        raise UmbelError(f"--encoder-options {settings.encoder_options}: no such network ({error})") from error
+    about = {"keep_maps": predicts_maps(data) if maps is None else maps, "vector_head": settings.vector_head}
+    build = partial(
+        build_model, data.input_shape, data.tasks, settings.encoder or None, seed=seed, hidden=settings.hidden, **about
+    )
+    model = with_options(settings.encoder_options, build)
     if not settings.widths:
         return Learner(model, data.tasks)
     slim = slimmable_model(model, data.input_shape, settings.grid)

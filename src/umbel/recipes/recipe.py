@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from umbel.recipes.study import Study
     from umbel.report import Results
+    from umbel.study import Findings, Study
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Recipe:
         quick: Settings of the study that takes about three minutes on two cores.
         study: "module:function" or the function itself: (settings, study) -> results.
         about: A paragraph for the help.
+        findings: Likewise: results -> findings (claims, charts, sentences), from the results file alone, so that they
+            can be computed again at any time. Empty: the study puts them into its results itself.
     """
 
     name: str
@@ -29,10 +31,24 @@ class Recipe:
     quick: Any
     study: "str | Callable[[Any, Study], Results]"
     about: str = ""
+    findings: "str | Callable[[Results], Findings]" = ""
 
     def run(self, settings: Any, study: "Study") -> "Results":
-        """Run the study."""
-        if callable(self.study):
-            return self.study(settings, study)
-        module, function = self.study.split(":")
-        return getattr(import_module(module), function)(settings, study)
+        """Run the study, and say what came of it."""
+        return self.concluded(_function(self.study)(settings, study))
+
+    def concluded(self, results: "Results") -> "Results":
+        """The results with claims, charts and sentences computed afresh from their runs."""
+        if not self.findings:
+            return results
+        from umbel.study import concluded  # noqa: PLC0415 - imports torch
+
+        return concluded(results, _function(self.findings))
+
+
+def _function(named: "str | Callable[..., Any]") -> "Callable[..., Any]":
+    """The function, or the one that "module:function" names."""
+    if callable(named):
+        return named
+    module, function = named.split(":")
+    return getattr(import_module(module), function)

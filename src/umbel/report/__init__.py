@@ -1,34 +1,41 @@
 """Results of a study: one file of numbers, tables, figures, pictures and a self-contained page."""
 
 from umbel.report.charts import Chart, Series, chart_series
+from umbel.report.claims import NOT_SHOWN, REFUTED, SHOWN, Claim, count_states
 from umbel.report.combine import write_combined
 from umbel.report.environment import describe_environment
 from umbel.report.image_grid import draw_image_grid
 from umbel.report.page import write_page
 from umbel.report.pictures import draw_samples
 from umbel.report.records import (
-    Claim,
     Conflict,
     Curve,
     DataInfo,
+    Matrix,
     MethodInfo,
+    Profile,
     Run,
     SampleSheet,
     TaskInfo,
 )
 from umbel.report.results import SCHEMA, Results
 from umbel.report.summary import Estimate, Row, delta_m, summary
-from umbel.report.tables import claims_table, csv_table, main_table, markdown_report, print_report
+from umbel.report.tables import claims_list, csv_table, main_table, markdown_report, print_report
 
 __all__ = [
+    "NOT_SHOWN",
+    "REFUTED",
     "SCHEMA",
+    "SHOWN",
     "Chart",
     "Claim",
     "Conflict",
     "Curve",
     "DataInfo",
     "Estimate",
+    "Matrix",
     "MethodInfo",
+    "Profile",
     "Results",
     "Row",
     "Run",
@@ -36,7 +43,8 @@ __all__ = [
     "Series",
     "TaskInfo",
     "chart_series",
-    "claims_table",
+    "claims_list",
+    "count_states",
     "csv_table",
     "delta_m",
     "describe_environment",

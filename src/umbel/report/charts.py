@@ -102,7 +102,7 @@ def chart_series(
     group: str = "",
     against: str = "",
 ) -> Series:
-    """A metric of one method over one value of its operating points: mean and 95 % half-width over seeds.
+    """A metric of one method over one value of its operating points: mean and 95 % half-width over repeats.
 
     Points at which x is not a finite number are left out. A mean over values of which one is not finite, or of
     which one was not measured, is a gap.
@@ -121,7 +121,7 @@ def chart_series(
             accuracy against mean delay, with one point for each threshold x.
 
     Raises:
-        UmbelError: Nobody ran that method, nothing was measured there, or a seed was measured several times at
+        UmbelError: Nobody ran that method, nothing was measured there, or a repeat was measured several times at
             one x, because `where` leaves another value open.
     """
     chosen = _chosen(runs, method, x, where or {})
@@ -134,7 +134,7 @@ def chart_series(
         by_place.setdefault(float(run.point[x]), []).append(run)
     places, means, widths = [], [], []
     for place in sorted(by_place):
-        _check_seeds(by_place[place], method, x)
+        _check_repeats(by_place[place], method, x)
         where_on_axis = _estimate(by_place[place], task, against)[0] if against else place
         if math.isfinite(where_on_axis):
             mean, width = _estimate(by_place[place], task, metric)
@@ -158,15 +158,15 @@ def _chosen(runs: Iterable[Run], method: str, x: str, where: Mapping[str, Any]) 
     return found
 
 
-def _check_seeds(runs: Sequence[Run], method: str, x: str) -> None:
-    seeds = [run.seed for run in runs]
-    if len(set(seeds)) < len(seeds):
+def _check_repeats(runs: Sequence[Run], method: str, x: str) -> None:
+    repeats = [run.repeat for run in runs]
+    if len(set(repeats)) < len(repeats):
         points: list[Point] = [run.point for run in runs]
         names = dict.fromkeys(name for point in points for name in point)
         varied = [n for n in names if any(plain(p.get(n)) != plain(points[0].get(n)) for p in points)]
         open_values = ", ".join(varied) or "nothing: a run is there twice"
         raise UmbelError(
-            f"runs of {method!r} at {x} {runs[0].point[x]}: several of one seed; give `where` a value for each of "
+            f"runs of {method!r} at {x} {runs[0].point[x]}: several of one repeat; give `where` a value for each of "
             f"what differs ({open_values})"
         )
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from umbel.core import UmbelError
+from umbel.report.claims import SHOWN
 from umbel.report.elements import claims_table, closed, gallery, operating_points, table
 from umbel.report.figures import figures
 from umbel.report.files import write_atomically
-from umbel.report.grid import DASH, Column, Entry, Grid, claim_state, full_grid, number, short_grid
+from umbel.report.grid import DASH, Column, Entry, Grid, full_grid, number, short_grid
 from umbel.report.html import Markup, join, tag
 from umbel.report.page import document, section
 from umbel.report.results import Results
@@ -66,14 +67,14 @@ def _overview(results: Sequence[Results], names: Sequence[str]) -> Grid:
     """Rows: studies. Columns: size, claims, and delta-m of each method."""
     rows_of = [[r for r in headline_rows(one) if not r.is_reference] for one in results]
     labels = list(dict.fromkeys(row.label for rows in rows_of for row in rows))
-    columns = [Column("results", numeric=False), Column("tasks"), Column("seeds"), Column("claims", "held / all")]
+    columns = [Column("results", numeric=False), Column("tasks"), Column("repeats"), Column("claims", "shown / all")]
     columns += [Column(label, "Δm in % ↑") for label in labels]
     cells = []
     for one, name, rows in zip(results, names, rows_of, strict=True):
-        held = sum(claim_state(c)[0] == "holds" for c in one.claims)
+        shown = sum(claim.state == SHOWN for claim in one.claims)
         start = [Entry(name), Entry(str(len(one.tasks)), value=len(one.tasks))]
-        start += [Entry(str(len(one.seeds)), value=len(one.seeds))]
-        start += [Entry(f"{held} / {len(one.claims)}" if one.claims else DASH, value=held)]
+        start += [Entry(one.repeats_text, value=len(one.repeat_numbers))]
+        start += [Entry(f"{shown} / {len(one.claims)}" if one.claims else DASH, value=shown)]
         cells.append((*start, *_deltas(rows, labels)))
     return Grid("Improvement over single-task training (Δm), mean ± 95 % interval", tuple(columns), tuple(cells))
 

@@ -93,14 +93,28 @@ def short(text: str, length: int = 26) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def heat(axes: Axes, values: numpy.ndarray, least: float, text: str, size: float) -> Any:
-    """A diverging map around zero, orange below and blue above, with the numbers in it."""
-    limit = max(least, float(numpy.nanmax(numpy.abs(values), initial=0.0)))
-    image = axes.imshow(values, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
+def heat(axes: Axes, values: numpy.ndarray, least: float, text: str, size: float, centre: float | None = 0.0) -> Any:
+    """A heat map with the numbers in it: diverging around a centre, orange below and violet above.
+
+    Args:
+        axes: Where it is drawn.
+        values: [rows, columns]; NaN is a blank cell.
+        least: Least distance from the centre that has the full colour.
+        text: Format of the numbers; empty leaves them out.
+        size: Of the numbers, in points.
+        centre: The value without colour; None colours from the lowest value to the highest.
+    """
+    finite = values[numpy.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    if centre is not None:
+        limit = max(least, abs(low - centre), abs(high - centre)) or 1.0
+        low, high = centre - limit, centre + limit
+    image = axes.imshow(values, cmap="cividis" if centre is None else "PuOr", vmin=low, vmax=high, aspect="auto")
     axes.grid(visible=False)
+    middle, span = (low + high) / 2, max(high - low, 1e-12)
     for place, value in numpy.ndenumerate(values):
-        if math.isfinite(value):
-            dark = abs(value) > 0.65 * limit
+        if text and math.isfinite(value):
+            dark = value < middle if centre is None else abs(value - middle) > 0.325 * span
             told = format(value, text).replace("-", "−")
             colour = "white" if dark else "black"
             axes.text(place[1], place[0], told, ha="center", va="center", fontsize=size, color=colour)

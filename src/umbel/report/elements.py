@@ -1,11 +1,13 @@
 """The parts that pages are made of: tables, claims, figures, charts with their numbers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from umbel.report.chart_grid import chart_grid
 from umbel.report.charts import Chart
+from umbel.report.claims import count_states
 from umbel.report.drawing import Picture
-from umbel.report.grid import Entry, Grid, claims_grid
+from umbel.report.grid import Entry, Grid, claims_grid, matrix_grid
 from umbel.report.html import Markup, join, tag
 from umbel.report.results import Results
 
@@ -41,15 +43,10 @@ def _cell(grid: Grid, index: int, entry: Entry) -> Markup:
 
 
 def claims_table(results: Results) -> Markup:
-    """The claims; those that fall short say so in words, not only in colour."""
+    """The claims; each says in words, not only in colour, whether it is shown."""
     grid = claims_grid(results)
-    signs = {"holds": "✓ ", "falls short": "✗ ", "not measured": "? "}
-    rows = []
-    for row in grid.rows:
-        last = row[-1]
-        sign = next(s for word, s in signs.items() if last.text.startswith(word))
-        rows.append((*row[:-1], Entry(sign + last.text, mark=f"{last.mark} state".strip())))
-    caption = "What the study set out to show, and whether the measurements show it"
+    rows = [(*row[:-1], replace(row[-1], mark=f"{row[-1].mark} state".strip())) for row in grid.rows]
+    caption = f"What the study set out to show: {count_states(results.claims)}"
     return table(Grid(grid.title, grid.columns, tuple(rows)), caption, "claims")
 
 
@@ -88,6 +85,18 @@ def operating_points(results: Results, pictures: Sequence[Picture]) -> Markup | 
         drawn = [_chart(c, p) for c, p in zip(results.charts, pictures, strict=True) if c.section == name]
         pieces += [tag("h3", name) if name else None, tag("div", *drawn, class_="figures")]
     return join(*pieces)
+
+
+def matrices(results: Results, pictures: Sequence[Picture]) -> Markup | None:
+    """The matrices as heat maps, each with its note and its numbers."""
+    if not results.matrices:
+        return None
+    drawn = []
+    for matrix, picture in zip(results.matrices, pictures, strict=True):
+        note = tag("p", matrix.note, class_="note") if matrix.note else None
+        numbers = closed("Numbers", table(matrix_grid(matrix), matrix.title))
+        drawn.append(tag("figure", *_drawn(picture), note, numbers))
+    return tag("div", *drawn, class_="figures")
 
 
 def _chart(chart: Chart, picture: Picture) -> Markup:

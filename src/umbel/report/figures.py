@@ -1,7 +1,7 @@
 """Figures of a report: relative improvement, and metrics over operating points; others are in training_figures."""
 
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import matplotlib
 import numpy
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from umbel.report.chart_figures import chart_pictures
 from umbel.report.drawing import REFERENCE, STYLE, WIDTH, Picture, finished, heat, looks_of, new_axes, short
 from umbel.report.grid import MANY_TASKS, fixed, metric_text
+from umbel.report.matrix_figures import matrix_figures
 from umbel.report.results import Results
 from umbel.report.schema import is_number
 from umbel.report.summary import Row, headline_rows, point_key, point_text, summary
@@ -19,7 +20,7 @@ from umbel.report.training_figures import conflict_maps, cosine_figures, curve_f
 MANY_MARKS = 40
 """With more dots than this a dot plot becomes a heat map."""
 
-SECTIONS = ("improvement", "points", "conflicts", "curves")
+SECTIONS = ("improvement", "points", "matrices", "conflicts", "curves")
 
 
 def figures(results: Results, sections: Sequence[str] = SECTIONS) -> dict[str, list[Picture]]:
@@ -27,11 +28,12 @@ def figures(results: Results, sections: Sequence[str] = SECTIONS) -> dict[str, l
 
     Args:
         results: What the study measured.
-        sections: Any of "improvement", "points", "conflicts", "curves".
+        sections: Any of `SECTIONS`.
     """
-    makers: dict[str, Callable[[Results], Iterator[Picture]]] = {
+    makers: dict[str, Callable[[Results], Iterable[Picture]]] = {
         "improvement": _improvement,
         "points": _point_figures,
+        "matrices": matrix_figures,
         "conflicts": _conflicts,
         "curves": curve_figures,
     }

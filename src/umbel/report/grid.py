@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from umbel.report.records import Claim, TaskInfo
+from umbel.report.claims import NOT_SHOWN, REFUTED, SHOWN
+from umbel.report.records import Matrix, TaskInfo
 from umbel.report.results import Results
 from umbel.report.summary import Estimate, Row, headline_rows, point_key, summary
 
@@ -153,9 +154,8 @@ def _names(rows: Sequence[Row]) -> tuple[Column, list[Entry]]:
 
 
 def _title(results: Results) -> str:
-    seeds = len(results.seeds)
-    interval = "mean ± 95 % interval" if seeds > 1 else "no intervals"
-    return f"{results.title}: {interval} over {seeds} seed{'s' if seeds != 1 else ''}{_part(results)}"
+    interval = "mean ± 95 % interval" if len(results.repeat_numbers) > 1 else "no intervals"
+    return f"{results.title}: {interval} over {results.repeats_text}{_part(results)}"
 
 
 def _part(results: Results) -> str:
@@ -279,34 +279,44 @@ def _further(results: Results, rows: Sequence[Row]) -> list[tuple[Column, list[E
     return columns
 
 
-def claim_state(claim: Claim) -> tuple[str, str]:
-    """("holds", "good"), ("falls short", "bad") or ("not measured", "")."""
-    if claim.holds is None:
-        return "not measured", ""
-    return ("holds", "good") if claim.holds else ("falls short", "bad")
+CLAIM_SIGNS = {SHOWN: "✓ ", NOT_SHOWN: "? ", REFUTED: "✗ "}
+"""What stands before a claim's state, for those who do not see its colour."""
+_CLAIM_MARKS = {SHOWN: "good", NOT_SHOWN: "", REFUTED: "bad"}
 
 
 def claims_grid(results: Results) -> Grid:
-    """A row for each claim: measured value, interval, bar, and whether it holds."""
-    columns = [Column("claim", numeric=False), Column("measured"), Column("95 % interval"), Column("bar")]
+    """A row for each claim: measured value, interval, bar, and whether the interval shows it."""
+    interval = "95 % interval" if results.repeats == "seeds" else "95 % interval (folds share data: dependent)"
+    columns = [Column("claim", numeric=False), Column("measured"), Column(interval), Column("bar")]
     rows = []
     for claim in results.claims:
         unit = f" {claim.unit}" if claim.unit else ""
         bar = {">=": "≥", "<=": "≤"}.get(claim.comparison, claim.comparison)
         value = DASH if claim.value is None else f"{claim.value:.4g}{unit}".replace("-", "−")
-        interval = DASH if claim.interval is None else "{:.4g} to {:.4g}".format(*claim.interval).replace("-", "−")
-        state, mark = claim_state(claim)
-        note = claim.reason if claim.holds is None else "" if claim.certain else _doubt(claim)
-        told = f"{state}{': ' if claim.holds is None else ', but '}{note}" if note else state
+        ends = DASH if claim.interval is None else "{:.4g} to {:.4g}".format(*claim.interval).replace("-", "−")
+        told = f"{claim.state}: {claim.doubt}" if claim.doubt else claim.state
         entries = (
             Entry(claim.statement),
             Entry(value),
-            Entry(interval),
+            Entry(ends),
             Entry(f"{bar} {claim.bar:g}{unit}".replace("-", "−")),
         )
-        rows.append((*entries, Entry(told, mark=mark)))
+        rows.append((*entries, Entry(CLAIM_SIGNS[claim.state] + told, mark=_CLAIM_MARKS[claim.state])))
     return Grid("Claims", (*columns, Column("result", numeric=False)), tuple(rows))
 
 
-def _doubt(claim: Claim) -> str:
-    return "there is no interval" if claim.interval is None else "the interval crosses the bar"
+def matrix_grid(matrix: Matrix) -> Grid:
+    """A matrix as a table, a row for each of its rows."""
+    corner = " \\ ".join(filter(None, (matrix.row_title, matrix.column_title)))
+    columns = (Column(corner, numeric=False), *(Column(name, matrix.unit) for name in matrix.columns))
+    rows = [
+        (Entry(name), *(Entry(DASH) if math.isnan(v) else Entry(fixed(v, _places(matrix)), value=v) for v in values))
+        for name, values in zip(matrix.rows, matrix.values, strict=True)
+    ]
+    return Grid(matrix.title, columns, tuple(rows))
+
+
+def _places(matrix: Matrix) -> int:
+    """Decimals: three digits of the largest value."""
+    largest = max((abs(v) for row in matrix.values for v in row if math.isfinite(v)), default=0.0)
+    return max(0, 2 - math.floor(math.log10(largest))) if largest > 0 else 0

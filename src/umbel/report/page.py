@@ -6,8 +6,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from umbel.report.claims import count_states
 from umbel.report.drawing import Picture
-from umbel.report.elements import claims_table, closed, gallery, operating_points, table
+from umbel.report.elements import claims_table, closed, gallery, matrices, operating_points, table
 from umbel.report.figures import figures
 from umbel.report.files import write_atomically
 from umbel.report.grid import (
@@ -78,6 +79,7 @@ def sections(results: Results, folder: Path | None) -> list[tuple[str, str, Mark
         ("claims", "Claims", claims_table(results) if results.claims else None),
         ("improvement", "What joint training changes", gallery(drawn["improvement"])),
         ("points", "Over operating points", operating_points(results, drawn["points"])),
+        ("matrices", "Between tasks", matrices(results, drawn["matrices"])),
         ("conflicts", "Do the tasks pull together?", _conflicts(results, drawn["conflicts"])),
         ("samples", "Sample pictures", _samples(results, folder) if folder is not None else None),
         ("curves", "Over training", gallery(drawn["curves"], closed_after=2 * MANY_TASKS)),
@@ -90,10 +92,12 @@ def sections(results: Results, folder: Path | None) -> list[tuple[str, str, Mark
 
 
 def _lead(results: Results) -> Markup:
-    data, seeds = results.data, len(results.seeds)
+    data = results.data
     sizes = ", ".join(f"{count:,} {split}" for split, count in data.sizes.items())
     facts = [data.title or data.name, sizes, f"{len(results.tasks)} tasks", f"{len(results.methods)} methods"]
-    facts.append(f"{seeds} seed{'s' if seeds != 1 else ''}")
+    facts.append(results.repeats_text)
+    if results.claims:
+        facts.append(f"claims: {count_states(results.claims)}")
     verdict = tag("div", *(tag("p", sentence) for sentence in results.verdict), class_="verdict")
     return join(
         tag("h1", results.title),
@@ -169,10 +173,17 @@ def _methods(results: Results) -> Markup:
     pairs = []
     for method in results.methods:
         text = method.description or DASH
+        if method.costs:
+            text += f" ({'; '.join(f'{name}: {_cost_text(cost)}' for name, cost in method.costs.items())})"
         if method.key == results.reference:
             text += " The others are compared with this one."
         pairs += [tag("dt", method.title), tag("dd", text)]
     return tag("dl", *pairs)
+
+
+def _cost_text(cost: float) -> str:
+    """Large numbers whole, small ones with four digits."""
+    return f"{cost:,.0f}" if abs(cost) >= 1000 else f"{cost:.4g}"
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -194,7 +205,9 @@ def _settings(results: Results) -> Markup:
     data = {"name": results.data.name, "title": results.data.title, "note": results.data.note}
     data.update({f"{split} samples": f"{count:,}" for split, count in results.data.sizes.items()})
     chosen = {
-        f"{results.method(run.method).title}, seed {run.seed}": ", ".join(f"{n} {v}" for n, v in _flat(run.settings))
+        f"{results.method(run.method).title}, {results.repeats.removesuffix('s')} {run.repeat}": ", ".join(
+            f"{n} {v}" for n, v in _flat(run.settings)
+        )
         for run in results.runs
         if run.settings
     }
@@ -207,8 +220,8 @@ def _settings(results: Results) -> Markup:
 
 def _reading(results: Results) -> Markup:
     texts = [
-        "Each number is the mean over seeds on the test split, ± the half-width of its 95 % confidence interval "
-        "(Student's t). With one seed there is no interval, shown as ± –; a dash alone means not measured. "
+        f"Each number is the mean over {results.repeats} on the test split, ± the half-width of its 95 % confidence "
+        "interval (Student's t). With one repeat there is no interval, shown as ± –; a dash alone means not measured. "
         "Checkpoints are chosen on the validation split.",
         "↑ means higher is better, ↓ lower. Bold is the best mean of a column (at the same operating point); "
         "overlapping intervals mean that the order may be chance.",

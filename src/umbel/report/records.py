@@ -1,16 +1,13 @@
-"""The parts of a results file: tasks, methods, runs, curves, conflicts, pictures and claims."""
+"""The parts of a results file: tasks, methods, runs, curves, matrices, pictures; claims are in `report.claims`."""
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy
 
-from umbel.core import Task, UmbelError, unknown
+from umbel.core import Task, UmbelError
 from umbel.report.schema import Point
-
-_COMPARISONS = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
 
 
 def _frozen(record: Any) -> None:
@@ -83,7 +80,8 @@ class MethodInfo(Record):
         description: One sentence on what it does.
         parameters: Trainable parameters of everything this arm needs to serve all tasks (for single-task
             references: all networks together).
-        seconds_per_step: One per seed.
+        seconds_per_step: Time of one step of everything it needs, for each repeat.
+        costs: Further costs by name, with the unit in the name: "multiply-accumulates", "peak bytes of a step".
     """
 
     key: str
@@ -91,6 +89,7 @@ class MethodInfo(Record):
     description: str = ""
     parameters: int = 0
     seconds_per_step: tuple[float, ...] = ()
+    costs: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ class Run(Record):
 
     Attributes:
         method: Key of its method.
-        seed: Seed of the repetition.
+        repeat: Number of the repetition: its seed, or its fold.
         metrics: Task -> metric -> value on the test split.
         point: The operating point, as plain values.
         validation: The same on the validation split, at the checkpoint that was chosen.
@@ -110,7 +109,7 @@ class Run(Record):
     """
 
     method: str
-    seed: int
+    repeat: int
     metrics: dict[str, dict[str, float]]
     point: Point = field(default_factory=dict)
     validation: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -126,7 +125,7 @@ class Curve(Record):
 
     Attributes:
         method: Key of the method.
-        seed: Seed of the repetition.
+        repeat: Number of the repetition.
         name: "loss", the name of a metric, or "cosine" (of the gradients of `task` and `other`).
         steps: When.
         values: What; NaN is a gap.
@@ -136,7 +135,7 @@ class Curve(Record):
     """
 
     method: str
-    seed: int
+    repeat: int
     name: str
     steps: tuple[int, ...]
     values: tuple[float, ...]
@@ -152,7 +151,7 @@ class Curve(Record):
 
 @dataclass(frozen=True)
 class Conflict(Record):
-    """How the gradients of two tasks agreed over training, all seeds together.
+    """How the gradients of two tasks agreed over training, all repeats together.
 
     Attributes:
         method: Key of the method.
@@ -203,78 +202,68 @@ class SampleSheet(Record):
 
 
 @dataclass(frozen=True)
-class Claim(Record):
-    """A statement that the study tests.
+class Matrix(Record):
+    """Numbers between named things, drawn as a heat map: who helps whom, who can tell what from whose features.
 
     Attributes:
-        name: Short name.
-        statement: What is claimed, in words.
-        bar: What the value is compared with.
-        comparison: ">=", ">", "<=" or "<".
-        value: What was measured; None when it could not be.
-        interval: Its 95 % confidence interval; None when there is none (one seed).
-        holds: Whether value and bar compare so; None when not measured.
-        reason: Why it could not be measured.
-        unit: Unit of value and bar.
+        title: Heading.
+        rows: Names of the rows.
+        columns: Names of the columns.
+        values: For each row a number for each column; NaN is a blank cell.
+        row_title: What the rows are.
+        column_title: What the columns are.
+        unit: Of the values; may be empty.
+        note: What a reader must know to judge it, shown under the picture.
+        section: Matrices and charts of one section stand together.
+        centre: The value that is neither good nor bad and drawn without colour; None colours from low to high.
+
+    Raises:
+        UmbelError: Rows and columns do not fit the values.
     """
 
-    name: str
-    statement: str
-    bar: float
-    comparison: str = ">="
-    value: float | None = None
-    interval: tuple[float, float] | None = None
-    holds: bool | None = None
-    reason: str = ""
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: tuple[tuple[float, ...], ...]
+    row_title: str = ""
+    column_title: str = ""
     unit: str = ""
+    note: str = ""
+    section: str = ""
+    centre: float | None = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.comparison not in _COMPARISONS:
-            raise unknown("comparison", self.comparison, _COMPARISONS)
+        object.__setattr__(self, "values", tuple(tuple(map(float, row)) for row in self.values))
+        if len(self.values) != len(self.rows) or any(len(row) != len(self.columns) for row in self.values):
+            shape = f"{len(self.rows)} names of rows and {len(self.columns)} of columns"
+            raise UmbelError(f"matrix {self.title!r}: {shape} do not fit the values")
 
-    @classmethod
-    def measured(
-        cls,
-        name: str,
-        statement: str,
-        value: float,
-        bar: float,
-        comparison: str = ">=",
-        half_width: float | None = None,
-        unit: str = "",
-    ) -> "Claim":
-        """A claim with its value; whether it holds follows from value, comparison and bar.
 
-        Args:
-            name: Short name.
-            statement: What is claimed.
-            value: What was measured. NaN makes the claim one that was not measured.
-            bar: What it is compared with.
-            comparison: ">=", ">", "<=" or "<".
-            half_width: Of the 95 % confidence interval; None or NaN when there is none.
-            unit: Unit of value and bar.
-        """
-        if comparison not in _COMPARISONS:
-            raise unknown("comparison", comparison, _COMPARISONS)
-        if numpy.isnan(value):
-            return cls.not_measured(name, statement, bar, "the measured value is not a number", comparison, unit)
-        known = half_width is not None and not numpy.isnan(half_width)
-        interval = (float(value - half_width), float(value + half_width)) if known else None
-        holds = bool(_COMPARISONS[comparison](value, bar))
-        return cls(name, statement, float(bar), comparison, float(value), interval, holds, "", unit)
+@dataclass(frozen=True)
+class Profile(Record):
+    """Several numbers side by side along one thing, of one method: reliability bins, times asked for and got.
 
-    @classmethod
-    def not_measured(
-        cls, name: str, statement: str, bar: float, reason: str, comparison: str = ">=", unit: str = ""
-    ) -> "Claim":
-        """A claim that could not be tested, and why."""
-        return cls(name, statement, float(bar), comparison, reason=reason, unit=unit)
+    Attributes:
+        method: Key of the method.
+        name: What it is, as "reliability of round 1".
+        columns: Name -> values, all of one length.
+        repeat: Number of the repetition; None: all repetitions together.
+        point: The operating point, as plain values.
 
-    @property
-    def certain(self) -> bool:
-        """Whether the whole interval lies on the same side of the bar as the value."""
-        if self.interval is None or self.value is None:
-            return False
-        compare = _COMPARISONS[self.comparison]
-        return compare(self.interval[0], self.bar) == compare(self.interval[1], self.bar)
+    Raises:
+        UmbelError: The columns have different lengths.
+    """
+
+    method: str
+    name: str
+    columns: dict[str, tuple[float, ...]]
+    repeat: int | None = None
+    point: Point = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        plain = {name: tuple(map(float, values)) for name, values in self.columns.items()}
+        object.__setattr__(self, "columns", plain)
+        if len({len(values) for values in plain.values()}) > 1:
+            raise UmbelError(f"profile {self.name!r}: its columns have different lengths")

@@ -9,13 +9,15 @@ from typing import Any
 import umbel
 from umbel.core import UmbelError, unknown
 from umbel.report.charts import Chart
+from umbel.report.claims import Claim
 from umbel.report.files import write_atomically
 from umbel.report.records import (
-    Claim,
     Conflict,
     Curve,
     DataInfo,
+    Matrix,
     MethodInfo,
+    Profile,
     Record,
     Run,
     SampleSheet,
@@ -23,9 +25,11 @@ from umbel.report.records import (
 )
 from umbel.report.schema import Point, build, contains, plain
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the form of results.json."""
-_READ = (1, 2)  # files of schema 1 lack only keys that have a default
+_READ = (1, 2, 3)
+REPEATS = ("seeds", "folds")
+"""What the repetitions of a study are: trainings with other seeds, or other parts of the data held out."""
 FILE_NAME = "results.json"
 
 
@@ -35,6 +39,16 @@ def _laid_out(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     lines = (json.dumps(item, ensure_ascii=False, allow_nan=False, separators=(",", ":")) for item in value)
     return "[\n" + ",\n".join(lines) + "\n]"
+
+
+def _newest(record: dict[str, Any]) -> dict[str, Any]:
+    """The record of an older schema as one of this: repetitions were called seeds, and claims had no state."""
+    if record["schema"] < SCHEMA:
+        for part in ("runs", "curves"):
+            for entry in record.get(part) or []:
+                if isinstance(entry, dict) and "seed" in entry:
+                    entry["repeat"] = entry.pop("seed")
+    return {**record, "schema": SCHEMA}
 
 
 @dataclass(frozen=True)
@@ -48,13 +62,18 @@ class Results(Record):
         data: The data set.
         tasks: The tasks.
         methods: The arms, in the order of the tables.
-        runs: One for each method, seed and operating point.
+        runs: One for each method, repeat and operating point. Claims, charts and verdict follow from these and from
+            the records below them; see `umbel.study.Findings`.
         reference: Key of the method (single-task networks) that delta-m compares with; None when there is none.
         settings: Resolved settings, nested.
         environment: See `umbel.report.environment`.
         curves: What was measured over training.
         conflicts: Agreement of gradients.
         samples: Pictures beside the file.
+        matrices: Numbers between named things.
+        profiles: Numbers along something that is no operating point.
+        facts: What the sentences need beside numbers: the strength chosen on validation, the most frequent class.
+        repeats: What the repetitions are: "seeds" or "folds". Folds share data, so their intervals are dependent.
         claims: What the study set out to show, and whether it did.
         charts: Figures over operating points; without any, the page draws each task over each value that varies.
         headline: Operating points that the main table shows, each perhaps only some of its values; empty: all. A
@@ -79,6 +98,10 @@ class Results(Record):
     curves: tuple[Curve, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     samples: tuple[SampleSheet, ...] = ()
+    matrices: tuple[Matrix, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    repeats: str = "seeds"
     claims: tuple[Claim, ...] = ()
     charts: tuple[Chart, ...] = ()
     headline: tuple[Point, ...] = ()
@@ -93,8 +116,10 @@ class Results(Record):
         for what, names in (("task", [t.name for t in self.tasks]), ("method", [m.key for m in self.methods])):
             if repeated := {name for name in names if names.count(name) > 1}:
                 raise UmbelError(f"results of {self.study!r}: two {what}s are called {min(repeated)!r}")
+        if self.repeats not in REPEATS:
+            raise unknown("kind of repeats", self.repeats, REPEATS)
         keys = {m.key for m in self.methods}
-        named = [r.method for r in (*self.runs, *self.curves, *self.conflicts, *self.samples)]
+        named = [r.method for r in (*self.runs, *self.curves, *self.conflicts, *self.samples, *self.profiles)]
         for key in [*named, *([self.reference] if self.reference is not None else [])]:
             if key not in keys:
                 raise unknown("method", key, keys)
@@ -106,9 +131,15 @@ class Results(Record):
         return not self.headline or not point or any(contains(point, part) for part in self.headline)
 
     @property
-    def seeds(self) -> tuple[int, ...]:
-        """The seeds of all runs, in order."""
-        return tuple(sorted({run.seed for run in self.runs}))
+    def repeat_numbers(self) -> tuple[int, ...]:
+        """The numbers of the repetitions of all runs, in order."""
+        return tuple(sorted({run.repeat for run in self.runs}))
+
+    @property
+    def repeats_text(self) -> str:
+        """How many repetitions of which kind: "3 seeds", "1 seed", "5 folds"."""
+        count = len(self.repeat_numbers)
+        return f"{count} {self.repeats if count != 1 else self.repeats.removesuffix('s')}"
 
     def method(self, key: str) -> MethodInfo:
         """The method of that key.
@@ -151,7 +182,7 @@ class Results(Record):
                 "use the version of Umbel that wrote it, or run the study again"
             )
         try:
-            return build(cls, {**record, "schema": SCHEMA}, f"{where}: ")
+            return build(cls, _newest(record), f"{where}: ")
         except UmbelError as error:
             raise error if str(error).startswith(where) else UmbelError(f"{where}: {error}") from error
 

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import types
 from collections.abc import Mapping
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from umbel.core import UmbelError
 
@@ -42,7 +42,7 @@ def build(hint: Any, value: Any, where: str) -> Any:  # noqa: PLR0911
 
     Args:
         hint: The type wanted: a dataclass, str, int, float, bool, Any, `Point`, tuple[X, ...], tuple[X, Y],
-            dict[str, X] or X | None.
+            dict[str, X], Literal or X | None.
         value: What `json.loads` gave.
         where: File and key, for errors.
 
@@ -56,6 +56,10 @@ def build(hint: Any, value: Any, where: str) -> Any:  # noqa: PLR0911
         return _record(hint, value, where)
     if origin is Annotated:
         return finite_again(_checked(dict, value, where))
+    if origin is Literal:
+        if value not in arguments:
+            raise UmbelError(f"{where} is {value!r}, expected one of {', '.join(map(repr, arguments))}")
+        return value
     if origin in (Union, types.UnionType):
         inner = next(a for a in arguments if a is not type(None))
         return None if value is None else build(inner, value, where)

@@ -15,12 +15,12 @@ from umbel.report.schema import plain
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds.
+    """A mean over repetitions.
 
     Attributes:
         mean: NaN when nothing was measured.
-        half_width: Of the 95 % confidence interval; NaN with fewer than two seeds.
-        count: Number of seeds.
+        half_width: Of the 95 % confidence interval; NaN with fewer than two.
+        count: Number of repetitions.
     """
 
     mean: float = math.nan
@@ -29,7 +29,7 @@ class Estimate:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Estimate":
-        """The estimate from one value per seed; values that are not finite make it "not measured"."""
+        """The estimate from one value per repetition; values that are not finite make it "not measured"."""
         values = [float(value) for value in values]
         if not values or not all(math.isfinite(v) for v in values):
             return cls(count=len(values))
@@ -52,6 +52,20 @@ class Estimate:
             return 0
         return 1 if self.mean > 0 else -1
 
+    def text(self, unit: str = "", places: int = 1, signed: bool = True, unknown: str = "an unknown amount") -> str:
+        """In words, with the interval where there is one: "+1.2 ± 0.4 points".
+
+        Args:
+            unit: Behind the number.
+            places: Decimals.
+            signed: Whether a plus sign stands before positive numbers, as for differences.
+            unknown: What to say when nothing was measured.
+        """
+        if not self.known:
+            return unknown
+        interval = f" ± {self.half_width:.{places}f}" if self.has_interval else ""
+        return f"{self.mean:{'+' if signed else ''}.{places}f}{interval}{' ' if unit else ''}{unit}"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -63,7 +77,7 @@ class Row:
         metrics: Task -> main metric.
         others: Task -> metric -> value, for the metrics that are not the main one.
         relative: Task -> improvement over the reference in percent, positive is better; empty without reference.
-        delta_m: Mean of these over the tasks, per seed and then over seeds; unknown without reference.
+        delta_m: Mean of these over the tasks, per repeat and then over repeats; unknown without reference.
         milliseconds_per_step: Time of a step of training.
         is_reference: Whether this is the method that the others are compared with.
     """
@@ -102,8 +116,8 @@ def point_key(point: Mapping[str, Any]) -> str:
 def summary(results: Results) -> list[Row]:
     """One row for each method and operating point that was run, in the order of the methods.
 
-    delta-m compares each run with the reference of the same seed at the same operating point; a reference that
-    was run at a single point serves all. A seed without its reference is left out of delta-m, and delta-m is
+    delta-m compares each run with the reference of the same repeat at the same operating point; a reference that
+    was run at a single point serves all. A repeat without its reference is left out of delta-m, and delta-m is
     unknown when a task's metric is not finite or its reference is 0.
     """
     return _rows(results, lambda point: True)
@@ -131,12 +145,12 @@ def _rows(results: Results, wanted: Callable[[dict[str, Any]], bool]) -> list[Ro
 
 
 def _references(results: Results) -> dict[int, dict[str, Run]]:
-    """Seed -> operating point -> run of the reference."""
-    found: dict[int, dict[str, Run]] = {}
+    """Repeat -> operating point -> run of the reference."""
+    references: dict[int, dict[str, Run]] = {}
     for run in results.runs:
         if run.method == results.reference:
-            found.setdefault(run.seed, {}).setdefault(point_key(run.point), run)
-    return found
+            references.setdefault(run.repeat, {}).setdefault(point_key(run.point), run)
+    return references
 
 
 def _row(results: Results, method: MethodInfo, point: dict[str, Any], runs: Sequence[Run], references: dict) -> Row:
@@ -165,14 +179,15 @@ def _metric(runs: Sequence[Run], task: str, metric: str) -> Estimate:
 
 
 def _reference(references: Mapping[int, Mapping[str, Run]], run: Run) -> Run | None:
-    """The reference's run of that seed at that point; one that was run at a single point serves all."""
-    candidates = references.get(run.seed, {})
+    """The reference's run of that repeat at that point; one that was run at a single point serves all."""
+    candidates = references.get(run.repeat, {})
     alone = next(iter(candidates.values())) if len(candidates) == 1 else None
     return candidates.get(point_key(run.point), alone)
 
 
-def _value(run: Run, task: TaskInfo) -> float:
-    return float(run.metrics.get(task.name, {}).get(task.metric, math.nan))
+def _value(run: Run, task: TaskInfo, split: str = "test") -> float:
+    metrics = run.validation if split == "validation" else run.metrics
+    return float(metrics.get(task.name, {}).get(task.metric, math.nan))
 
 
 def _relative(task: TaskInfo, run: Run, reference: Run) -> float:
@@ -182,7 +197,7 @@ def _relative(task: TaskInfo, run: Run, reference: Run) -> float:
         return math.nan
 
 
-def delta_m(tasks: Sequence[TaskInfo], run: Run, reference: Run) -> float:
+def delta_m(tasks: Sequence[TaskInfo], run: Run, reference: Run, split: str = "test") -> float:
     """delta-m of one run in percent, positive is better; NaN when a task was not measured or its reference is 0.
 
     Source: `umbel.metrics.mean_relative_improvement`.
@@ -190,9 +205,10 @@ def delta_m(tasks: Sequence[TaskInfo], run: Run, reference: Run) -> float:
     Args:
         tasks: The tasks to average over.
         run: The run to judge.
-        reference: The single-task run of the same seed.
+        reference: The single-task run of the same repeat.
+        split: "test" or "validation".
     """
-    values, references = ({t.name: _value(r, t) for t in tasks} for r in (run, reference))
+    values, references = ({t.name: _value(r, t, split) for t in tasks} for r in (run, reference))
     try:
         return mean_relative_improvement(values, references, {t.name: t.higher_is_better for t in tasks})
     except UmbelError:

@@ -9,14 +9,23 @@ from rich.table import Table
 from rich.text import Text
 
 from umbel.report.chart_grid import chart_grid
-from umbel.report.grid import Grid, claims_grid, full_grid, relative_grid, short_grid, without_costs
+from umbel.report.claims import count_states
+from umbel.report.grid import (
+    CLAIM_SIGNS,
+    Grid,
+    claims_grid,
+    full_grid,
+    matrix_grid,
+    relative_grid,
+    short_grid,
+    without_costs,
+)
 from umbel.report.results import Results
 from umbel.report.summary import Estimate, point_text, summary
 
 _STYLES = {"good": "green", "bad": "red", "": ""}
-_MARKS = {"holds": "✓ ", "falls short": "✗ ", "not measured": "? "}
 _WHOLE = 20  # names of methods up to this length are not broken into lines
-_CSV_COLUMNS = ("method", "point", "task", "metric", "unit", "higher_is_better", "mean", "half_width_95", "seeds")
+_CSV_COLUMNS = ("method", "point", "task", "metric", "unit", "higher_is_better", "mean", "half_width_95", "repeats")
 _CSV_COLUMNS += ("improvement_percent", "improvement_half_width_95")
 
 
@@ -51,16 +60,19 @@ def main_table(results: Results, costs: bool = True) -> Table:
     return rich_table(grid if costs else without_costs(grid))
 
 
-def claims_table(results: Results) -> Table:
-    """The claims for the terminal, each with whether it holds."""
-    grid = claims_grid(results)
-    rows = [(*row[:-1], _marked(row[-1])) for row in grid.rows]
-    return rich_table(Grid(grid.title, grid.columns, tuple(rows)))
-
-
-def _marked(entry):
-    mark = next((m for start, m in _MARKS.items() if entry.text.startswith(start)), "")
-    return type(entry)(mark + entry.text, entry.best, entry.value, entry.mark)
+def claims_list(results: Results) -> Text:
+    """The claims for the terminal: state and statement of each, and under it what was measured against which bar."""
+    text = Text()
+    for claim, row in zip(results.claims, claims_grid(results).rows, strict=True):
+        _, value, interval, bar, state = row
+        text.append(CLAIM_SIGNS[claim.state] + claim.state, style=f"bold {_STYLES[state.mark]}".strip())
+        text.append(f"  {claim.statement}\n")
+        measured = "not measured" if claim.value is None else f"measured {value.text}"
+        measured += "" if claim.interval is None else f", 95 % interval {interval.text}"
+        why = f"; {claim.doubt}" if claim.doubt else ""
+        text.append(f"    {measured}, bar {bar.text}{why}\n", style="dim")
+    text.append(count_states(results.claims))
+    return text
 
 
 def print_report(results: Results, console: Console | None = None) -> None:
@@ -74,7 +86,8 @@ def print_report(results: Results, console: Console | None = None) -> None:
     for sentence in results.verdict:
         console.print(Text(sentence))
     if results.claims:
-        console.print(claims_table(results))
+        console.print(Text("Claims", style="bold"))
+        console.print(claims_list(results))
     for warning in results.warnings:
         console.print(Text(f"Note: {warning}", style="yellow"))
 
@@ -105,8 +118,11 @@ def markdown_report(results: Results) -> str:
     if (relative := relative_grid(results)) is not None:
         parts += [f"## {_escaped(relative.title)}\n", markdown(relative)]
     parts += _charts(results)
+    for matrix in results.matrices:
+        parts += [f"## {_escaped(matrix.title)}\n", markdown(matrix_grid(matrix))]
+        parts += [f"{_escaped(matrix.note)}\n"] if matrix.note else []
     if results.claims:
-        parts += ["## Claims\n", markdown(claims_grid(results))]
+        parts += [f"## Claims: {count_states(results.claims)}\n", markdown(claims_grid(results))]
     parts += [f"Note: {_escaped(warning)}\n" for warning in results.warnings]
     facts = "; ".join(f"{name} {value}" for name, value in results.environment.items())
     parts.append(f"Umbel {results.version}, {results.created}. {_escaped(facts)}\n")
@@ -127,7 +143,7 @@ def csv_table(results: Results) -> str:
     """Every metric of every task as CSV: one line for each method, operating point, task and metric.
 
     Columns: method, point, task, metric, unit, higher_is_better (of the main metric; else empty), mean,
-    half_width_95, seeds, improvement_percent, improvement_half_width_95. What is not known is empty.
+    half_width_95, repeats, improvement_percent, improvement_half_width_95. What is not known is empty.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -6,6 +6,7 @@ from umbel.transmission.decoder import MapDecoder, VectorDecoder, signal_quality
 from umbel.transmission.goal import Goal, Stage
 from umbel.transmission.learner import SnrRange, StagedLearner
 from umbel.transmission.model import Coherence, Combine, Receiver, StagedModel
+from umbel.transmission.rounds import RoundPredictions, ages, fit_temperatures
 from umbel.transmission.stopping import (
     at_stop,
     check_feedback,
@@ -27,11 +28,13 @@ __all__ = [
     "MapCode",
     "MapDecoder",
     "Receiver",
+    "RoundPredictions",
     "SnrRange",
     "Stage",
     "StagedLearner",
     "StagedModel",
     "VectorDecoder",
+    "ages",
     "at_stop",
     "build_transmission",
     "candidate_thresholds",
@@ -42,6 +45,7 @@ __all__ = [
     "delay_of",
     "escalation",
     "feedback_flips",
+    "fit_temperatures",
     "independent_stop",
     "make_code",
     "signal_quality",

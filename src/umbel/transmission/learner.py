@@ -3,10 +3,9 @@
 import math
 from collections.abc import Mapping
 
-import torch
 from torch import nn
 
-from umbel.core import Learner, OperatingPoint, Sweep, UmbelError, unknown
+from umbel.core import Axes, Learner, UmbelError, Uniform, unknown
 from umbel.transmission.model import StagedModel
 
 SnrRange = tuple[float, float]
@@ -37,29 +36,18 @@ class StagedLearner(Learner):
                 raise unknown("receiver of an SNR", name, names)
         self.snr_db = {name: _checked(given[name]) for name in names}
 
-    def draw_point(self, generator: torch.Generator, progress: float) -> OperatingPoint:
-        """An SNR for each receiver, uniform in its range (in dB)."""
-        drawn = torch.rand(len(self.snr_db), generator=generator).tolist()
-        return _point(
-            {n: _between(low, high, u) for u, (n, (low, high)) in zip(drawn, self.snr_db.items(), strict=True)}
-        )
+    def axes(self) -> Axes:
+        """An SNR for each receiver, uniform in its range (in dB), evaluated in the middle alone.
 
-    def sweep(self) -> Sweep:
-        """The middle of the training range alone: what validation is measured at."""
-        return Sweep([_point({name: _between(low, high, 0.5) for name, (low, high) in self.snr_db.items()})])
+        How many stages are sent is not drawn: every step sends all, and predictions after each of them are tasks.
+        """
+        ranges = {name: Uniform(low, high) for name, (low, high) in self.snr_db.items()}
+        return {**super().axes(), "snr_db": ranges[""] if list(ranges) == [""] else ranges}
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """The transmitter's trainable parameters: encoder and codes."""
         parts = (*self.model.encoder.parameters(), *self.model.codes.parameters())
         return [p for p in parts if p.requires_grad]
-
-
-def _point(snr_db: Mapping[str, float]) -> OperatingPoint:
-    return OperatingPoint(snr_db=snr_db[""] if list(snr_db) == [""] else snr_db)
-
-
-def _between(low: float, high: float, part: float) -> float:
-    return low if low == high else low + part * (high - low)  # both may be infinite: no noise
 
 
 def _checked(bounds: SnrRange) -> SnrRange:

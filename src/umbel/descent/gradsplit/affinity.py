@@ -1,8 +1,9 @@
 """Which group is helped or hurt by which task: measured by looking ahead during a warm-up, with its uncertainty."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -35,6 +36,23 @@ class Affinity:
     count: Int[Tensor, "T T"]
     accept: Bool[Tensor, "T T"]
     finished: bool
+
+    def record(self) -> dict[str, Any]:
+        """As plain values; NaN and infinity may be among them."""
+        return {
+            "tasks": list(self.names),
+            "mean": self.mean.tolist(),
+            "half_width": self.half_width.tolist(),
+            "count": self.count.tolist(),
+            "accept": self.accept.int().tolist(),
+        }
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> "Affinity":
+        """A finished measurement from what `record` gave."""
+        mean, half_width = (torch.tensor(record[name], dtype=torch.float64) for name in ("mean", "half_width"))
+        accept = torch.tensor(record["accept"], dtype=torch.bool)
+        return cls(tuple(record["tasks"]), mean, half_width, torch.tensor(record["count"]), accept, True)
 
     def table(self) -> str:
         """Mean ± half width in percent, as text: a row for each task, a column for each group; refusals in brackets."""

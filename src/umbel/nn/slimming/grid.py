@@ -8,6 +8,9 @@ from umbel.core import OperatingPoint, UmbelError
 WIDTHS = (0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 """The usual widths: eighths of the full width, from a quarter on."""
 
+WIDTH_NAMES = ("width", "head_widths")
+"""The values of an operating point that say widths: the encoder's, and each head's by its task."""
+
 
 def check_grid(widths: Iterable[float]) -> tuple[float, ...]:
     """The widths in rising order.

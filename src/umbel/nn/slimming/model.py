@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from umbel.core import OperatingPoint, PointModule, UmbelError
+from umbel.core import Axes, OneOf, OperatingPoint, PointModule, UmbelError
 from umbel.nn.slimming.grid import active_channels, encoder_width, head_width
 from umbel.nn.slimming.norms import BATCH_NORMS
 from umbel.nn.slimming.setting import Setting, running
@@ -51,6 +51,11 @@ class Slimmable(PointModule):
             norm.add_tables(rows)
         if hasattr(module, "feature_shape"):
             self.feature_shape = tuple(module.feature_shape)
+
+    def axes(self) -> Axes:
+        """A width of the grid: the encoder's, or this head's entry in `head_widths`. The full one is swept first."""
+        widths = OneOf(self.widths[::-1])
+        return {"width": widths} if self.head_of is None else {"head_widths": {self.head_of: widths}}
 
     @property
     def name(self) -> str:

@@ -5,11 +5,25 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from umbel.core import Batch, MultiTaskModel, OperatingPoint, UmbelError, at_point, unknown
+from umbel.core import Batch, MultiTaskModel, OperatingPoint, UmbelError, at_point, axes_of, drawn_point, unknown
+from umbel.nn.slimming.grid import WIDTH_NAMES
 from umbel.nn.slimming.model import Slimmable
 from umbel.nn.slimming.setting import Sums, evaluating
 
-_SEED = 0  # of the noise of links while measuring
+_SEED = 0  # of the noise of links while measuring, and of what is drawn for them
+
+
+def points_of_batches(model: MultiTaskModel, point: OperatingPoint, count: int) -> list[OperatingPoint]:
+    """The points at which statistics of one configuration are measured, one for each of `count` batches.
+
+    What the point does not say, and parts of the model want drawn (the signal-to-noise ratio of a link, say), is drawn
+    for each batch as at the end of training, from a fixed seed. Statistics then are those over the whole range, as the
+    running ones are that training took. Widths are never drawn: the point's own are measured.
+    """
+    generator = torch.Generator().manual_seed(_SEED)
+    given = (*WIDTH_NAMES, *point)
+    axes = {name: axis for name, axis in axes_of(model).items() if name not in given}
+    return [drawn_point(axes, generator, 1.0).with_values(**point) for _ in range(count)]
 
 
 def check_widths(model: MultiTaskModel, point: OperatingPoint) -> None:
@@ -48,7 +62,8 @@ def recalibrate(
         model: Whose encoder or heads are `Slimmable`, or one `Slimmable`.
         batches: Inputs, or batches with inputs; run through once for each width and kept in memory.
         points: Which configurations; None measures the whole grid. With a link, its other values matter too: of several
-            points with the same widths the first one counts.
+            points with the same widths the first one counts. What a point does not say and a part wants drawn is drawn
+            for each batch as in training, from a fixed seed.
 
     Raises:
         UmbelError: No batch, a width off the grid, or an unknown task.
@@ -66,7 +81,8 @@ def recalibrate(
         for group in _by_encoder_width(model, chosen):
             if isinstance(model.encoder, Slimmable):
                 _measure(model.encoder, inputs, group[0])
-            features = [at_point(model.encoder, x, group[0]) for x in inputs]
+            drawn = points_of_batches(model, group[0], len(inputs))
+            features = [at_point(model.encoder, x, point) for x, point in zip(inputs, drawn, strict=True)]
             for name in model.task_names:
                 _measure_head(model, name, features, group)
 
@@ -119,5 +135,6 @@ def _measure_head(model: MultiTaskModel, name: str, features: list[Tensor], poin
         if name in model.links:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(_SEED)
-                received = [at_point(model.links[name], x, point) for x in features]
+                drawn = points_of_batches(model, point, len(features))
+                received = [at_point(model.links[name], x, at) for x, at in zip(features, drawn, strict=True)]
         _measure(head, received, point)

@@ -177,7 +177,7 @@ def _merged(runs: list[Run]) -> list[Run]:
     """The networks of one arm and seed serve different receivers: together they are one run at each point."""
     together: dict[tuple, Run] = {}
     for run in runs:
-        place = (run.method, run.seed, *run.point.items())
+        place = (run.method, run.repeat, *run.point.items())
         before = together.get(place)
         together[place] = (
             dataclasses.replace(run, metrics=before.metrics | run.metrics, seconds=before.seconds + run.seconds)
@@ -206,7 +206,7 @@ def _chart(settings: BroadcastSettings, results: Results, info: TaskInfo) -> Cha
 def _value(results: Results, arm: str, rule: str, info: TaskInfo, metric: str) -> list[float]:
     """A metric for each seed, in order."""
     runs = [run for run in results.runs if run.method == arm and run.point == {"rule": rule}]
-    return [run.metrics[info.name][metric] for run in sorted(runs, key=lambda run: run.seed)]
+    return [run.metrics[info.name][metric] for run in sorted(runs, key=lambda run: run.repeat)]
 
 
 def _claims(results: Results) -> list[Claim]:

@@ -9,6 +9,7 @@ COMPARE = Recipe(
     settings=CompareSettings,
     quick=QUICK,
     study="umbel.recipes.compare.study:compare",
+    findings="umbel.recipes.compare.findings:findings",
     about=(
         "Trains one network for each task alone, then one network for all tasks with each chosen descent and with "
         "fixed weights tuned on validation; same encoder, same passes over the labels, several seeds. Prints every "

@@ -1,46 +1,41 @@
-"""The general study: train every arm for every seed, then say what came of it."""
+"""The general study: single-task references, joint training by each descent, fixed weights tuned on validation."""
 
 import dataclasses
 import math
 from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
-from umbel.core import Batch, UmbelError
-from umbel.data import TensorSource
-from umbel.descent import DESCENTS
-from umbel.engine import decoded_predictions, load, load_weights, resolve
-from umbel.recipes.bench import (
+from umbel.core import Batch, Learner, OperatingPoint, UmbelError
+from umbel.data import MultiTaskData, TensorSource, seeded
+from umbel.descent import DESCENTS, ConflictProbe, WeightedSum
+from umbel.descent.weightings import Fixed
+from umbel.engine import decoded_predictions
+from umbel.engine.log import append_row
+from umbel.engine.loop import Observer
+from umbel.metrics import mean_relative_improvement
+from umbel.recipes.build import columns_text, load_data
+from umbel.recipes.compare.settings import CompareSettings
+from umbel.recipes.references import (
     SINGLE,
     about_descent,
-    check_training,
+    curves,
     descent_of,
-    joint_key,
-    single_key,
-    train_single,
+    joint_job,
+    joint_training,
+    reference_jobs,
+    reference_training,
 )
-from umbel.recipes.build import columns_text, load_data
-from umbel.recipes.compare.arms import TUNED, Bench, probed_arm, train_joint
-from umbel.recipes.compare.settings import CompareSettings
-from umbel.recipes.compare.verdict import claims, verdict
-from umbel.recipes.curves import task_curves
 from umbel.recipes.settings import names
-from umbel.recipes.study import Outcome, Study
-from umbel.report import (
-    Conflict,
-    Curve,
-    DataInfo,
-    MethodInfo,
-    Results,
-    Run,
-    SampleSheet,
-    TaskInfo,
-    describe_environment,
-    draw_samples,
-)
+from umbel.report import Conflict, Curve, Results, SampleSheet, draw_samples
+from umbel.study import Arm, Bench, Job, Measurement, Study, Trained, Training, on_test_split
 
+TUNED = "tuned-weights"
+TRIAL = "tuning"
+"""Arm of the weightings that are tried; it has no runs."""
+_TUNING_SEED = 1000
 _SAMPLES = 6
-_SPLITS = ("train", "validation", "test")
 
 
 def compare(settings: CompareSettings, study: Study) -> Results:
@@ -49,169 +44,187 @@ def compare(settings: CompareSettings, study: Study) -> Results:
     Raises:
         UmbelError: Unknown descent, data that cannot be learnt from, ...; before anything is trained.
     """
-    arms = _arms(settings)
+    joint = joint_arms(settings)
     if text := columns_text(settings.data):
         study.reporter.say(text)
     data = load_data(settings.data)
     if len(data.tasks) == 1:
         study.warnings.append("There is one task only, so joint training and single-task training are the same.")
-    check_training(settings.model, settings.fit, data, study.runtime.world_size)
-    fit = study.settle(settings, settings.fit)
-    alone = {task.name: data.only([task.name]) for task in data.tasks}
-    study.reporter.expect(count_trainings(settings, len(data.tasks)))
-    bench = Bench(study, settings, fit, data, alone)
-    for seed in range(settings.seeds):
-        train_single(bench, seed)
-        for arm in arms:
-            train_joint(bench, arm, seed)
-    return _results(bench, arms)
-
-
-def count_trainings(settings: CompareSettings, tasks: int) -> int:
-    """How many networks the study trains, for the progress."""
-    arms = _arms(settings)
-    trials = settings.tuning_trials if TUNED in arms else 0
-    return settings.seeds * (tasks + len(arms)) + trials
-
-
-def _arms(settings: CompareSettings) -> list[str]:
-    arms = list(dict.fromkeys(names(settings.descents)))
-    if not arms:
-        raise UmbelError(f"--descents names none; choose from {', '.join(DESCENTS)}")
-    for arm in arms:
-        descent_of(arm)  # an unknown name or a missing solver stops the study before it trains anything
-    return arms + ([TUNED] if settings.tuning_trials else [])
-
-
-def _results(bench: Bench, arms: list[str]) -> Results:
-    data, study = bench.data, bench.study
-    results = Results(
-        study="compare",
-        title=f"One network for {len(data.tasks)} tasks, or one for each? {data.title}",
-        command=study.command,
-        data=DataInfo(
-            data.name, data.title, data.note, {s: len(getattr(data, s)) for s in ("train", "validation", "test")}
-        ),
-        tasks=[TaskInfo.of(task) for task in data.tasks],
-        methods=[_method(bench, arm) for arm in (SINGLE, *arms)],
-        runs=[_run(bench, arm, seed, outcome) for (arm, seed), outcome in bench.outcomes.items()],
+    bench = Bench(study, settings, settings.fit, data)
+    networks = _Networks(bench)
+    seeds = range(settings.seeds)
+    references = [job for seed in seeds for job in reference_jobs(data, seed)]
+    jobs = [joint_job(data, arm, seed) for seed in seeds for arm in joint]
+    bench.check([*references, *networks.trials, *jobs], networks.make)
+    bench.run([*references, *networks.trials], networks.make, networks.measure)
+    if networks.trials:
+        networks.weights = networks.best_weights()
+    bench.run(jobs, networks.make, networks.measure)
+    return bench.results(
+        "compare",
+        f"One network for {len(data.tasks)} tasks, or one for each? {data.title}",
+        arms(settings, data),
         reference=SINGLE,
-        settings=dataclasses.asdict(bench.settings),
-        environment=describe_environment(bench.fit.precision, _why(bench)),
-        curves=list(_curves(bench, arms)),
-        conflicts=list(_conflicts(bench)),
-        samples=_samples(bench) if study.runtime.is_main else (),
-        warnings=[*study.warnings, *_warnings(bench)],
-    )
-    return dataclasses.replace(results, claims=claims(results), verdict=verdict(results))
-
-
-def _why(bench: Bench) -> str:
-    if bench.settings.fit.precision != "auto":
-        return "asked for"
-    faster = bench.fit.precision == "bf16"
-    return f"a convolution's training step was {'' if faster else 'not '}clearly faster in bf16 when the study began"
-
-
-def _method(bench: Bench, arm: str) -> MethodInfo:
-    outcomes = [o for (a, _), o in bench.outcomes.items() if a == arm]
-    trials = f"the best of {bench.settings.tuning_trials} on validation"
-    texts = {
-        SINGLE: ("Single-task", f"{len(bench.data.tasks)} networks, one for each task"),
-        TUNED: (
-            "Tuned weights",
-            f"fixed weights, {trials}: {_weights(bench)}",
-        ),
-    }
-    title, description = texts.get(arm) or (arm, about_descent(arm))
-    seconds = [o.seconds_per_step for o in outcomes if math.isfinite(o.seconds_per_step)]
-    return MethodInfo(arm, title, description, outcomes[0].parameters, seconds)
-
-
-def _weights(bench: Bench) -> str:
-    return ", ".join(f"{name} {weight:.2f}" for name, weight in (bench.weights or {}).items())
-
-
-def _run(bench: Bench, arm: str, seed: int, outcome: Outcome) -> Run:
-    chosen = {"weights": bench.weights} if arm == TUNED else {}
-    return Run(
-        arm, seed, outcome.test, {}, outcome.validation, outcome.steps, outcome.seconds, outcome.best_step, chosen
+        curves=(*curves(bench, [*references, *jobs]), *_cosine_curves(bench)),
+        conflicts=tuple(_conflicts(bench)),
+        samples=tuple(_samples(bench)) if study.runtime.is_main else (),
     )
 
 
-def _warnings(bench: Bench) -> list[str]:
-    found = []
-    if bench.settings.seeds < 3:
-        found.append(
-            f"{bench.settings.seeds} seed(s): intervals are wide or missing; use --seeds 3 or more to publish."
-        )
-    if bench.fit.steps is None and bench.fit.epochs < 10:
-        found.append(f"{bench.fit.epochs} passes over the data: a quick look, networks may not have converged.")
-    return found
+def joint_arms(settings: CompareSettings) -> list[str]:
+    """Keys of the arms that are trained jointly.
+
+    Raises:
+        UmbelError: None, an unknown descent, or a missing solver.
+    """
+    chosen = list(dict.fromkeys(names(settings.descents)))
+    if not chosen:
+        raise UmbelError(f"--descents names none; choose from {', '.join(DESCENTS)}")
+    for arm in chosen:
+        descent_of(arm)
+    return chosen + ([TUNED] if settings.tuning_trials else [])
 
 
-def _curves(bench: Bench, arms: list[str]) -> Iterator[Curve]:
-    """Training losses and validation metrics of every network, and the measured cosines."""
+def arms(settings: CompareSettings, data: MultiTaskData) -> list[Arm]:
+    """The arms, in the order of the tables."""
+    single = Arm(SINGLE, "Single-task", f"{len(data.tasks)} networks, one for each task")
+    tuned = Arm(TUNED, "Tuned weights", f"fixed weights, the best of {settings.tuning_trials} on validation")
+    return [single, *(tuned if arm == TUNED else Arm(arm, arm, about_descent(arm)) for arm in joint_arms(settings))]
+
+
+class _Networks:
+    """How every network of the study is trained and measured.
+
+    Attributes:
+        trials: A job for each weighting that is tried, with a seed of their own.
+        weights: Those of the arm with tuned weights; equal ones until they are chosen.
+    """
+
+    def __init__(self, bench: Bench[CompareSettings]) -> None:
+        self.bench, settings, data = bench, bench.settings, bench.data
+        tasks = [task.name for task in data.tasks]
+        self.references = reference_jobs(data, 0)
+        self.candidates = candidate_weights(tasks, settings.tuning_trials)
+        self.trials = [Job.at(TRIAL, _TUNING_SEED, *self.references, trial=n) for n in range(len(self.candidates))]
+        self.weights = dict.fromkeys(tasks, 1.0)
+
+    def make(self, job: Job) -> Training:
+        """How the network of a job is trained."""
+        bench, settings = self.bench, self.bench.settings
+        if job.arm == SINGLE:
+            return reference_training(bench, job)
+        if job.arm == TRIAL:
+            fit = bench.fit.replace(seed=job.repeat, steps=max(1, round(bench.steps * settings.tuning_budget)))
+            trial = joint_training(bench, job, WeightedSum(Fixed(self.candidates[job.place["trial"]])))
+            return dataclasses.replace(trial, fit=fit)
+        if job.arm == TUNED:
+            return joint_training(bench, job, WeightedSum(Fixed(self.weights)))
+        training = joint_training(bench, job, descent_of(job.arm))
+        return dataclasses.replace(training, observe=_prober(bench, job)) if _is_probed(bench, job.arm) else training
+
+    def measure(self, trained: Trained) -> list[Measurement]:
+        """All metrics; nothing of trials, for which the test split is not looked at."""
+        if trained.job.arm == TRIAL:
+            return []
+        chosen = {"weights": self.weights} if trained.job.arm == TUNED else {}
+        return [dataclasses.replace(one, settings=chosen) for one in on_test_split(trained)]
+
+    def best_weights(self) -> dict[str, float]:
+        """Those of the trial with the best mean improvement over the references on validation."""
+        references = {name: value for job in self.references for name, value in self.bench.validation(job).items()}
+        directions = {task.name: task.higher_is_better for task in self.bench.data.tasks}
+        scores = [mean_relative_improvement(self.bench.validation(t), references, directions) for t in self.trials]
+        return self.candidates[max(range(len(scores)), key=scores.__getitem__)]
+
+
+def candidate_weights(tasks: list[str], trials: int) -> list[dict[str, float]]:
+    """Weightings to try: equal; each task times 3; then random ones, log-uniform between 1/4 and 4; mean weight 1."""
+    raw = [[1.0] * len(tasks)]
+    raw += [[3.0 if i == j else 1.0 for j in range(len(tasks))] for i in range(len(tasks))]
+    generator = seeded(_TUNING_SEED, len(tasks))
+    while len(raw) < trials:
+        raw.append(torch.exp((torch.rand(len(tasks), generator=generator) * 2 - 1) * math.log(4)).tolist())
+    return [dict(zip(tasks, (w * len(tasks) / sum(row) for w in row), strict=True)) for row in raw[:trials]]
+
+
+# -- conflicts -------------------------------------------------------------------------------------------------------
+
+
+def probed_arm(settings: CompareSettings) -> str:
+    """The arm in whose trainings gradient conflicts are measured: equal weights where chosen, else the first."""
+    chosen = names(settings.descents)
+    return "equal" if "equal" in chosen else chosen[0]
+
+
+def _is_probed(bench: Bench[CompareSettings], arm: str) -> bool:
+    return bool(bench.settings.probes) and len(bench.data.tasks) > 1 and arm == probed_arm(bench.settings)
+
+
+def _prober(bench: Bench[CompareSettings], job: Job) -> Observer:
+    """An observer that writes the cosines of all pairs to `conflict.csv`, as often as asked for over a training."""
+    every = max(1, bench.steps // bench.settings.probes)
+    probe = ConflictProbe()
+    runtime = bench.study.runtime.with_settings(bench.fit.precision, bench.fit.accumulate)
+    file = bench.study.folder(job.key) / "conflict.csv"
+    columns = [column for column, _, _ in pairs([task.name for task in bench.data.tasks])]
+
+    def observe(step: int, learner: Learner, batch: Batch, point: OperatingPoint) -> None:
+        if step % every:
+            return
+        cosines = probe.measure(learner, batch, point, runtime).cpu()
+        first, second = torch.triu_indices(len(cosines), len(cosines), 1)
+        if runtime.is_main:
+            append_row(file, step + 1, dict(zip(columns, cosines[first, second].tolist(), strict=True)))
+
+    return observe
+
+
+def pairs(tasks: list[str]) -> list[tuple[str, str, str]]:
+    """Column of `conflict.csv` (the positions "0 1", "0 2", ...) and names of every pair of tasks."""
+    count = len(tasks)
+    return [(f"{i} {j}", tasks[i], tasks[j]) for i in range(count) for j in range(i + 1, count)]
+
+
+def _cosines(bench: Bench[CompareSettings]) -> Iterator[tuple[int, str, str, list[int], list[float]]]:
+    """Repeat, two tasks, steps and cosines, of every repeat of the probed arm and every pair."""
+    arm = probed_arm(bench.settings)
     for seed in range(bench.settings.seeds):
-        for task in bench.data.tasks:
-            yield from task_curves(bench.study, SINGLE, single_key(task.name, seed), seed, task)
-        for arm in arms:
-            for task in bench.data.tasks:
-                yield from task_curves(bench.study, arm, joint_key(arm, seed), seed, task)
-        yield from _cosine_curves(bench, seed)
+        rows = bench.study.log(joint_job(bench.data, arm, seed).key, "conflict")
+        for column, first, other in pairs([task.name for task in bench.data.tasks]) if rows else ():
+            yield seed, first, other, [int(row["step"]) for row in rows], [row[column] for row in rows]
 
 
-def _pairs(bench: Bench) -> Iterator[tuple[str, str, str]]:
-    tasks = [task.name for task in bench.data.tasks]
-    for i, first in enumerate(tasks):
-        for j in range(i + 1, len(tasks)):
-            yield f"{i} {j}", first, tasks[j]
+def _cosine_curves(bench: Bench[CompareSettings]) -> Iterator[Curve]:
+    for seed, first, other, steps, values in _cosines(bench):
+        yield Curve(probed_arm(bench.settings), seed, "cosine", steps, values, task=first, other=other)
 
 
-def _cosine_curves(bench: Bench, seed: int) -> Iterator[Curve]:
-    arm = probed_arm(bench.settings)
-    rows = bench.study.log(joint_key(arm, seed), "conflict")
-    for column, first, other in _pairs(bench) if rows else ():
-        steps, values = [int(r["step"]) for r in rows], [r[column] for r in rows]
-        yield Curve(arm, seed, "cosine", steps, values, task=first, other=other)
-
-
-def _conflicts(bench: Bench) -> Iterator[Conflict]:
-    arm = probed_arm(bench.settings)
-    rows = [r for s in range(bench.settings.seeds) for r in bench.study.log(joint_key(arm, s), "conflict")]
-    for column, first, other in _pairs(bench):
-        values = [row[column] for row in rows if math.isfinite(row[column])]
+def _conflicts(bench: Bench[CompareSettings]) -> Iterator[Conflict]:
+    of_pair: dict[tuple[str, str], list[float]] = {}
+    for _, first, other, _, values in _cosines(bench):
+        of_pair.setdefault((first, other), []).extend(filter(math.isfinite, values))
+    for (first, other), values in of_pair.items():
         if values:
-            yield Conflict.of(arm, first, other, values)
+            yield Conflict.of(probed_arm(bench.settings), first, other, values)
 
 
-def _samples(bench: Bench) -> list[SampleSheet]:
+# -- pictures --------------------------------------------------------------------------------------------------------
+
+
+def _samples(bench: Bench[CompareSettings]) -> Iterator[SampleSheet]:
     """Pictures of a few test samples with the predictions of the references and of the probed joint network."""
-    if not isinstance(bench.data.test, TensorSource):
-        return []
-    generator = torch.Generator().manual_seed(0)
-    chosen = torch.randperm(len(bench.data.test), generator=generator)[:_SAMPLES]
-    batch = next(bench.data.test.select(chosen).batches(_SAMPLES))
-    targets = {task.name: task.target_of(batch) for task in bench.data.tasks}
-    sheets = []
-    for arm in (SINGLE, probed_arm(bench.settings)):
+    data, probed = bench.data, probed_arm(bench.settings)
+    if not isinstance(data.test, TensorSource):
+        return
+    chosen = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(0))[:_SAMPLES]
+    batch = next(data.test.select(chosen).batches(_SAMPLES))
+    targets = {task.name: task.target_of(batch) for task in data.tasks}
+    for arm, jobs in ((SINGLE, reference_jobs(data, 0)), (probed, [joint_job(data, probed, 0)])):
+        decoded: dict[str, Tensor] = {}
+        for learner in map(bench.learner, jobs):
+            decoded |= decoded_predictions(learner, batch, bench.runtime, learner.sweep()[0])
         path = bench.study.out / f"samples-{arm}.png"
-        draw_samples(path, batch.inputs, bench.data.tasks, targets, _predictions(bench, arm, batch), _SAMPLES)
+        draw_samples(path, batch.inputs, data.tasks, targets, decoded, _SAMPLES)
         title = f"{arm}, seed 0: {_SAMPLES} samples of the test split"
         alt = f"Input, target and prediction of every task for {_SAMPLES} test samples, predicted by {arm}"
-        sheets.append(SampleSheet(arm, path.name, title, alt))
-    return sheets
-
-
-def _predictions(bench: Bench, arm: str, batch: Batch) -> dict[str, torch.Tensor]:
-    parts = [(joint_key(arm, 0), bench.data)]
-    if arm == SINGLE:
-        parts = [(single_key(name, 0), data) for name, data in bench.alone.items()]
-    decoded: dict[str, torch.Tensor] = {}
-    for key, data in parts:
-        learner = bench.learner(data, 0)
-        load_weights(learner, load(resolve(bench.study.folder(key))))
-        runtime = bench.study.runtime.with_settings(bench.fit.precision, 1)
-        learner.to(runtime.device)
-        decoded |= decoded_predictions(learner, batch, runtime, learner.sweep()[0])
-    return decoded
+        yield SampleSheet(arm, path.name, title, alt)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from umbel.descent import make_descent
-from umbel.recipes.bench import check_training
 from umbel.recipes.build import columns_text, load_data
 from umbel.recipes.controllable import arms
 from umbel.recipes.controllable.arms import EQUAL, EXACT, PREFERENCE, RULE, SEPARATE, TITLES, Bench
@@ -21,6 +20,7 @@ from umbel.recipes.controllable.measure import (
 from umbel.recipes.controllable.reading import Measured, Numbers
 from umbel.recipes.controllable.settings import ControllableSettings
 from umbel.recipes.controllable.verdict import claims, middle, verdict
+from umbel.recipes.references import check_training
 from umbel.recipes.study import Study
 from umbel.report import DataInfo, MethodInfo, Results, Run, TaskInfo, describe_environment
 from umbel.search import ConfigurationTable, equal_widths

@@ -9,6 +9,7 @@ GRADSPLIT = Recipe(
     settings=GradSplitSettings,
     quick=QUICK,
     study="umbel.recipes.gradsplit.study:gradsplit_study",
+    findings="umbel.recipes.gradsplit.findings:findings",
     about=(
         "Trains one network for each task alone, and one for all tasks: jointly, with GradSplit whose accept matrix is "
         "measured in a warm-up, with GradSplit where each group learns from its own task or from a random choice of "

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from umbel.channels import Channel, parse_channel
-from umbel.core import Batch, Learner, OperatingPoint, Task
+from umbel.core import Learner, OperatingPoint, Task
 from umbel.data import MultiTaskData
 from umbel.descent import make_descent
 from umbel.engine import FitSettings, Predictions, load, load_weights, resolve
 from umbel.methods.multi_receiver import ReusedTransmitter, multi_receiver
 from umbel.recipes.communications.clean import clean_classifier
-from umbel.recipes.communications.hearing import hear_split
+from umbel.recipes.communications.predictions import predict_over_points
 from umbel.recipes.multi_receiver.settings import MultiReceiverSettings
 from umbel.recipes.settings import options
 from umbel.recipes.study import Outcome, Study
@@ -120,7 +120,7 @@ class Bench:
         runtime = self.study.runtime.with_settings(self.fit.precision, 1)
 
         def measure() -> list[Metrics]:
-            heard = hear_split(learner, data.test, runtime, list(points.values()), draws=draws)
+            heard = predict_over_points(learner, data.test, runtime, list(points.values()), draws=draws)
             return [metrics_of(learner, predictions) for predictions in heard]
 
         values = self.study.measured(key, "test", measure)
@@ -159,10 +159,9 @@ def metrics_of(learner: StagedLearner, predictions: Predictions) -> Metrics:
     """Task -> metric -> value of the predictions of a split."""
     found: Metrics = {}
     for goal in learner.model.goals:
-        batch = Batch(predictions.raw[goal.name], {goal.task.name: predictions.targets[goal.name]})
         metrics = {name: make() for name, make in goal.task.metrics.items()}
         for metric in metrics.values():
-            goal.task.update(metric, predictions.raw[goal.name], batch)
+            goal.task.update(metric, predictions.raw[goal.name], predictions.targets[goal.name])
         found[goal.task.name] = {name: float(metric.compute()) for name, metric in metrics.items()}
     return found
 

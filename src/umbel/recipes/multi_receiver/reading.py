@@ -29,7 +29,7 @@ class Reader:
     def __init__(self, runs: Iterable[Run]) -> None:
         self._runs: dict[tuple, dict[int, Run]] = {}
         for run in runs:
-            self._runs.setdefault((run.method, *_key(run.point)), {})[run.seed] = run
+            self._runs.setdefault((run.method, *_key(run.point)), {})[run.repeat] = run
 
     def runs(self, arm: str, **point: object) -> dict[int, Run]:
         """Seed -> run, at exactly this point (`total_uses` is left out of it); empty when there is none."""

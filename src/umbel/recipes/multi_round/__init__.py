@@ -9,6 +9,7 @@ MULTI_ROUND = Recipe(
     settings=MultiRoundSettings,
     quick=QUICK,
     study="umbel.recipes.multi_round.study:multi_round_study",
+    findings="umbel.recipes.multi_round.findings:findings",
     about=(
         "Trains a transmitter that adds channel uses until the receiver is sure, and beside it single-round networks "
         "of several lengths, rounds without combining, repetition with maximum-ratio combining and one latent that "

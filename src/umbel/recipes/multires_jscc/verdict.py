@@ -36,9 +36,9 @@ class Evidence:
 
     def __post_init__(self) -> None:
         self._index = {
-            (r.method, r.point["channel"], r.point["layer"], r.point["snr_db"], r.seed): r.metrics for r in self.runs
+            (r.method, r.point["channel"], r.point["layer"], r.point["snr_db"], r.repeat): r.metrics for r in self.runs
         }
-        self.seeds = sorted({run.seed for run in self.runs if run.method == JOINT})
+        self.seeds = sorted({run.repeat for run in self.runs if run.method == JOINT})
 
     @property
     def layers(self) -> int:
@@ -243,9 +243,9 @@ def verdict(evidence: Evidence, found: Sequence[Claim], validation: dict[str, di
     sentences = []
     for channel in evidence.settings.link.channel_names:
         sentences += [_progress(evidence, channel), *_compared(evidence, channel)]
-    measured = [claim for claim in found if claim.holds is not None]
-    holding = sum(bool(claim.holds) for claim in measured)
-    failing = "; ".join(claim.name for claim in measured if not claim.holds)
+    measured = [claim for claim in found if claim.value is not None]
+    holding = sum(claim.state == "shown" for claim in measured)
+    failing = "; ".join(claim.name for claim in measured if claim.state != "shown")
     sentences.append(
         f"{holding} of {len(measured)} measured claims hold" + (f"; not these: {failing}." if failing else ".")
     )

@@ -15,7 +15,7 @@ _STREAM = 5  # keeps these draws apart from those of training and of `evaluate`
 
 
 @torch.no_grad()
-def hear_split(
+def predict_over_points(
     learner: StagedLearner,
     source: Source,
     runtime: FabricRuntime,
@@ -45,7 +45,7 @@ def hear_split(
     if draws < 1:
         raise UmbelError(f"draws is {draws}; every sample must be sent at least once")
     if any("stages" in point for point in points):
-        raise UmbelError("hear_split sends all stages; leave `stages` out of the points")
+        raise UmbelError("predict_over_points sends all stages; leave `stages` out of the points")
     model, training = learner.model, learner.training
     learner.eval()
     generators = [seeded(seed, _STREAM) for _ in points]

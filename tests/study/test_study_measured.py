@@ -6,7 +6,7 @@ import math
 import pytest
 
 from umbel.engine import open_runtime
-from umbel.recipes.study import Study
+from umbel.study import Study
 
 VALUES = [{"digit@1": {"accuracy": 0.5, "age": math.inf}}, {"digit@1": {"accuracy": math.nan, "age": 2}}, "text", 3]
 

@@ -1,0 +1,75 @@
+"""What the jobs of a study add up to: runs of several networks as one, sizes and times of an arm, usual warnings."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from umbel.engine import FitSettings
+from umbel.report import MethodInfo, Run
+from umbel.report.summary import point_key
+from umbel.study.folder import Outcome
+from umbel.study.job import Arm, Job
+from umbel.study.table import Table
+
+
+def merged(runs: Iterable[Run]) -> list[Run]:
+    """Runs of one arm and repeat at one point as one run: its networks serve different tasks, and their times add up.
+
+    Raises:
+        ValueError: Two of them measured the same task.
+    """
+    together: dict[tuple[str, int, str], Run] = {}
+    for run in runs:
+        place = (run.method, run.repeat, point_key(run.point))
+        before = together.get(place)
+        together[place] = run if before is None else _joined(before, run)
+    return list(together.values())
+
+
+def _joined(one: Run, two: Run) -> Run:
+    if both := set(one.metrics) & set(two.metrics):
+        raise ValueError(f"{one.method!r} at {one.point}: two runs of repeat {one.repeat} measure {min(both)!r}")
+    return dataclasses.replace(
+        one,
+        metrics=one.metrics | two.metrics,
+        validation=one.validation | two.validation,
+        settings=one.settings | two.settings,
+        steps=one.steps + two.steps,
+        seconds=one.seconds + two.seconds,
+        best_step=max((s for s in (one.best_step, two.best_step) if s is not None), default=None),
+    )
+
+
+def method_info(arm: Arm, outcomes: Mapping[Job, Outcome], costs: Mapping[str, float]) -> MethodInfo:
+    """An arm as a row of the tables.
+
+    Args:
+        arm: The arm; one that reads another's networks has their size, and no training time of its own.
+        outcomes: Of the jobs that together serve all tasks once, in every repeat.
+        costs: Further costs by name.
+    """
+    of_arm = [(job, outcome) for job, outcome in outcomes.items() if job.arm == (arm.of or arm.key)]
+    seconds: dict[int, float] = {}
+    for job, outcome in of_arm:
+        seconds[job.repeat] = seconds.get(job.repeat, 0.0) + outcome.seconds_per_step
+    first = min((job.repeat for job, _ in of_arm), default=0)
+    parameters = sum(outcome.parameters for job, outcome in of_arm if job.repeat == first)
+    known = () if arm.of else tuple(s for s in seconds.values() if s > 0)
+    also = {name: float(cost) for name, cost in costs.items()}
+    return MethodInfo(arm.key, arm.title, arm.about, parameters, known, also)
+
+
+def why_precision(settings: Any, fit: FitSettings) -> str:
+    """Why a study was trained in its precision."""
+    if getattr(settings, "fit", fit).precision != "auto":
+        return "asked for"
+    faster = "" if fit.precision == "bf16" else "not "
+    return f"a convolution's training step was {faster}clearly faster in bf16 when the study began"
+
+
+def usual_warnings(table: Table, fit: FitSettings) -> Iterator[str]:
+    """What every study says when it has few repeats or short trainings."""
+    if (repeats := len(table.repeats)) < 3:
+        yield f"{repeats} seed(s): intervals are wide or missing; use --seeds 3 or more to publish."
+    if fit.steps is None and fit.epochs < 10:
+        yield f"{fit.epochs} passes over the data: a quick look, networks may not have converged."

@@ -1,0 +1,214 @@
+"""What every study shares: its folder, its processes, and networks that are trained once and then remembered."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from umbel.core import Descent, Learner, UmbelError
+from umbel.data import MultiTaskData
+from umbel.engine import (
+    Evaluation,
+    FabricRuntime,
+    FitSettings,
+    Silent,
+    evaluate,
+    fit,
+    load,
+    load_weights,
+    resolve,
+    resolve_settings,
+)
+from umbel.engine.log import read
+from umbel.engine.loop import Observer
+from umbel.engine.progress import Reporter
+from umbel.report.files import write_atomically
+from umbel.report.schema import build, finite_again, plain
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One trained network: what the tables are made of, and what is left on disk to remember it by.
+
+    Attributes:
+        test: Task -> metric -> value on the test split, with the weights chosen on validation.
+        validation: The same on the validation split.
+        steps: Steps of training.
+        best_step: Step that was chosen.
+        seconds_per_step: Median time of a step.
+        seconds: Time of the whole training, validation included (of the last part, when it was resumed).
+        parameters: Trainable parameters.
+    """
+
+    test: dict[str, dict[str, float]]
+    validation: dict[str, dict[str, float]]
+    steps: int
+    best_step: int
+    seconds_per_step: float
+    seconds: float
+    parameters: int
+
+    def main_validation(self) -> dict[str, float]:
+        """Task -> main metric on the validation split."""
+        return Evaluation(self.validation, {}).main()
+
+
+@dataclass
+class Study:
+    """A study while it runs.
+
+    Attributes:
+        out: Its folder.
+        runtime: Its processes.
+        command: The exact command, for the report.
+        resume: Go on with what the folder holds.
+        reporter: Where progress goes.
+        warnings: What a reader of the results must know; studies add to it.
+    """
+
+    out: Path
+    runtime: FabricRuntime
+    command: str
+    resume: bool = False
+    reporter: Reporter = field(default_factory=Silent)
+    warnings: list[str] = field(default_factory=list)
+
+    def settle(self, settings: object, fit_settings: FitSettings) -> FitSettings:
+        """Claim the folder for these settings and decide the precision once for all trainings.
+
+        Raises:
+            UmbelError: The folder holds another study, or this one with other settings.
+        """
+        file = self.out / "study.json"
+        wanted = plain(settings)
+        if file.exists():
+            if not self.resume:
+                raise UmbelError(f"{self.out} already holds a study; go on with --resume or choose another --out")
+            before = json.loads(file.read_text(encoding="utf-8"))
+            for name, value in _flat(before["settings"]).items():
+                if (now := _flat(wanted).get(name)) != value:
+                    was = f"{self.out} was begun with {name}={value}, not {now}"
+                    raise UmbelError(f"{was}; resume with the same settings")
+            return fit_settings.replace(**before["decided"])
+        if self.out.exists() and any(self.out.iterdir()):
+            raise UmbelError(f"{self.out} is not empty and holds no study; choose another --out")
+        resolved = resolve_settings(fit_settings, self.runtime)
+        chosen = {"precision": resolved.precision, "channels_last": resolved.channels_last}
+        self.runtime.barrier()
+        if self.runtime.is_main:
+            self.out.mkdir(parents=True, exist_ok=True)
+            write_atomically(
+                file, json.dumps({"settings": wanted, "decided": chosen, "command": self.command}, indent=1)
+            )
+        self.runtime.barrier()
+        return fit_settings.replace(**chosen)
+
+    def folder(self, key: str) -> Path:
+        """Where the network called `key` is kept."""
+        return self.out / "networks" / key
+
+    def trained(
+        self,
+        key: str,
+        learner: Learner,
+        descent: Descent,
+        data: MultiTaskData,
+        settings: FitSettings,
+        *,
+        references: Mapping[str, float] | None = None,
+        describe: Mapping[str, object] | None = None,
+        observe: Observer | None = None,
+        label: str = "",
+        tested: bool = True,
+    ) -> Outcome:
+        """Train a network, or take up the one of that key; `learner` ends with its best weights either way.
+
+        A network that only helps to choose something is not `tested`: the test split is not looked at.
+        """
+        folder = self.folder(key)
+        file = folder / "outcome.json"
+        if file.exists():
+            return self._remembered(file, learner, label or key)
+        began = time.perf_counter()
+        fitted = fit(
+            learner,
+            descent,
+            data.train,
+            data.validation,
+            settings,
+            out=folder,
+            resume=self.resume,
+            runtime=self.runtime,
+            references=references,
+            reporter=self.reporter,
+            label=label or key,
+            describe=describe,
+            observe=observe,
+        )
+        seconds = time.perf_counter() - began
+        here = self.runtime.with_settings(fitted.settings.precision, 1)
+        outcome = Outcome(
+            test=evaluate(learner, data.test, here).metrics if tested else {},
+            validation=fitted.best.metrics,
+            steps=fitted.steps,
+            best_step=fitted.best_step,
+            seconds_per_step=fitted.seconds_per_step,
+            seconds=seconds,
+            parameters=sum(p.numel() for p in learner.parameters() if p.requires_grad),
+        )
+        if self.runtime.is_main:
+            write_atomically(file, json.dumps(plain(dataclasses.asdict(outcome)), indent=1))
+        self.runtime.barrier()
+        return outcome
+
+    def _remembered(self, file: Path, learner: Learner, label: str) -> Outcome:
+        load_weights(learner, load(resolve(file.parent)))
+        learner.to(self.runtime.device)
+        self.reporter.begin(label, 1, 1)
+        self.reporter.end()
+        return build(Outcome, json.loads(file.read_text(encoding="utf-8")), f"{file}: ")
+
+    def outcome(self, key: str) -> Outcome | None:
+        """How the training of that key went; None when it is not done."""
+        file = self.folder(key) / "outcome.json"
+        return build(Outcome, json.loads(file.read_text(encoding="utf-8")), f"{file}: ") if file.exists() else None
+
+    def has_measured(self, key: str, name: str) -> bool:
+        """Whether a measurement was taken before; all processes agree."""
+        known = (self.folder(key) / f"{name}.json").exists()
+        self.runtime.barrier()  # the first process may write it before another has looked
+        return known
+
+    def measured(self, key: str, name: str, measure: Callable[[], Any]) -> Any:
+        """What `measure` gives as plain values, or what it gave when this study got so far before.
+
+        Args:
+            key: Of the trained network that is measured.
+            name: Of the measurement; its file is `name`.json in the network's folder.
+            measure: Gives numbers, texts, lists and dictionaries with texts as keys.
+        """
+        file = self.folder(key) / f"{name}.json"
+        if self.has_measured(key, name):
+            return finite_again(json.loads(file.read_text(encoding="utf-8")))
+        values = plain(measure())
+        if self.runtime.is_main:
+            write_atomically(file, json.dumps(values, indent=1))
+        self.runtime.barrier()
+        return finite_again(values)
+
+    def log(self, key: str, name: str) -> list[dict[str, float]]:
+        """Rows of a network's log: "train", "validation" or what an observer wrote."""
+        return read(self.folder(key) / f"{name}.csv")
+
+
+def _flat(values: Mapping, prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
