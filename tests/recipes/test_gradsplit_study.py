@@ -390,7 +390,6 @@ def test_in_the_mixture_gender_is_tested_where_it_was_not_learnt(options, other)
         ({"seeds": 0}, "seeds is 0"),
         ({"reference_passes": 0.0}, "reference_passes is 0.0"),
         ({"cross_set": "lfw64"}, "write a set and one of its tasks"),
-        ({"model": ModelSettings(widths="0.5/1")}, "networks of one width"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(change, message):
