@@ -4,6 +4,7 @@ from umbel.metrics.age import Age, age_of_information
 from umbel.metrics.angular_error import MeanAngularError
 from umbel.metrics.calibration import Reliability, expected_calibration_error, fit_temperature, reliability
 from umbel.metrics.confidence import MeanConfidence
+from umbel.metrics.guessing import guess_accuracy
 from umbel.metrics.improvement import as_loss, confidence_interval, mean_relative_improvement, relative_improvement
 from umbel.metrics.pictures import PicturePSNR, PictureSSIM
 from umbel.metrics.sample_mean import SampleMean
@@ -21,6 +22,7 @@ __all__ = [
     "confidence_interval",
     "expected_calibration_error",
     "fit_temperature",
+    "guess_accuracy",
     "mean_relative_improvement",
     "relative_improvement",
     "reliability",

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from umbel.errors import UmbelError
+from umbel.arguments import names, one_of, real_number
+from umbel.errors import UmbelError, shown
 
 Direction = Literal["max", "min"]
 """Which way a coordinate is better."""
@@ -17,7 +18,10 @@ MOST_DIMENSIONS = 8
 
 
 def _finite(name: str, values: ArrayLike, dimensions: int) -> np.ndarray:
-    array = np.asarray(values, dtype=np.float64)
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UmbelError(f"{name} is {shown(values)}; give numbers") from error
     if array.ndim != dimensions:
         raise UmbelError(f"{name} has shape {list(array.shape)}; it must have {dimensions} axes")
     if not np.isfinite(array).all():
@@ -37,10 +41,13 @@ def pareto_front(points: ArrayLike, directions: Sequence[Direction]) -> list[int
     Raises:
         UmbelError: NaN or infinity, or a direction that is missing or unknown.
     """
-    if not len(array := _finite("points", np.reshape(points, (-1, len(directions) or 1)), 2)):
+    for direction in names(directions, "directions"):
+        one_of(direction, "direction", ("max", "min"))
+    if not np.size(points):
         return []
-    if strange := [direction for direction in directions if direction not in ("max", "min")]:
-        raise UmbelError(f"direction {strange[0]!r}; use 'max' or 'min'")
+    array = _finite("points", points, 2)
+    if array.shape[1] != len(directions):
+        raise UmbelError(f"points have {array.shape[1]} coordinates, and there are {len(directions)} directions")
     losses = array * np.array([-1.0 if direction == "max" else 1.0 for direction in directions])
     no_worse = (losses[:, None] <= losses[None]).all(-1)
     better = (losses[:, None] < losses[None]).any(-1)
@@ -176,6 +183,7 @@ def budget_error(cost: float, budget: float) -> float:
     Raises:
         UmbelError: The budget is not above 0.
     """
+    cost, budget = real_number(cost, "a cost"), real_number(budget, "a budget")
     if not budget > 0:
         raise UmbelError(f"a budget must be above 0; it is {budget:g}")
     return abs(cost - budget) / budget

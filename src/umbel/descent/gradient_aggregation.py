@@ -11,7 +11,7 @@ from umbel.core import UmbelError
 from umbel.descent.aggregation import Aggregation
 
 
-class Settler:
+class GradientAggregation:
     """Applies an aggregator to the losses that have labels.
 
     Aggregators that draw do so from `seed` + `step`, the same on every process and without moving the default
