@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 help:
 	@echo "make run    compare descents on embedded digits: table, verdict, page (about 3 minutes)"
 	@echo "make test   all tests"
-	@echo "make lint   style and import rules"
+	@echo "make lint   style, import rules and types"
 	@echo "make bench  time and memory against hand-written loops"
 	@echo "make docs   the documentation as pages under site/"
 	@echo "make clean  remove .venv and build products (runs/ stays)"
@@ -34,6 +34,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
@@ -43,4 +44,4 @@ docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .mypy_cache .hypothesis

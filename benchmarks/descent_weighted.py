@@ -7,7 +7,8 @@ from benchmarks.descent_peers import CLOCK, PLAIN, POINT, UNIT, Side, descent_st
 from benchmarks.descents import SHORT
 from benchmarks.measure import Row, compare, say, taking_turns
 from umbel.core import Batch, Descent, Learner, Runtime
-from umbel.descent import WeightedSum, make_descent, untouched
+from umbel.descent import WeightedSum, make_descent
+from umbel.descent.passes import untouched
 
 NAMES = ("uncertainty", "dwa", "famo", "geometric-mean", "random-weights")
 TARGET, SECONDS, FEWEST, MOST, WARM_UP = 1.05, 10.0, 10, 80, 3

@@ -3,20 +3,28 @@
 import difflib
 from collections.abc import Iterable
 
+_SHORT = 60
+
 
 class UmbelError(Exception):
     """A mistake that the user can mend. Its text is one line; the command prints it without a traceback."""
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> UmbelError:
+def shown(value: object) -> str:
+    """A value as a message shows it: itself where that is short, otherwise its class."""
+    text = repr(value)
+    return text if len(text) <= _SHORT and "\n" not in text else f"a {type(value).__name__}"
+
+
+def unknown(what: str, name: object, known: Iterable[str]) -> UmbelError:
     """An error for a name that does not exist, with the nearest one that does.
 
     Args:
         what: The kind of thing, as in "task" or "data set".
-        name: What the user wrote.
+        name: What the user wrote; something else than a text is unknown, too.
         known: The names that exist.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5) if isinstance(name, str) else []
     hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"
-    return UmbelError(f"unknown {what} {name!r}; {hint}")
+    return UmbelError(f"unknown {what} {shown(name)}; {hint}")

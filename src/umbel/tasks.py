@@ -1,8 +1,10 @@
 """The usual kinds of task. Each function gives a `Task`; missing labels are NaN (float) or negative (integer)."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +19,9 @@ from torchmetrics.image import PeakSignalNoiseRatio
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
 
 from umbel import losses
-from umbel.core import Task, UmbelError
+from umbel.arguments import instance, names, real_number, text, whole_number
+from umbel.core import Batch, Task, UmbelError
+from umbel.errors import shown
 from umbel.metrics import MeanAngularError, PicturePSNR, PictureSSIM
 
 
@@ -29,26 +33,58 @@ def _sigmoid(logits: Tensor) -> Tensor:
     return logits.float().sigmoid()
 
 
-def _need(labels: Sequence[str], least: int, name: str) -> tuple[str, ...]:
-    if len(labels) < least:
-        raise UmbelError(f"task {name!r}: {len(labels)} label(s); at least {least} are needed")
-    return tuple(labels)
+def _labels(labels: Sequence[str] | int, least: int, name: str) -> tuple[str, ...]:
+    """The labels; for a number "0", "1" and so on."""
+    what = f"task {name!r}: labels"
+    if hasattr(labels, "__index__"):
+        return tuple(map(str, range(whole_number(labels, what, least))))
+    listed = tuple(labels) if isinstance(labels, str) else names(labels, what)
+    if len(listed) < least:
+        raise UmbelError(f"task {name!r}: {len(listed)} label(s); at least {least} are needed")
+    return listed
 
 
-def classification(name: str, labels: Sequence[str], class_weights: Tensor | None = None) -> Task:
+def _numbers(value: object, what: str) -> Tensor:
+    """A number, or several, as float32; a tensor that is one stays as it is."""
+    try:
+        return torch.as_tensor(value, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UmbelError(f"{what} is {shown(value)}; give a number, or a tensor of numbers") from error
+
+
+def _accuracy(classes: int) -> Callable[[], Any]:
+    return partial(MulticlassAccuracy, num_classes=classes, average="micro", validate_args=False)
+
+
+def classification(name: str, labels: Sequence[str] | int, class_weights: Tensor | None = None) -> Task:
     """One of several classes. Prediction: logits [B, C]. Target: int64 [B]; negative is missing.
 
     Metrics: accuracy, macro F1.
+
+    Args:
+        name: Name of the task.
+        labels: Names of the C classes, of a text its letters; or C, and they are called "0", "1" and so on.
+        class_weights: A factor of the loss for each class [C], for unbalanced classes.
+
+    Raises:
+        UmbelError: Fewer than two classes, or weights that do not fit them.
     """
-    labels = _need(labels, 2, name)
-    many = {"num_classes": len(labels), "validate_args": False}
+    text(name, "the name of a task")
+    labels = _labels(labels, 2, name)
+    if class_weights is not None:
+        instance(class_weights, Tensor, f"task {name!r}: class_weights", "a tensor, a number for each class")
+        if class_weights.shape != (len(labels),):
+            raise UmbelError(
+                f"task {name!r}: class_weights has shape {list(class_weights.shape)}; give one for each of the "
+                f"{len(labels)} classes"
+            )
     return Task(
         name=name,
         outputs=len(labels),
         loss=partial(losses.cross_entropy, weight=class_weights) if class_weights is not None else losses.cross_entropy,
         metrics={
-            "accuracy": partial(MulticlassAccuracy, average="micro", **many),
-            "macro F1": partial(MulticlassF1Score, average="macro", **many),
+            "accuracy": _accuracy(len(labels)),
+            "macro F1": partial(MulticlassF1Score, num_classes=len(labels), average="macro", validate_args=False),
         },
         higher_is_better=True,
         decode=_softmax,
@@ -57,12 +93,20 @@ def classification(name: str, labels: Sequence[str], class_weights: Tensor | Non
     )
 
 
-def multilabel(name: str, labels: Sequence[str]) -> Task:
+def multilabel(name: str, labels: Sequence[str] | int) -> Task:
     """Several yes/no answers. Prediction: logits [B, K]. Target: 0, 1 or NaN, float [B, K].
 
     Metrics over all answers together: F1 at probability 0.5, area under the ROC curve.
+
+    Args:
+        name: Name of the task.
+        labels: Names of the K answers; or K, and they are called "0", "1" and so on.
+
+    Raises:
+        UmbelError: No answer at all.
     """
-    labels = _need(labels, 1, name)
+    text(name, "the name of a task")
+    labels = _labels(labels, 1, name)
     return Task(
         name=name,
         outputs=len(labels),
@@ -115,10 +159,19 @@ def regression(
         scale: Their standard deviation, a number or [K].
         labels: Names of the K values.
         unit: For example "years".
+
+    Raises:
+        UmbelError: A scale that is not positive, or centre, scale or labels that do not fit K.
     """
-    centre, scale = torch.as_tensor(centre, dtype=torch.float32), torch.as_tensor(scale, dtype=torch.float32)
-    if bool((scale <= 0).any()):
-        raise UmbelError(f"task {name!r}: the scale must be positive; is a target constant?")
+    text(name, "the name of a task")
+    instance(unit, str, f"task {name!r}: unit", 'a text, as "years"')
+    outputs = whole_number(outputs, f"task {name!r}: outputs", least=1)
+    centre, scale = _numbers(centre, f"task {name!r}: centre"), _numbers(scale, f"task {name!r}: scale")
+    for what, values in (("centre", centre), ("scale", scale)):
+        if values.ndim and values.numel() not in (1, outputs):
+            raise UmbelError(f"task {name!r}: {what} holds {values.numel()} numbers for {outputs} output(s)")
+    if not bool((scale > 0).all() and scale.isfinite().all() and centre.isfinite().all()):
+        raise UmbelError(f"task {name!r}: the scale must be positive, and centre finite; is a target constant?")
     return Task(
         name=name,
         outputs=outputs,
@@ -126,7 +179,7 @@ def regression(
         metrics={"RMSE": partial(MeanSquaredError, squared=False), "MAE": MeanAbsoluteError},
         higher_is_better=False,
         decode=partial(_natural, centre=centre, scale=scale),
-        labels=tuple(labels),
+        labels=names(labels, f"task {name!r}: labels"),
         unit=unit,
         kind="regression",
     )
@@ -136,17 +189,24 @@ def _natural(prediction: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
     return prediction.float() * scale.to(prediction.device) + centre.to(prediction.device)
 
 
-def segmentation(name: str, labels: Sequence[str], class_weights: Tensor | None = None) -> Task:
+def segmentation(name: str, labels: Sequence[str] | int, class_weights: Tensor | None = None) -> Task:
     """A class for each pixel. Prediction: logits [B, C, H, W]. Target: int64 [B, H, W]; negative is void.
 
     Metrics: mean intersection over union, pixel accuracy.
+
+    Args:
+        name: Name of the task.
+        labels: As for `classification`.
+        class_weights: As for `classification`.
+
+    Raises:
+        UmbelError: As `classification`.
     """
-    many = {"num_classes": len(labels), "validate_args": False}
-    metrics = {
-        "mIoU": partial(MulticlassJaccardIndex, average="macro", **many),
-        "pixel accuracy": partial(MulticlassAccuracy, average="micro", **many),
-    }
     flat = classification(name, labels, class_weights)
+    metrics: Mapping[str, Callable[[], Any]] = {
+        "mIoU": partial(MulticlassJaccardIndex, num_classes=flat.outputs, average="macro", validate_args=False),
+        "pixel accuracy": _accuracy(flat.outputs),
+    }
     return replace(flat, metrics=metrics, output="map", kind="segmentation")
 
 
@@ -162,7 +222,11 @@ def dense_regression(name: str, centre: float = 0.0, scale: float = 1.0, unit: s
     """A value for each pixel, as depth. Prediction and target: float [B, 1, H, W]; NaN is missing.
 
     Metrics: root mean squared error, mean absolute error, in natural units.
+
+    Raises:
+        UmbelError: As `regression`.
     """
+    text(kind, f"task {name!r}: kind")
     return replace(regression(name, 1, centre, scale, unit=unit), output="map", kind=kind)
 
 
@@ -179,6 +243,7 @@ def surface_normals(name: str) -> Task:
 
     Loss 1 - cosine; metric: mean angular error in degrees.
     """
+    text(name, "the name of a task")
     return Task(
         name=name,
         outputs=3,
@@ -193,7 +258,9 @@ def surface_normals(name: str) -> Task:
     )
 
 
-def _inputs(batch) -> Tensor:
+def _inputs(batch: Batch) -> Tensor:
+    if not isinstance(batch.inputs, Tensor):
+        raise UmbelError("a picture is its own target, and these inputs are several tensors; give the task a target")
     return batch.inputs
 
 
@@ -205,7 +272,12 @@ def reconstruction(name: str, channels: int) -> Task:
     """The input picture itself, with values in 0 to 1. Prediction: [B, channels, H, W]; the target is the input.
 
     Metric: peak signal-to-noise ratio over all pixels of the set, in dB.
+
+    Raises:
+        UmbelError: No channel at all.
     """
+    text(name, "the name of a task")
+    channels = whole_number(channels, f"task {name!r}: channels", least=1)
     return Task(
         name=name,
         outputs=channels,
@@ -235,8 +307,14 @@ def picture(name: str, channels: int, scale: float = 1.0) -> Task:
         channels: Of the picture.
         scale: Factor of the loss. Squared errors of values in 0 to 1 are small beside a cross-entropy; 10 to 100
             makes their gradients comparable.
+
+    Raises:
+        UmbelError: No channel at all, or a scale that is not positive.
     """
-    if not scale > 0:
+    text(name, "the name of a task")
+    channels = whole_number(channels, f"task {name!r}: channels", least=1)
+    scale = real_number(scale, f"task {name!r}: scale")
+    if not 0 < scale < math.inf:
         raise UmbelError(f"task {name!r}: scale is {scale}; it must be greater than 0")
     return Task(
         name=name,

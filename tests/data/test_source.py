@@ -17,6 +17,7 @@ from umbel.data import (
     StreamSource,
     TensorSource,
     as_float,
+    first_samples,
     seeded,
 )
 from umbel.data.air import WindowSource
@@ -213,3 +214,12 @@ def test_only_keeps_the_samples_that_a_task_is_labelled_for():
     assert [task.name for task in data.only(["b", "a"]).tasks] == ["b", "a"]
     with pytest.raises(UmbelError, match="unknown task 'c'"):
         data.only(["c"])
+
+
+def test_the_first_samples_are_in_order_and_unaugmented():
+    source = numbered(5, CropAndFlip(1))
+    assert first_samples(source, 3).targets["number"].tolist() == [0, 1, 2]
+    assert torch.equal(first_samples(source, 3).inputs, first_samples(numbered(5), 3).inputs)
+    assert len(first_samples(source, 9)) == 5
+    with pytest.raises(UmbelError, match="at least 1"):
+        first_samples(source, 0)

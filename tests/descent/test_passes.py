@@ -5,8 +5,9 @@ from torch import nn
 from toys import NAMES, POINT, TwoRanks, batch, learner
 
 from umbel.core import Batch, SingleProcess
-from umbel.descent import TaskGradients, look, present_losses, task_gradients, untouched
+from umbel.descent import TaskGradients, present_losses, task_gradients
 from umbel.descent.graph import Graph
+from umbel.descent.passes import losses_without_gradient, untouched
 
 
 def test_presence_is_known_over_all_processes_and_added_losses_are_always_present():
@@ -35,11 +36,11 @@ def test_untouched_puts_back_what_was_changed_and_what_was_replaced():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_look_sees_the_losses_of_the_whole_batch_in_pieces_too():
+def test_losses_without_gradient_are_those_of_the_whole_batch_in_pieces_too():
     taught, item = learner(), batch()
     whole = torch.stack(list(taught.losses(item, POINT).values()))
     for pieces in (1, 4):
-        seen = look(taught, item, POINT, SingleProcess(pieces))
+        seen = losses_without_gradient(taught, item, POINT, SingleProcess(pieces))
         assert list(seen) == list(NAMES)
         assert torch.allclose(seen.stack(), whole, rtol=1e-12)
         assert not seen.stack().requires_grad

@@ -26,7 +26,7 @@ def aggregate(name: str):
 
     def apply(jacobian):
         names = [str(t) for t in range(len(jacobian))]
-        return make_descent(name).settler.vector(jacobian, names, lambda: [True] * len(jacobian))
+        return make_descent(name).gradient_aggregation.vector(jacobian, names, lambda: [True] * len(jacobian))
 
     return apply
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from umbel.arguments import check_options, one_of
 from umbel.data.find import find
-from umbel.errors import UmbelError, unknown
+from umbel.errors import UmbelError
 
 if TYPE_CHECKING:
     from umbel.data.source import MultiTaskData
@@ -67,6 +68,7 @@ class DataSet:
             raise UmbelError(
                 f"data set {self.name!r} has no option {strange[0]!r}; its options: {', '.join(accepted) or 'none'}"
             )
+        check_options(loader, options, f"data set {self.name!r}")
         return loader(**self.fixed, **options)
 
 
@@ -202,6 +204,4 @@ def load(name: str, **options: Any) -> "MultiTaskData":
     Raises:
         UmbelError: No such set, no such option, or its files are missing.
     """
-    if name not in SETS:
-        raise unknown("data set", name, SETS)
-    return SETS[name].load(**options)
+    return SETS[one_of(name, "data set", SETS)].load(**options)

@@ -84,6 +84,21 @@ def ready(batch: Batch) -> Batch:
     return replace(batch, inputs=inputs)
 
 
+def first_samples(source: Source, count: int) -> Batch:
+    """The first samples of a split, in order and unaugmented; all of them where there are fewer.
+
+    Args:
+        source: The split.
+        count: How many, at least 1.
+
+    Raises:
+        UmbelError: Fewer than 1.
+    """
+    if count < 1:
+        raise UmbelError(f"the first {count} samples of a split; at least 1 is needed")
+    return next(iter(source.batches(count)))[slice(0, count)]
+
+
 def shared_batch(samples: int, batch_size: int, rank: int, world_size: int) -> tuple[int, slice]:
     """The size of every training batch of a set, and which part of it a process takes.
 

@@ -6,7 +6,7 @@ from umbel.descent.famo import FAMO
 from umbel.descent.gradsplit import Affinity, AfterWarmUp, GradSplit, Measured, random_matrix
 from umbel.descent.gramian import measure_gramian
 from umbel.descent.jacobian import Jacobian
-from umbel.descent.passes import TaskGradients, look, present_losses, task_gradients, untouched
+from umbel.descent.passes import TaskGradients, present_losses, task_gradients
 from umbel.descent.solvers import (
     AlignedComponents,
     AlphaFair,
@@ -67,7 +67,6 @@ __all__ = [
     "WeightedSum",
     "Weighting",
     "gradient_cosines",
-    "look",
     "make_descent",
     "measure_gramian",
     "minimum_norm_weights",
@@ -77,5 +76,4 @@ __all__ = [
     "projection_weights",
     "random_matrix",
     "task_gradients",
-    "untouched",
 ]

@@ -4,7 +4,7 @@ import importlib
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from umbel.core import UmbelError
 from umbel.descent.solvers import GramianWeighting
+from umbel.descent.torch_internals import has_forward_hooks
 
 SOLVERS = {
     "NashMTL": ("cvxpy", "ecos"),
@@ -99,8 +100,9 @@ class Aggregation:
         """
         if self.needs_rows:
             raise UmbelError(f"{self.name} needs the gradients themselves, not only their products")
+        assert self._weighting is not None, "without one the rows are needed"
         with self._named(f"a Gramian of {len(gramian)} rows"), torch.no_grad():
-            weights = self._weighting(gramian).to(gramian)
+            weights: Tensor = self._weighting(gramian).to(gramian)
         if weights.shape != gramian.shape[:1]:
             raise UmbelError(f"{self.name} gave weights of shape {list(weights.shape)} for {len(gramian)} rows")
         return self._finite(weights, "weights that are not finite").detach()
@@ -122,8 +124,8 @@ class Aggregation:
     def _of_rows(self, jacobian: Tensor) -> Tensor:
         solves = self._nash_solves()
         with self._named(f"a Jacobian of {len(jacobian)} rows"), torch.no_grad():
-            found = self.aggregator(jacobian)
-            vector = found if self._whole else found.to(jacobian) @ jacobian
+            result: Tensor = self.aggregator(jacobian)
+            vector = result if self._whole else result.to(jacobian) @ jacobian
         if solves and bool(torch.isfinite(vector).all()):
             self._check_nash(jacobian)
         return vector.detach()
@@ -149,18 +151,21 @@ class Aggregation:
             return False
         passed_over = [self.aggregator, getattr(self.aggregator, "weighting", None)]
         return any(
-            module is not self._weighting and (module._forward_hooks or module._forward_pre_hooks)
+            module is not self._weighting and has_forward_hooks(module)
             for module in passed_over
             if isinstance(module, nn.Module)
         )
 
     def _nash_solves(self) -> bool:
-        weighting = getattr(self.aggregator, "weighting", None)
-        return self.name == "NashMTL" and weighting.step % weighting.update_weights_every == 0
+        if self.name != "NashMTL":
+            return False
+        weighting: Any = self.aggregator.weighting
+        return bool(weighting.step % weighting.update_weights_every == 0)
 
     def _check_nash(self, jacobian: Tensor) -> None:
         """TorchJD's NashMTL keeps its last weights, silently, when ECOS fails: look at what it solved for."""
-        weights = torch.as_tensor(self.aggregator.weighting.prvs_alpha, dtype=torch.float64)
+        weighting: Any = self.aggregator.weighting
+        weights = torch.as_tensor(weighting.prvs_alpha, dtype=torch.float64)
         gramian = (jacobian @ jacobian.T).double().cpu()
         balance = weights * (gramian @ weights)
         error = float((balance / balance.mean() - 1).abs().max())
@@ -181,9 +186,9 @@ def inner_weighting(aggregator: nn.Module) -> nn.Module | None:
     """
     from torchjd.aggregation import GramianWeightedAggregator, WeightedAggregator  # noqa: PLC0415
 
-    kind = type(aggregator)
     if not isinstance(aggregator, WeightedAggregator):
         return None
+    kind = type(aggregator)
     if kind.forward is not WeightedAggregator.forward or kind._combine is not WeightedAggregator._combine:
         return None
     if isinstance(aggregator, GramianWeightedAggregator):
@@ -200,5 +205,5 @@ def looks_at(weighting: nn.Module) -> Literal["shape", "gramian", "rows"]:
         return "shape"
     bases = {base.__name__ for base in type(weighting).__mro__}
     if "CRMOGMWeighting" in bases:
-        return looks_at(weighting.weighting)
+        return looks_at(weighting.get_submodule("weighting"))
     return "rows" if bases & {"_MatrixWeighting", "_Composition"} else "gramian"

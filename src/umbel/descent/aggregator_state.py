@@ -1,12 +1,14 @@
 """State of stateful TorchJD aggregators, some of which keep it outside their `state_dict`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy
 import torch
 from torch import Tensor, nn
+
+from umbel.descent.torch_internals import own_buffers
 
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
@@ -16,12 +18,13 @@ def make_room(aggregator: nn.Module, prefix: str, state: Mapping[str, Any]) -> N
     for path, module in aggregator.named_modules():
         if not hasattr(module, "reset"):
             continue
-        for name, buffer in module._buffers.items():
+        buffers = own_buffers(module)
+        for name, buffer in buffers.items():
             saved = state.get(f"{prefix}{path}{'.' if path else ''}{name}")
             if saved is None:
-                module._buffers[name] = None
+                buffers[name] = None
             elif buffer is None or buffer.shape != saved.shape:
-                module._buffers[name] = torch.empty_like(saved)
+                buffers[name] = torch.empty_like(saved)
 
 
 def pack(aggregator: nn.Module) -> Tensor:
@@ -30,24 +33,24 @@ def pack(aggregator: nn.Module) -> Tensor:
     These are the attributes of modules with a `reset` method, without settings (hidden by a property) and without
     what has no plain form (a solver's compiled problem).
     """
-    found: dict[str, dict[str, Any]] = {}
+    state: dict[str, dict[str, Any]] = {}
     for path, module in aggregator.named_modules():
         if not hasattr(module, "reset"):
             continue
         values = {name: _plain(value) for name, value in vars(module).items() if not _is_setting(module, name)}
-        found[path] = {name: value for name, value in values.items() if value is not None}
-    text = json.dumps(found, sort_keys=True)
+        state[path] = {name: value for name, value in values.items() if value is not None}
+    text = json.dumps(state, sort_keys=True)
     return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
 
 
 def unpack(aggregator: nn.Module, packed: Tensor) -> None:
     """The inverse of `pack`, into an aggregator with the same settings."""
-    found = json.loads(bytes(packed.cpu().tolist()).decode())
-    for path, values in found.items():
-        module = aggregator.get_submodule(path)
+    state = json.loads(bytes(packed.cpu().tolist()).decode())
+    for path, values in state.items():
+        module: Any = aggregator.get_submodule(path)
         for name, value in values.items():
             setattr(module, name, _value(value))
-        if hasattr(module, "_init_optim_problem") and getattr(module, "step", 0):
+        if hasattr(module, "_init_optim_problem") and module.step:
             module._init_optim_problem()  # NashMTL makes its problem in the first step only
 
 
@@ -71,7 +74,7 @@ def _plain(value: Any) -> Any:
     return None
 
 
-def _value(plain: list) -> Any:
+def _value(plain: Sequence[Any]) -> Any:
     kind, content = plain
     if kind == "dtype":
         return getattr(torch, content)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from umbel.arguments import one_of
 from umbel.core import Descent, UmbelError, unknown
 from umbel.descent.aggregation import SOLVERS, need_solver
 from umbel.descent.famo import FAMO
@@ -140,9 +141,7 @@ def make_descent(name: str, **options: Any) -> Descent:
     Raises:
         UmbelError: Unknown name or option (with the nearest), a bad value, or a solver that is not installed.
     """
-    if name not in DESCENTS:
-        raise unknown("descent", name, DESCENTS)
-    entry = DESCENTS[name]
+    entry = DESCENTS[one_of(name, "descent", DESCENTS)]
     need_solver(f"descent {name!r}", entry.modules)
     known = option_names(name)
     for option in options:
@@ -156,5 +155,5 @@ def make_descent(name: str, **options: Any) -> Descent:
 
 def option_names(name: str) -> tuple[str, ...]:
     """The options that `make_descent(name, ...)` takes; importing TorchJD for its aggregators."""
-    entry = DESCENTS[name]
+    entry = DESCENTS[one_of(name, "descent", DESCENTS)]
     return entry.options if entry.options is not None else (*_named(_class(entry.aggregator)), *_OF_JACOBIAN)

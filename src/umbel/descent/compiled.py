@@ -6,11 +6,7 @@ from contextlib import contextmanager
 from torch import nn
 
 from umbel.core import UmbelError
-
-
-def is_compiled(module: nn.Module) -> bool:
-    """Whether `torch.compile` made this module, or `module.compile()` was called on it."""
-    return getattr(module, "_compiled_call_impl", None) is not None or hasattr(module, "_orig_mod")
+from umbel.descent.torch_internals import is_compiled, keep_for_several_walks
 
 
 def allow_several_walks(model: nn.Module) -> None:
@@ -22,10 +18,8 @@ def allow_several_walks(model: nn.Module) -> None:
     Args:
         model: Before its first forward pass.
     """
-    if any(is_compiled(module) for module in model.modules()):
-        import torch._functorch.config as settings  # noqa: PLC0415 - slow, and only needed here
-
-        settings.donated_buffer = False
+    if any(map(is_compiled, model.modules())):
+        keep_for_several_walks()
 
 
 @contextmanager

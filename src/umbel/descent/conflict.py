@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from umbel.arguments import names, tensors
 from umbel.core import Batch, Learner, OperatingPoint, Runtime, UmbelError
 from umbel.descent.passes import present_losses, task_gradients, untouched
 
@@ -19,6 +20,9 @@ def gradient_cosines(jacobian: Float[Tensor, "T P"]) -> Float[Tensor, "T T"]:
     Returns:
         Symmetric; NaN in the row and column of a gradient of length 0, which has no direction.
     """
+    tensors("gradient_cosines", jacobian=jacobian)
+    if jacobian.ndim != 2:
+        raise UmbelError(f"gradient_cosines: the Jacobian has shape {list(jacobian.shape)}; give [T, P]")
     # Rows are scaled by their largest element first: squares of tiny float32 gradients would vanish.
     largest = jacobian.abs().amax(1, keepdim=True)
     rows = jacobian / largest
@@ -37,7 +41,7 @@ class ConflictProbe:
     """
 
     def __init__(self, tasks: Sequence[str] | None = None) -> None:
-        self.tasks = tuple(tasks) if tasks is not None else None
+        self.tasks = names(tasks, "the tasks of a conflict probe") if tasks is not None else None
 
     def measure(self, learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime) -> Tensor:
         """Cosines [T, T] for the whole batch, the same on every process (all must call).
@@ -51,12 +55,12 @@ class ConflictProbe:
         if not shared:
             raise UmbelError("gradient conflict: the learner has no trainable shared parameters to compare")
         with untouched(learner, runtime.device), torch.enable_grad():
-            found = task_gradients(learner, batch, point, runtime, shared)
+            gradients = task_gradients(learner, batch, point, runtime, shared)
         wanted = self.tasks if self.tasks is not None else tuple(task.name for task in learner.tasks)
-        if missing := set(wanted) - set(found.names):
+        if missing := set(wanted) - set(gradients.names):
             raise UmbelError(f"gradient conflict: the learner has no loss called {min(missing)!r}")
-        present = present_losses(learner, batch, found.names, runtime)
-        cosines = gradient_cosines(runtime.sum(found.jacobian))
+        present = present_losses(learner, batch, gradients.names, runtime)
+        cosines = gradient_cosines(runtime.sum(gradients.jacobian))
         cosines = cosines.masked_fill(~(present[:, None] & present[None, :]), torch.nan)
-        chosen = torch.tensor([found.names.index(name) for name in wanted], device=cosines.device)
+        chosen = torch.tensor([gradients.names.index(name) for name in wanted], device=cosines.device)
         return cosines[chosen][:, chosen]

@@ -68,11 +68,11 @@ def gramian(rows: Float[Tensor, "tasks columns"]) -> Float[Tensor, "tasks tasks"
     Args:
         rows: [T, p]; p may be 0.
     """
-    found = rows.new_zeros(len(rows), len(rows), dtype=torch.float64)
+    products = rows.new_zeros(len(rows), len(rows), dtype=torch.float64)
     for block in rows.split(max(_COLUMNS, -(-rows.shape[1] // _MOST_BLOCKS) if rows.is_cuda else 0), dim=1):
         precise = block.to(_precise(rows))
-        found += precise @ precise.T
-    return found
+        products += precise @ precise.T
+    return products
 
 
 def _precise(rows: Tensor) -> torch.dtype:

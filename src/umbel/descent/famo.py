@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from umbel.arguments import real_number
 from umbel.core import UmbelError
 from umbel.descent.weightings import TaskWeighting, log_losses
 
@@ -33,10 +34,17 @@ class FAMO(TaskWeighting):
     needs_values = True
     needs_presence = True
     looks_again = True
+    logits: Tensor
+    moment: Tensor
+    second_moment: Tensor
+    steps: Tensor
+    logs_before: Tensor
 
     def __init__(self, learning_rate: float = 0.025, weight_decay: float = 1e-3) -> None:
         super().__init__()
-        if learning_rate < 0 or weight_decay < 0:
+        given = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+        learning_rate, weight_decay = (real_number(x, f"FAMO: {what}") for what, x in given.items())
+        if not (learning_rate >= 0 and weight_decay >= 0):
             raise UmbelError("FAMO: learning rate and weight decay must not be negative")
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
 
@@ -50,6 +58,7 @@ class FAMO(TaskWeighting):
 
     def task_weights(self, values: Tensor | None, present: Tensor | None) -> Tensor:
         """A convex combination: the weights of the labelled tasks sum to 1."""
+        assert values is not None and present is not None, "needs_values, needs_presence"
         logs = log_losses(values, present, self.tasks, "FAMO")
         self.logs_before.copy_(logs)
         weights = self._softmax(present) / torch.exp(logs)

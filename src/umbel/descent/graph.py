@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from umbel.core import UmbelError
+from umbel.descent.torch_internals import is_reentrant_checkpoint, tensor_of_leaf
 
 
 def edge_of(tensor: Tensor) -> GradientEdge:
@@ -38,8 +39,8 @@ class Graph:
         self.order: list[Node] = []
         self._explore()
         wanted = {id(p) for p in parameters}
-        ends = {node: getattr(node, "variable", None) for node, edges in self.edges.items() if not edges}
-        self.leaves = {node: tensor for node, tensor in ends.items() if id(tensor) in wanted}
+        ends = {node: tensor_of_leaf(node) for node, edges in self.edges.items() if not edges}
+        self.leaves: dict[Node, nn.Parameter] = {node: p for node, p in ends.items() if id(p) in wanted}
         self._places = {id(p): node for node, p in self.leaves.items()}
 
     def _explore(self) -> None:
@@ -50,7 +51,7 @@ class Graph:
             if finished:
                 self.order.append(node)
             elif node not in self.edges:
-                self.edges[node] = [edge for edge in node.next_functions if edge[0] is not None]
+                self.edges[node] = [(child, place) for child, place in node.next_functions if child is not None]
                 stack.append((node, True))
                 for child, _ in self.edges[node]:
                     self.parents.setdefault(child, []).append(node)
@@ -59,11 +60,11 @@ class Graph:
 
     def above(self, targets: set[Node]) -> set[Node]:
         """The nodes from which a target can be reached; a target itself only if it lies above another."""
-        found: set[Node] = set()
+        above: set[Node] = set()
         for node in self.order:
-            if any(child in targets or child in found for child, _ in self.edges[node]):
-                found.add(node)
-        return found
+            if any(child in targets or child in above for child, _ in self.edges[node]):
+                above.add(node)
+        return above
 
     def inside(self, parameter: nn.Parameter, top: Node) -> set[Node] | None:
         """The nodes from a parameter up to `top`, without it; None if the losses depend on it past `top` too."""
@@ -109,7 +110,7 @@ def refuse_hidden(graph: Graph) -> None:
     Raises:
         UmbelError: There is one.
     """
-    if any(node.name() == "CheckpointFunctionBackward" for node in graph.edges):
+    if any(map(is_reentrant_checkpoint, graph.edges)):
         raise UmbelError(
             "a descent needs gradients of single losses, which a checkpoint with use_reentrant=True does not give; "
             "call torch.utils.checkpoint.checkpoint(..., use_reentrant=False)"

@@ -1,18 +1,20 @@
 """Jacobian descent: the tasks' gradients of the shared parameters, settled by an aggregator."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from umbel.arguments import whole_number
 from umbel.core import Batch, Descent, Learner, Losses, OperatingPoint, Runtime, UmbelError, sum_gradients, total, write
 from umbel.descent.aggregation import Aggregation
 from umbel.descent.aggregator_state import make_room, pack, unpack
 from umbel.descent.compiled import allow_several_walks, explained_walks
 from umbel.descent.exchange import combined_rows
+from umbel.descent.gradient_aggregation import GradientAggregation
 from umbel.descent.gramian import DIRECTIONS, Engine, EngineChoice, Ghost, gramian_pass
 from umbel.descent.passes import TaskGradients, present_losses, task_gradients
-from umbel.descent.settling import Settler
 
 
 class Jacobian(Descent):
@@ -54,15 +56,17 @@ class Jacobian(Descent):
     Reference: Quinton, Rey, "Jacobian descent for multi-objective optimization", 2024.
     """
 
+    steps: Tensor
+
     def __init__(
         self, aggregator: nn.Module, seed: int = 0, engine: Engine = "auto", directions: int = DIRECTIONS
     ) -> None:
         super().__init__()
         aggregation = Aggregation(aggregator)
         self._choice = EngineChoice(aggregation, engine)
-        if directions < 1:
-            raise UmbelError(f"directions is {directions}; a sketch needs at least one")
-        self.settler = Settler(aggregation, seed)
+        directions = whole_number(directions, "directions of a sketch", least=1)
+        seed = whole_number(seed, "the seed of a Jacobian descent")
+        self.gradient_aggregation = GradientAggregation(aggregation, seed)
         self.aggregator = aggregator
         self.seed, self.directions = seed, directions
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
@@ -89,19 +93,28 @@ class Jacobian(Descent):
         shared, own = learner.shared_parameters(), learner.own_parameters()
         engine = self._choice.engine(batch, runtime)
         if engine == "rows":
-            found = task_gradients(learner, batch, point, runtime, shared, own)
-            names, values = found.names, found.values
-            self._write_rows(found, lambda: present_losses(learner, batch, names, runtime).tolist(), shared, runtime)
-        else:
-            seed = self.seed + int(self.steps)
-            options = {"directions": self.directions, "seed": seed, "layout": self._choice.layout(batch)}
-            names, values, found = gramian_pass(engine, learner, batch, point, runtime, **options)
-            weights = self.settler.weights(
-                found.gramian, names, lambda: present_losses(learner, batch, names, runtime).tolist(), int(self.steps)
+            gradients = task_gradients(learner, batch, point, runtime, shared, own)
+            names, values = gradients.names, gradients.values
+            self._write_rows(
+                gradients, lambda: present_losses(learner, batch, names, runtime).tolist(), shared, runtime
             )
-            found.write(weights)
-            if isinstance(found, Ghost):
-                self._choice.learn(batch, found.plan)
+        else:
+            names, values, passed = gramian_pass(
+                engine,
+                learner,
+                batch,
+                point,
+                runtime,
+                directions=self.directions,
+                seed=self.seed + int(self.steps),
+                layout=self._choice.layout(batch),
+            )
+            weights = self.gradient_aggregation.weights(
+                passed.gramian, names, lambda: present_losses(learner, batch, names, runtime).tolist(), int(self.steps)
+            )
+            passed.write(weights)
+            if isinstance(passed, Ghost):
+                self._choice.learn(batch, passed.plan)
             sum_gradients(shared, runtime)
         sum_gradients(own, runtime)
         self.steps += 1
@@ -109,23 +122,23 @@ class Jacobian(Descent):
 
     def _write_rows(
         self,
-        found: TaskGradients,
+        gradients: TaskGradients,
         present: Callable[[], list[bool]],
         shared: Sequence[nn.Parameter],
         runtime: Runtime,
     ) -> None:
         """Settle the rows of all processes."""
         step = int(self.steps)
-        if self.settler.aggregation.needs_rows:
-            vector = self.settler.vector(runtime.sum(found.jacobian), found.names, present, step)
+        if self.gradient_aggregation.aggregation.needs_rows:
+            vector = self.gradient_aggregation.vector(runtime.sum(gradients.jacobian), gradients.names, present, step)
         else:
 
             def weigh(gramian: Tensor) -> Tensor:
-                return self.settler.weights(gramian, found.names, present, step)
+                return self.gradient_aggregation.weights(gramian, gradients.names, present, step)
 
-            vector = combined_rows(found.jacobian, weigh, runtime)
+            vector = combined_rows(gradients.jacobian, weigh, runtime)
         write(vector, shared)
-        used = runtime.sum(torch.tensor(found.used, dtype=torch.float32, device=runtime.device)).tolist()
+        used = runtime.sum(torch.tensor(gradients.used, dtype=torch.float32, device=runtime.device)).tolist()
         for parameter, count in zip(shared, used, strict=True):
             if not count:
                 parameter.grad = None
@@ -138,6 +151,6 @@ class Jacobian(Descent):
         """Take it back."""
         unpack(self.aggregator, state)
 
-    def _load_from_state_dict(self, state_dict, prefix, *arguments) -> None:
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         make_room(self.aggregator, f"{prefix}aggregator.", state_dict)
         super()._load_from_state_dict(state_dict, prefix, *arguments)

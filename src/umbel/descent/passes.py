@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from umbel.core import Batch, Learner, Losses, OperatingPoint, Runtime, flatten, shares
 from umbel.descent.graph import Graph, refuse_hidden
+from umbel.descent.torch_internals import own_buffers
 from umbel.descent.walk import add_gradient
 
 _MANY = 8  # losses; for fewer, looking at the graph costs more than asking every loss for every head
@@ -41,7 +42,7 @@ def untouched(learner: nn.Module, device: torch.device) -> Iterator[None]:
     kept = [
         (module, name, buffer, buffer.clone())
         for module in learner.modules()
-        for name, buffer in module._buffers.items()
+        for name, buffer in own_buffers(module).items()
         if buffer is not None
     ]
     try:
@@ -50,7 +51,7 @@ def untouched(learner: nn.Module, device: torch.device) -> Iterator[None]:
     finally:
         with torch.no_grad():
             for module, name, buffer, value in kept:
-                module._buffers[name] = buffer.copy_(value)
+                own_buffers(module)[name] = buffer.copy_(value)
 
 
 class RandomState:
@@ -68,7 +69,7 @@ class RandomState:
             torch.cuda.set_rng_state(self.cuda, self.device)
 
 
-def look(
+def losses_without_gradient(
     learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime, random: RandomState | None = None
 ) -> Losses:
     """The losses of the whole batch over all processes, without gradients and without a trace in the learner.
@@ -80,19 +81,19 @@ def look(
         runtime: Every process must call.
         random: Draw the noise that was drawn from this moment on.
     """
-    summed: Tensor | None = None
     with untouched(learner, runtime.device), torch.no_grad():
         if random is not None:
             random.restore()
-        for share in shares(learner, batch, point, runtime):
-            names, values = list(share), share.stack()
-            summed = values if summed is None else summed + values
+        pieces = [(list(share), share.stack()) for share in shares(learner, batch, point, runtime)]
+    (names, summed), *more = pieces
+    for _, values in more:
+        summed = summed + values
     return Losses.of(names, runtime.sum(summed.clone()))
 
 
 @dataclass(frozen=True)
 class TaskGradients:
-    """What one process found.
+    """One process's gradients of the losses.
 
     Attributes:
         names: The T losses.
@@ -131,14 +132,17 @@ def task_gradients(
         UmbelError: A checkpoint hides parameters.
     """
     elements = sum(p.numel() for p in shared)
+    names: list[str] = []
+    losses: list[Tensor] = []
     jacobian: Tensor | None = None
+    scratch: Tensor | None = None
+    summed: Tensor | None = None
     used = [False] * len(shared)
     for share in shares(learner, batch, point, runtime):
-        names, values = list(share), share.stack().detach()
-        first = jacobian is None
-        if first:
+        values, first = share.stack().detach(), not names
+        if jacobian is None or summed is None:
+            names, summed = list(share), values
             jacobian = shared[0].new_empty(len(names), elements)
-            scratch, summed = None, values
         else:
             scratch = shared[0].new_empty(elements) if scratch is None else scratch
             summed = summed + values
@@ -150,8 +154,10 @@ def task_gradients(
             used = [was or g is not None for was, g in zip(used, gradients, strict=False)]
             for parameter, gradient in zip(mine, gradients[len(shared) :], strict=True):
                 add_gradient(parameter, gradient)
+        losses = [value for value in share.values() if value.requires_grad]
+    assert jacobian is not None and summed is not None, "a batch has at least one piece"
     if not all(used):
-        refuse_hidden(Graph([value for value in share.values() if value.requires_grad], shared))
+        refuse_hidden(Graph(losses, shared))
     return TaskGradients(names, jacobian, used, summed)
 
 

@@ -1,6 +1,7 @@
 """Backward passes over a part of autograd's graph."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.autograd.graph import GradientEdge
 def walk(
     losses: Sequence[Tensor],
     weights: Sequence[float],
-    inputs: Sequence[GradientEdge | nn.Parameter],
+    inputs: Sequence[GradientEdge] | Sequence[nn.Parameter] | Sequence[GradientEdge | nn.Parameter],
     keep: bool = True,
 ) -> list[Tensor | None]:
     """The gradient of Σ_t weights[t] losses[t] at each of the inputs, and no work for anything else.
@@ -26,7 +27,25 @@ def walk(
         return [None] * len(inputs)
     tops = [loss for loss, _ in parts]
     factors = [torch.full_like(loss, weight) for loss, weight in parts]
-    return list(torch.autograd.grad(tops, inputs, factors, retain_graph=keep, allow_unused=True))
+    return gradients_at(tops, inputs, factors, keep)
+
+
+def gradients_at(
+    tops: Sequence[Tensor] | Sequence[GradientEdge] | Sequence[Tensor | GradientEdge],
+    inputs: Sequence[GradientEdge] | Sequence[Tensor] | Sequence[GradientEdge | nn.Parameter],
+    values: Sequence[Tensor] | None,
+    keep: bool,
+) -> list[Tensor | None]:
+    """`torch.autograd.grad`, which takes tensors and edges mixed though its types say otherwise; None where unused.
+
+    Args:
+        tops: From where the walk goes down.
+        inputs: Where gradients are wanted.
+        values: The gradients at the tops; None for 1 at a scalar.
+        keep: Whether the nodes on the way can be walked again.
+    """
+    grad: Any = torch.autograd.grad
+    return list(grad(tops, inputs, values, retain_graph=keep, allow_unused=True))
 
 
 def teach(

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from umbel.arguments import instance
 from umbel.core import (
     Batch,
     Descent,
@@ -14,7 +15,7 @@ from umbel.core import (
     total,
     trained_parameters,
 )
-from umbel.descent.passes import RandomState, look, present_losses
+from umbel.descent.passes import RandomState, losses_without_gradient, present_losses
 from umbel.descent.weightings import Fixed, Weighting
 
 
@@ -31,6 +32,8 @@ class WeightedSum(Descent):
 
     def __init__(self, weighting: Weighting | None = None) -> None:
         super().__init__()
+        if weighting is not None:
+            instance(weighting, Weighting, "the weighting of a sum of losses", "a Weighting, as Fixed({...})")
         self.weighting = weighting if weighting is not None else Fixed()
         self._random: RandomState | None = None
 
@@ -47,8 +50,11 @@ class WeightedSum(Descent):
         if weighting.looks_again:
             self._random = RandomState(runtime.device)
         early = weighting.needs_values and runtime.accumulate > 1
-        values = look(learner, batch, point, runtime).stack() if early else None
+        values = losses_without_gradient(learner, batch, point, runtime).stack() if early else None
+        names: list[str] = []
         summed: Tensor | None = None
+        weights: Tensor | None = None
+        present: Tensor | None = None
         for share in shares(learner, batch, point, runtime):
             stacked = share.stack()
             detached = stacked.detach()
@@ -64,6 +70,7 @@ class WeightedSum(Descent):
             objective = (stacked if weights is None else weights.to(stacked) * stacked).sum()
             if objective.requires_grad:
                 objective.backward()
+        assert summed is not None, "a batch has at least one piece"
         sum_gradients(trained_parameters(learner), runtime)
         losses = total(summed, names, runtime)
         weighting.learn(losses.stack(), present)
@@ -73,7 +80,7 @@ class WeightedSum(Descent):
         """The second look at the batch, for a weighting that wants one."""
         if not self.weighting.looks_again:
             return
-        losses = look(learner, batch, point, runtime, self._random)
+        losses = losses_without_gradient(learner, batch, point, runtime, self._random)
         self.weighting.after_step(losses.stack(), present_losses(learner, batch, list(losses), runtime))
 
     def after_epoch(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from umbel.arguments import instance, real_number, whole_number
 from umbel.core import UmbelError, unknown
 
 
@@ -61,7 +62,10 @@ class Fixed(Weighting):
 
     def __init__(self, weights: Mapping[str, float] | None = None) -> None:
         super().__init__()
-        self.weights = {name: float(weight) for name, weight in (weights or {}).items()}
+        if weights is not None:
+            instance(weights, Mapping, "the weights of a sum of losses", "a mapping from task to weight")
+        given = dict(weights or {}).items()
+        self.weights = {name: real_number(weight, f"the weight of task {name!r}") for name, weight in given}
         for name, weight in self.weights.items():
             if not 0 <= weight < float("inf"):
                 raise UmbelError(f"weight of task {name!r} is {weight}; give a finite number, at least 0")
@@ -121,6 +125,8 @@ class Uncertainty(TaskWeighting):
 
     needs_presence = True
 
+    log_variances: nn.Parameter
+
     def make_state(self, count: int) -> None:
         """S = 0."""
         self.log_variances = nn.Parameter(torch.zeros(count))
@@ -131,6 +137,7 @@ class Uncertainty(TaskWeighting):
 
     def learn(self, values: Tensor, present: Tensor | None) -> None:
         """dL/ds_t = ½ - ½ exp(-s_t) L_t, from the losses of the whole batch: the same on every process."""
+        assert present is not None, "needs_presence"
         count = len(self.tasks)
         gradient = 0.5 - self.task_weights(None, None) * values[:count]
         self.log_variances.grad = torch.where(present[:count], gradient, 0).to(self.log_variances)
@@ -151,12 +158,15 @@ class DynamicWeightAverage(TaskWeighting):
     """
 
     needs_presence = True
+    loss_sum: Tensor
+    batches: Tensor
+    means: Tensor
 
     def __init__(self, temperature: float = 2.0) -> None:
         super().__init__()
+        self.temperature = real_number(temperature, "dynamic weight average: the temperature")
         if not temperature > 0:
             raise UmbelError(f"dynamic weight average: the temperature is {temperature}; it must be positive")
-        self.temperature = temperature
 
     def make_state(self, count: int) -> None:
         """Sums of the running epoch, and means of the last two (NaN: not known yet)."""
@@ -172,6 +182,7 @@ class DynamicWeightAverage(TaskWeighting):
 
     def learn(self, values: Tensor, present: Tensor | None) -> None:
         """Add the batch to the epoch's means."""
+        assert present is not None, "needs_presence"
         seen = present[: len(self.tasks)]
         self.loss_sum += torch.where(seen, values[: len(self.tasks)], 0).to(self.loss_sum)
         self.batches += seen
@@ -194,8 +205,11 @@ class RandomWeights(TaskWeighting):
     Reference: Lin, Ye, Zhang, Tsang, "Reasonable effectiveness of random weighting", TMLR 2022.
     """
 
+    generator_state: Tensor
+
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
+        seed = whole_number(seed, "random weights: the seed")
         self.register_buffer("generator_state", torch.Generator().manual_seed(seed).get_state())
 
     def task_weights(self, values: Tensor | None, present: Tensor | None) -> Tensor:
@@ -224,6 +238,7 @@ class GeometricMean(TaskWeighting):
 
     def task_weights(self, values: Tensor | None, present: Tensor | None) -> Tensor:
         """D (geometric mean) / dL."""
+        assert values is not None and present is not None, "needs_values, needs_presence"
         logs = log_losses(values, present, self.tasks, "the geometric mean")
         count = present.sum().clamp(min=1)
         mean = torch.where(present, logs, 0).sum() / count

@@ -186,6 +186,20 @@ def compute_metrics(metrics: Mapping, labelled: bool) -> dict[str, float]:
         return {name: float(metric.compute()) for name, metric in metrics.items()}
 
 
+def metrics_of(task: Task, prediction: Tensor, target: Tensor) -> dict[str, float]:
+    """Every metric of a task over predictions that are all at hand, as `predict_split` gives them; NaN without a label.
+
+    Args:
+        task: Whose.
+        prediction: Raw, [N, ...].
+        target: [N, ...], missing labels included.
+    """
+    metrics = {name: make() for name, make in task.metrics.items()}
+    for metric in metrics.values():
+        task.update(metric, prediction, target)
+    return compute_metrics(metrics, bool(task.count(target)))
+
+
 def decoded_predictions(
     learner: Learner, batch: Batch, runtime: FabricRuntime, point: OperatingPoint, seed: int = 0
 ) -> dict[str, Tensor]:

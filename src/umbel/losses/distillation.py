@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from umbel.arguments import tensors
 from umbel.core import UmbelError
 
 
@@ -23,10 +24,12 @@ def prefix_distance(features: Float[Tensor, "B *narrow"], full: Float[Tensor, "B
         [B], from 0 to 4.
 
     Raises:
-        UmbelError: The shapes differ in more than one axis.
+        UmbelError: The shapes differ in more than one axis, or in that of the samples.
     """
-    differing = [axis for axis in range(features.ndim) if features.shape[axis] != full.shape[axis]]
-    if features.ndim != full.ndim or len(differing) > 1:
+    tensors("prefix_distance", features=features, full=full)
+    pairs = enumerate(zip(features.shape, full.shape, strict=False))
+    differing = [axis for axis, (narrow, wide) in pairs if narrow != wide]
+    if features.ndim != full.ndim or len(differing) > 1 or features.shape[0] != full.shape[0]:
         raise UmbelError(f"features {tuple(features.shape)} are no prefix of full features {tuple(full.shape)}")
     for axis in differing:
         full = full.narrow(axis, 0, features.shape[axis])
@@ -46,7 +49,15 @@ def relational_distance(features: Float[Tensor, "B *narrow"], full: Float[Tensor
 
     Returns:
         [B], from 0 to 4.
+
+    Raises:
+        UmbelError: Features of different samples.
     """
+    tensors("relational_distance", features=features, full=full)
+    if not features.ndim or features.shape[:1] != full.shape[:1]:
+        raise UmbelError(
+            f"relations need the same samples; the features are {tuple(features.shape)} and {tuple(full.shape)}"
+        )
     gram, full_gram = (unit @ unit.T for unit in (_unit(features), _unit(full)))
     return (gram - full_gram).square().mean(1)
 
@@ -68,7 +79,8 @@ def attention_distance(features: Float[Tensor, "B c *space"], full: Float[Tensor
     Raises:
         UmbelError: Features without positions, or of another size.
     """
-    if features.ndim < 3 or features.shape[2:] != full.shape[2:]:
+    tensors("attention_distance", features=features, full=full)
+    if features.ndim < 3 or features.shape[:1] + features.shape[2:] != full.shape[:1] + full.shape[2:]:
         raise UmbelError(
             f"attention compares maps of one size; the features are {tuple(features.shape)} and {tuple(full.shape)}"
         )
@@ -85,7 +97,13 @@ def class_divergence(logits: Float[Tensor, "B C *space"], full: Float[Tensor, "B
 
     Returns:
         [B], 0 or more.
+
+    Raises:
+        UmbelError: Shapes that differ, or no axis of classes.
     """
+    tensors("class_divergence", logits=logits, full=full)
+    if logits.ndim < 2 or logits.shape != full.shape:
+        raise UmbelError(f"class_divergence: logits of shape {tuple(logits.shape)} and {tuple(full.shape)}")
     log_p, log_full = (F.log_softmax(_full_precision(x), 1) for x in (logits, full))
     divergence = (log_full.exp() * (log_full - log_p)).sum(1)
     return divergence.reshape(len(logits), -1).mean(1)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from umbel.arguments import tensors
 from umbel.core import UmbelError
 
 
@@ -49,6 +50,7 @@ def age_of_information(delay: Tensor, success: Tensor) -> Age:
     Raises:
         UmbelError: Other shapes, no attempt, or values out of range.
     """
+    tensors("age", delay=delay, success=success)
     if delay.ndim != 1 or delay.shape != success.shape or not len(delay):
         raise UmbelError(f"age: delays {tuple(delay.shape)} and successes {tuple(success.shape)}; give [N] of both")
     delay, success = delay.double(), success.double()

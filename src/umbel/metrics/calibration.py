@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+from umbel.arguments import tensors, whole_number
 from umbel.core import UmbelError
 
 _COLDEST, _HOTTEST = 0.02, 50.0
@@ -106,12 +107,12 @@ def reliability(probabilities: Tensor, labels: Tensor, bins: int = 10) -> Reliab
 
 
 def _check_bins(bins: int) -> None:
-    if bins < 1:
-        raise UmbelError(f"bins is {bins}; at least 1 is needed")
+    whole_number(bins, "bins", least=1)
 
 
 def _labelled(values: Tensor, labels: Tensor, what: str) -> tuple[Tensor, Tensor]:
     """Rows with a label, in float64, checked."""
+    tensors("calibration", **{what: values, "labels": labels})
     if values.ndim != 2 or labels.shape != values.shape[:1] or labels.is_floating_point():
         raise UmbelError(
             f"calibration: {what} of shape {tuple(values.shape)} and labels of shape {tuple(labels.shape)}; "

@@ -2,8 +2,9 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from umbel.arguments import instance, real_number
 from umbel.core import UmbelError
 
 # Two-sided 95 % points of Student's t for 1 to 30 degrees of freedom.
@@ -19,9 +20,24 @@ def relative_improvement(value: float, reference: float, higher_is_better: bool)
     Raises:
         UmbelError: The reference is 0.
     """
+    value, reference = real_number(value, "a metric"), real_number(reference, "the reference of a metric")
+    instance(higher_is_better, bool, "higher_is_better", "True or False")
     if reference == 0:
         raise UmbelError("relative improvement over a reference of 0 is not defined; use another metric")
     return (100 if higher_is_better else -100) * (value - reference) / abs(reference)
+
+
+def as_loss(value: float, higher_is_better: bool) -> float:
+    """A loss from a metric M: 1 - M for a part from 0 to 1 (an accuracy, an overlap), M itself where lower is better.
+
+    Raises:
+        UmbelError: Higher is better and the value is above 1, so that there is no loss to make of it.
+    """
+    if not higher_is_better:
+        return value
+    if value > 1:
+        raise UmbelError(f"a metric of {value:g}, higher is better, is no part from 0 to 1, so it has no loss")
+    return 1 - value
 
 
 def mean_relative_improvement(
@@ -36,7 +52,17 @@ def mean_relative_improvement(
         values: Task -> metric of the multi-task model.
         references: Task -> the same metric of the single-task reference.
         higher_is_better: Task -> direction.
+
+    Raises:
+        UmbelError: No task at all, one without a reference or a direction, or a reference of 0.
     """
+    given = {"values": values, "references": references, "higher_is_better": higher_is_better}
+    for what, mapping in given.items():
+        instance(mapping, Mapping, f"delta-m: {what}", "a mapping from task")
+        if missing := set(values) - set(mapping):
+            raise UmbelError(f"delta-m: {what} has no task {min(missing)!r}")
+    if not values:
+        raise UmbelError("delta-m: there is no task to average over")
     return statistics.fmean(relative_improvement(v, references[t], higher_is_better[t]) for t, v in values.items())
 
 
@@ -44,7 +70,14 @@ def confidence_interval(values: Sequence[float]) -> tuple[float, float]:
     """Mean and half-width of its 95 % confidence interval (Student's t over repetitions).
 
     One value has no interval: the half-width is NaN. A value that is not finite leaves neither: both are NaN.
+
+    Raises:
+        UmbelError: No value at all, or something that is no number.
     """
+    instance(values, Iterable, "the values of an interval", "a list of numbers")
+    values = [real_number(value, "a value of an interval") for value in values]
+    if not values:
+        raise UmbelError("an interval needs at least one value")
     if not all(math.isfinite(value) for value in values):
         return math.nan, math.nan
     mean = statistics.fmean(values)

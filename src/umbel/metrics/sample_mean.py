@@ -1,5 +1,7 @@
 """The mean over samples of one number for each, as a metric that adds up over processes."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -12,7 +14,10 @@ class SampleMean(Metric):
     higher_is_better = True
     full_state_update = False
 
-    def __init__(self, **settings) -> None:
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")

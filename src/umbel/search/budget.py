@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from umbel.arguments import instance, names, one_of, real_number
 from umbel.errors import UmbelError, unknown
 from umbel.search.tables import COST_KINDS, ConfigurationTable
 
@@ -51,10 +52,12 @@ class Budget:
     percent: bool = False
 
     def __post_init__(self) -> None:
+        real_number(self.amount, "a budget")
+        instance(self.percent, bool, "percent of a budget", "True or False")
         if not (math.isfinite(self.amount) and self.amount > 0):
             raise UmbelError(f"a budget must be above 0; it is {self.amount:g}")
-        if self.kind is not None and self.kind not in COST_KINDS:
-            raise unknown("kind of cost", self.kind, COST_KINDS)
+        if self.kind is not None:
+            one_of(self.kind, "kind of cost", COST_KINDS)
         if self.kind is None and not self.percent:
             raise UmbelError(f"a budget of {self.amount:g} without a unit; units: {UNITS}")
 
@@ -84,12 +87,14 @@ def parse_budget(text: str) -> Budget:
     batch of the size that it was calibrated with. A bare percentage is of the full configuration's latency where it
     was measured, otherwise of its MACs.
 
-    >>> parse_budget("50MFLOPs")
-    Budget(amount=25000000.0, kind='macs', percent=False)
+    Examples:
+        >>> parse_budget("50MFLOPs")
+        Budget(amount=25000000.0, kind='macs', percent=False)
 
     Raises:
         UmbelError: Not a number, no unit, an unknown unit, or not above 0.
     """
+    instance(text, str, "a budget", "a text, as 4ms or 30%")
     match = _NUMBER.fullmatch(text)
     if not match:
         raise UmbelError(f"budget {text!r}: write a number and a unit, as in 4ms, 30% or 50MFLOPs; units: {UNITS}")
@@ -119,9 +124,12 @@ def _amount(number: Fraction, text: str) -> float:
 def format_cost(kind: str, amount: float) -> str:
     """A cost as people read it: "3.2 ms", "25 MMACs", "200 KB".
 
-    >>> format_cost("macs", 25e6)
-    '25 MMACs'
+    Examples:
+        >>> format_cost("macs", 25e6)
+        '25 MMACs'
     """
+    one_of(kind, "kind of cost", COST_KINDS)
+    amount = real_number(amount, "a cost")
     if kind == "latency_ms":
         return f"{amount:.4g} ms"
     for prefix, scale in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("K", 1e3)):
@@ -138,7 +146,10 @@ def complete_preferences(preferences: Mapping[str, float], tasks: Sequence[str])
     Raises:
         UmbelError: An unknown task, a preference that is negative or not finite, or all of them 0.
     """
+    instance(preferences, Mapping, "preferences", "a mapping from task to number, or a text")
+    tasks = names(tasks, "tasks")
     for task, value in preferences.items():
+        value = real_number(value, f"preference of {task!r}")  # noqa: PLW2901 - the same value, as a number
         if task not in tasks:
             raise unknown("task", task, tasks)
         if not (math.isfinite(value) and value >= 0):
@@ -158,6 +169,8 @@ def parse_preferences(text: str, tasks: Sequence[str]) -> dict[str, float]:
     Raises:
         UmbelError: Text of another form, a task named twice, and what `complete_preferences` refuses.
     """
+    instance(text, str, "preferences", "a text, as depth=2,seg=1")
+    tasks = names(tasks, "tasks")
     given: dict[str, float] = {}
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         task, sign, value = (piece.strip() for piece in part.partition("="))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from umbel.arguments import instance
 from umbel.core import OperatingPoint
 from umbel.errors import UmbelError
 from umbel.search.budget import Budget, complete_preferences, format_cost, parse_budget, parse_preferences
@@ -80,12 +81,14 @@ class Question:
             UmbelError: What `parse_budget`, `Budget.limit` and `parse_preferences` refuse, or latency of another
                 machine when `machine` is given.
         """
+        instance(table, ConfigurationTable, "the table of a search", "a ConfigurationTable")
+        instance(budget, (str, Budget), "the budget of a search", "a text, as 30%, or a Budget")
         kind, limit = (parse_budget(budget) if isinstance(budget, str) else budget).limit(table)
         if machine is not None and kind == "latency_ms":
             table.check_machine(machine)
         if isinstance(preferences, str):
             return cls(table, kind, limit, parse_preferences(preferences, table.tasks))
-        return cls(table, kind, limit, complete_preferences(preferences or {}, table.tasks))
+        return cls(table, kind, limit, complete_preferences({} if preferences is None else preferences, table.tasks))
 
     @property
     def weights(self) -> np.ndarray:

@@ -54,11 +54,11 @@ def search(
     moves = ordered_moves(weights, widths) if ordered else free_moves(len(weights), widths)
     values, unit = _whole(weights[:, None, None] * table.relative_quality)
     problem = _problem(question, moves, values, question.steps)
-    found = solve(problem)
-    if found is None:
+    best = solve(problem)
+    if best is None:
         raise question.impossible(_cheapest(question, moves))
-    gap = (found.bound - found.value) * unit / float(weights.sum())
-    return question.choice("exact", found.encoder, _by_task(found, moves), gap, time.perf_counter() - began)
+    gap = (best.bound - best.value) * unit / float(weights.sum())
+    return question.choice("exact", best.encoder, _by_task(best, moves), gap, time.perf_counter() - began)
 
 
 def _problem(question: Question, moves: Moves, values: np.ndarray, limit: int) -> Problem:
@@ -79,13 +79,14 @@ def _whole(values: np.ndarray) -> tuple[np.ndarray, float]:
 def _cheapest(question: Question, moves: Moves) -> Choice:
     """The configuration that costs least, under the same rule of order."""
     shape = question.table.quality.shape
-    found = solve(_problem(question, moves, np.zeros(shape, dtype=np.int64), 2**62))
-    return question.choice("cheapest", found.encoder, _by_task(found, moves))
+    cheapest = solve(_problem(question, moves, np.zeros(shape, dtype=np.int64), 2**62))
+    assert cheapest is not None, "without a limit something fits"
+    return question.choice("cheapest", cheapest.encoder, _by_task(cheapest, moves))
 
 
-def _by_task(found: Solution, moves: Moves) -> list[int]:
+def _by_task(solution: Solution, moves: Moves) -> list[int]:
     """Head places in the order of the table."""
     heads = [0] * len(moves.order)
-    for task, head in zip(moves.order, found.heads, strict=True):
+    for task, head in zip(moves.order, solution.heads, strict=True):
         heads[task] = head
     return heads

@@ -99,7 +99,9 @@ def _run(
     return Solution(encoder, tuple(reversed(heads)), cost, value, float(value)), upper
 
 
-def _extend(problem: Problem, known: Relaxation, front: _Front, step: int, floor: int | None):
+def _extend(
+    problem: Problem, known: Relaxation, front: _Front, step: int, floor: int | None
+) -> tuple[_Front, np.ndarray, np.ndarray, np.ndarray]:
     """Every label with every width of the next head, without those that are over, hopeless or dominated."""
     cost = front.cost[:, None] + problem.heads[step, front.encoder]
     state = problem.moves.following[step][front.state]

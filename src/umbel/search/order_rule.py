@@ -39,8 +39,10 @@ def ordered_moves(preferences: np.ndarray, widths: int) -> Moves:
     by_preference = sorted(range(len(preferences)), key=lambda task: float(preferences[task]))
     groups = [list(members) for _, members in groupby(by_preference, key=lambda task: float(preferences[task]))]
     following: list[np.ndarray] = []
+    floors = range(1)
     for place, members in enumerate(groups):
-        floors = range(widths) if place else range(1)
+        if place:
+            floors = range(widths)
         if place == len(groups) - 1:
             above = np.arange(widths) >= np.array(floors)[:, None]
             following += [np.where(above, np.array(floors)[:, None], -1)] * len(members)

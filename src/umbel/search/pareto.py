@@ -1,6 +1,6 @@
 """Metrics of control: Pareto fronts, hypervolume, uniformity, the response to a preference, the budget's error."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from umbel.errors import UmbelError
+from umbel.arguments import names, one_of, real_number
+from umbel.errors import UmbelError, shown
 
 Direction = Literal["max", "min"]
 """Which way a coordinate is better."""
@@ -17,7 +18,10 @@ MOST_DIMENSIONS = 8
 
 
 def _finite(name: str, values: ArrayLike, dimensions: int) -> np.ndarray:
-    array = np.asarray(values, dtype=np.float64)
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UmbelError(f"{name} is {shown(values)}; give numbers") from error
     if array.ndim != dimensions:
         raise UmbelError(f"{name} has shape {list(array.shape)}; it must have {dimensions} axes")
     if not np.isfinite(array).all():
@@ -37,10 +41,13 @@ def pareto_front(points: ArrayLike, directions: Sequence[Direction]) -> list[int
     Raises:
         UmbelError: NaN or infinity, or a direction that is missing or unknown.
     """
-    if not len(array := _finite("points", np.reshape(points, (-1, len(directions) or 1)), 2)):
+    for direction in names(directions, "directions"):
+        one_of(direction, "direction", ("max", "min"))
+    if not np.size(points):
         return []
-    if strange := [direction for direction in directions if direction not in ("max", "min")]:
-        raise UmbelError(f"direction {strange[0]!r}; use 'max' or 'min'")
+    array = _finite("points", points, 2)
+    if array.shape[1] != len(directions):
+        raise UmbelError(f"points have {array.shape[1]} coordinates, and there are {len(directions)} directions")
     losses = array * np.array([-1.0 if direction == "max" else 1.0 for direction in directions])
     no_worse = (losses[:, None] <= losses[None]).all(-1)
     better = (losses[:, None] < losses[None]).any(-1)
@@ -94,6 +101,20 @@ def _volume(gains: np.ndarray) -> float:
         # Exclusive volume of the row: its box, without what the boxes after it take of that.
         total += float(row.prod()) - _volume(_front(np.minimum(ranked[i + 1 :], row)))
     return total
+
+
+def group_losses(
+    losses: Mapping[str, float], references: Mapping[str, float], groups: Sequence[Sequence[str]]
+) -> list[float]:
+    """For each group of tasks the mean of their losses, each as a part of a reference's: a point of a front.
+
+    Args:
+        losses: Task -> loss, 0 or more.
+        references: Task -> the reference's loss.
+        groups: Names of the tasks of each group.
+    """
+    relative = {name: loss / max(references[name], 1e-9) for name, loss in losses.items()}
+    return [float(np.mean([relative[name] for name in group])) for group in groups]
 
 
 def uniformity(losses: ArrayLike, preferences: ArrayLike) -> float:
@@ -162,6 +183,7 @@ def budget_error(cost: float, budget: float) -> float:
     Raises:
         UmbelError: The budget is not above 0.
     """
+    cost, budget = real_number(cost, "a cost"), real_number(budget, "a budget")
     if not budget > 0:
         raise UmbelError(f"a budget must be above 0; it is {budget:g}")
     return abs(cost - budget) / budget

@@ -46,7 +46,9 @@ class Relaxation:
     best: list[np.ndarray]
     rounding: np.ndarray
 
-    def bound(self, step: int, encoder: np.ndarray, state: np.ndarray, value: np.ndarray, room: np.ndarray):
+    def bound(
+        self, step: int, encoder: np.ndarray, state: np.ndarray, value: np.ndarray, room: np.ndarray
+    ) -> np.ndarray:
         """Upper bounds [N] on the value of completed labels.
 
         value + min over prices of (price * room + best rest): weak duality, so it holds for every price.
@@ -104,13 +106,16 @@ def _best_prices(problem: Problem) -> np.ndarray:
         return np.zeros(encoders)
     ladder = np.concatenate([[0.0], np.geomspace(slopes.min(), slopes.max() * 1.01, COARSE)])
     prices = np.repeat(ladder[:, None], encoders, 1)
-    room = problem.limit - problem.encoder
-    for turn in range(ROUNDS):
-        bounds = _rests(problem, prices)[0][..., 0] + prices * room
-        place = bounds.argmin(0)
-        columns = np.arange(encoders)
+    columns = np.arange(encoders)
+    for _ in range(ROUNDS - 1):
+        place = _least_bound(problem, prices)
         low = prices[np.maximum(place - 1, 0), columns]
         high = prices[np.minimum(place + 1, len(prices) - 1), columns]
-        if turn < ROUNDS - 1:
-            prices = np.linspace(low, high, FINE)
-    return prices[place, columns]
+        prices = np.linspace(low, high, FINE)
+    return prices[_least_bound(problem, prices), columns]
+
+
+def _least_bound(problem: Problem, prices: np.ndarray) -> np.ndarray:
+    """For each encoder the place [We] of the price, of [M, We], that gives the least bound."""
+    bounds = _rests(problem, prices)[0][..., 0] + prices * (problem.limit - problem.encoder)
+    return bounds.argmin(0)

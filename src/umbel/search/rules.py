@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from umbel.arguments import real_number
 from umbel.errors import UmbelError
 from umbel.search.budget import Budget
 from umbel.search.choice import Choice, Question
@@ -32,22 +33,24 @@ def proportional_rule(
     Raises:
         UmbelError: `encoder_share` is not within 0 to 1, no shrunken heads fit, and what `search` refuses.
     """
+    encoder_share = real_number(encoder_share, "encoder_share")
     if not 0 <= encoder_share <= 1:
         raise UmbelError(f"encoder_share is {encoder_share:g}; it must be within 0 to 1")
     began = time.perf_counter()
     question = Question.of(table, budget, preferences)
     grid = np.array(table.head_widths)
     wanted = grid[0] + (grid[-1] - grid[0]) * question.weights
-    candidates = []
+    candidates: list[list[int]] = []
     for factor in np.linspace(1, 0, SHRINKINGS):
-        heads = np.abs(grid - factor * wanted[:, None]).argmin(1)  # below the grid: its narrowest
-        if not candidates or candidates[-1] != heads.tolist():
-            candidates.append(heads.tolist())
+        heads = np.abs(grid - factor * wanted[:, None]).argmin(1).tolist()  # below the grid: its narrowest
+        if not candidates or candidates[-1] != heads:
+            candidates.append(heads)
     for share in (encoder_share, 0.0):
         for heads in candidates:
             encoders = _fitting(question, heads, share)
             if encoders:
-                best = max(encoders, key=lambda encoder, heads=heads: question.value(encoder, heads))
+                values = [question.value(encoder, heads) for encoder in encoders]
+                best = encoders[values.index(max(values))]
                 return question.choice("proportional", best, heads, seconds=time.perf_counter() - began)
     raise question.impossible(_cheapest(question, candidates))
 

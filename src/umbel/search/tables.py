@@ -1,12 +1,13 @@
 """What every configuration of widths costs and how well it does, as plain tables."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from umbel.arguments import instance, names, text, whole_number
 from umbel.errors import UmbelError, unknown
 
 COST_KINDS = ("latency_ms", "macs", "parameters", "bytes")
@@ -29,6 +30,10 @@ class TaskMetric:
 
     name: str
     higher_is_better: bool = True
+
+    def __post_init__(self) -> None:
+        text(self.name, "the name of a metric")
+        instance(self.higher_is_better, bool, f"higher_is_better of {self.name!r}", "True or False")
 
 
 def _array(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -62,6 +67,7 @@ def _costs(name: str, kind: str, value: Any, shape: tuple[int, ...]) -> np.ndarr
 
 
 def _widths(name: str, value: Any) -> tuple[float, ...]:
+    instance(value, Sized, f"configuration table: {name}", "a list of widths")
     widths = tuple(float(w) for w in _array(name, value, (len(value),)))
     if not widths or min(widths) <= 0 or list(widths) != sorted(set(widths)):
         raise UmbelError(f"configuration table: {name} is {list(widths)}; give positive widths that increase")
@@ -110,7 +116,7 @@ class ConfigurationTable:
         put = object.__setattr__
         put(self, "encoder_widths", _widths("encoder_widths", self.encoder_widths))
         put(self, "head_widths", _widths("head_widths", self.head_widths))
-        put(self, "tasks", tuple(self.tasks))
+        put(self, "tasks", names(self.tasks, "configuration table: tasks"))
         self._check_tasks()
         pairs = (len(self.tasks), len(self.encoder_widths), len(self.head_widths))
         put(self, "metrics", {task: self.metrics[task] for task in self.tasks})
@@ -123,6 +129,9 @@ class ConfigurationTable:
         put(self, "_relative", self._relative_quality())
 
     def _check_tasks(self) -> None:
+        for name in ("metrics", "encoder_costs", "head_costs"):
+            instance(getattr(self, name), Mapping, f"configuration table: {name}", "a mapping")
+        instance(self.machine, str, "configuration table: machine", "its name")
         if not self.tasks:
             raise UmbelError("configuration table: no task")
         if repeated := {task for task in self.tasks if self.tasks.count(task) > 1}:
@@ -141,8 +150,7 @@ class ConfigurationTable:
             raise unknown("kind of cost", strange[0], COST_KINDS)
         if "latency_ms" in kinds and not self.machine:
             raise UmbelError("configuration table: latency without the machine that it was measured on; name it")
-        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int) or self.batch_size < 1:
-            raise UmbelError(f"configuration table: batch_size is {self.batch_size!r}; it must be 1 or more")
+        whole_number(self.batch_size, "configuration table: batch_size", least=1)
 
     def _relative_quality(self) -> np.ndarray:
         full = self.quality[:, -1:, -1:]
@@ -196,6 +204,12 @@ class ConfigurationTable:
                 f"latency was measured on {self.machine!r}, this is {machine!r}; calibrate here, or give the budget "
                 "in FLOPs, parameters or bytes"
             )
+
+    def quality_at(self, point: Mapping[str, Any]) -> dict[str, float]:
+        """Task -> quality at the widths of an operating point, `width` and `head_widths`."""
+        row = self.encoder_widths.index(point["width"])
+        columns = [self.head_widths.index(point["head_widths"][task]) for task in self.tasks]
+        return dict(zip(self.tasks, self.quality[range(len(columns)), row, columns].tolist(), strict=True))
 
     def cost(self, kind: str, encoder: int, heads: Sequence[int]) -> float:
         """Exact cost of one configuration, given as places on the grids of widths; heads in the order of tasks."""

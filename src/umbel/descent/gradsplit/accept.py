@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -13,7 +14,7 @@ KINDS = ("own", "all", "measured")
 """What `accept` may be called instead of being given as a matrix."""
 
 
-def accept_matrix(accept: str | Tensor | Sequence, names: Sequence[str]) -> Bool[Tensor, "T T"]:
+def accept_matrix(accept: str | Tensor | Sequence[Any], names: Sequence[str]) -> Bool[Tensor, "T T"]:
     """The matrix A of a split: A[t, g] says whether group g, which belongs to task g, accepts task t's gradient.
 
         >>> accept_matrix([[1, 1], [0, 1]], ["depth", "normals"]).tolist()
@@ -50,7 +51,7 @@ def accept_matrix(accept: str | Tensor | Sequence, names: Sequence[str]) -> Bool
     return matrix.bool()
 
 
-def _as_matrix(accept: Tensor | Sequence) -> Tensor:
+def _as_matrix(accept: Tensor | Sequence[Any]) -> Tensor:
     try:
         return torch.as_tensor(accept, dtype=torch.float64).detach().cpu()
     except (ValueError, TypeError, RuntimeError) as error:
@@ -116,6 +117,6 @@ def stream_plan(accept: Bool[Tensor, "L G"], present: Bool[Tensor, "L"] | None =
 
 def _in_terms_of(basis: Float[Tensor, "S N"], rows: Float[Tensor, "L N"]) -> Float[Tensor, "S L"]:
     """Each row as a sum of basis rows: coefficients X with basisᵀ X = rowsᵀ, whole numbers made exact."""
-    found = torch.linalg.lstsq(basis.T, rows.T, driver="gelsd").solution
-    nearest = found.round() + 0.0  # without a minus sign on zeros
-    return torch.where((found - nearest).abs() < 1e-9, nearest, found)
+    solution = torch.linalg.lstsq(basis.T, rows.T, driver="gelsd").solution
+    nearest = solution.round() + 0.0  # without a minus sign on zeros
+    return torch.where((solution - nearest).abs() < 1e-9, nearest, solution)

@@ -10,10 +10,11 @@ from jaxtyping import Bool, Float, Int
 from scipy import special
 from torch import Tensor, nn
 
-from umbel.core import Batch, Learner, OperatingPoint, Runtime, UmbelError, unknown
+from umbel.arguments import one_of, real_number, whole_number
+from umbel.core import Batch, Learner, OperatingPoint, Runtime, UmbelError
 from umbel.descent.gradsplit.accept import accept_matrix
 from umbel.descent.gradsplit.groups import Partition
-from umbel.descent.passes import RandomState, look, present_losses, task_gradients, untouched
+from umbel.descent.passes import RandomState, losses_without_gradient, present_losses, task_gradients, untouched
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,11 @@ class Measured(nn.Module):
         UmbelError: A value out of range.
     """
 
+    steps: Tensor
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
+
     def __init__(
         self,
         warm_up: int = 200,
@@ -118,14 +124,18 @@ class Measured(nn.Module):
         unsure: str = "accept",
     ) -> None:
         super().__init__()
+        warm_up = whole_number(warm_up, "gradsplit: warm_up")
+        every = whole_number(every, "gradsplit: every")
+        step = real_number(step, "gradsplit: step")
+        threshold = real_number(threshold, "gradsplit: threshold")
+        confidence = real_number(confidence, "gradsplit: confidence")
         if min(warm_up, every) < 1 or not step > 0 or not 0 < confidence < 1:
             raise UmbelError(
                 f"gradsplit: warm_up {warm_up} and every {every} must be at least 1, step {step:g} above 0, and "
                 f"confidence {confidence:g} between 0 and 1"
             )
-        for what, value, known in (("start", start, ("all", "own")), ("unsure", unsure, ("accept", "refuse"))):
-            if value not in known:
-                raise unknown(f"{what} of a measured accept matrix", value, known)
+        one_of(start, "start of a measured accept matrix", ("all", "own"))
+        one_of(unsure, "unsure of a measured accept matrix", ("accept", "refuse"))
         self.warm_up, self.every, self.step, self.start = warm_up, every, step, start
         self.threshold, self.confidence, self.unsure = threshold, confidence, unsure
         self.names: tuple[str, ...] = ()
@@ -152,14 +162,14 @@ class Measured(nn.Module):
         """Whether the step that comes begins with a measurement."""
         return not self.finished and int(self.steps) % self.every == 0
 
-    def learn(self, found: Float[Tensor, "T T"]) -> None:
+    def learn(self, measured: Float[Tensor, "T T"]) -> None:
         """Take a measurement into the means (Welford's way); NaN where a pair was not measured."""
-        known = ~found.isnan()
-        found = torch.where(known, found.double(), self.mean)
+        known = ~measured.isnan()
+        measured = torch.where(known, measured.double(), self.mean)
         self.count += known
-        change = found - self.mean
+        change = measured - self.mean
         self.mean += change / self.count.clamp(min=1)
-        self.squares += change * (found - self.mean)
+        self.squares += change * (measured - self.mean)
 
     def affinity(self) -> Affinity:
         """What was measured so far, on the processor."""
@@ -200,11 +210,11 @@ def look_ahead(
     parameters = [p for p in learner.parameters() if p.requires_grad and p in partition]
     random = RandomState(runtime.device)
     with untouched(learner, runtime.device), torch.enable_grad():
-        found = task_gradients(learner, batch, point, runtime, parameters)
-    jacobian = runtime.sum(found.jacobian)
-    tasks = [found.names.index(task.name) for task in learner.tasks]
-    present = present_losses(learner, batch, found.names, runtime)[tasks].tolist()
-    before = look(learner, batch, point, runtime, random).stack()[tasks].double()
+        taught = task_gradients(learner, batch, point, runtime, parameters)
+    jacobian = runtime.sum(taught.jacobian)
+    tasks = [taught.names.index(task.name) for task in learner.tasks]
+    present = present_losses(learner, batch, taught.names, runtime)[tasks].tolist()
+    before = losses_without_gradient(learner, batch, point, runtime, random).stack()[tasks].double()
     result = torch.full((len(tasks), len(tasks)), torch.nan, dtype=torch.float64, device=runtime.device)
     for i, row in enumerate(tasks):
         gradients = jacobian[row].split([p.numel() for p in parameters])
@@ -214,7 +224,7 @@ def look_ahead(
                 continue
             with _moved(parameters, gradients, partition, g, step) as moved:
                 if moved:
-                    after = look(learner, batch, point, runtime, random).stack()[column].double()
+                    after = losses_without_gradient(learner, batch, point, runtime, random).stack()[column].double()
                     result[i, g] = (before[g] - after) / before[g].abs()
     return result
 

@@ -4,9 +4,15 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import Node
 
 from umbel.descent.gradsplit.layers import Layer
+from umbel.descent.torch_internals import (
+    convolution_of,
+    is_convolution,
+    is_ordinary_layer,
+    kept_input,
+    kept_weight,
+)
 from umbel.descent.walk import add_gradient
 
 
@@ -27,34 +33,29 @@ def teach_by_group(layer: Layer, gradient: Tensor, samples: Sequence[Tensor], ch
         Whether it was done.
     """
     node = layer.edge.node
-    if not _is_open(node):
+    if not is_convolution(node) or not is_ordinary_layer(node):  # a checkpoint computes it anew, once in a pass
         return False
-    inputs, weight = node._saved_input.detach(), node._saved_weight.detach()
-    fixed = (node._saved_stride, node._saved_padding, node._saved_dilation, False, node._saved_output_padding, 1)
-    found = {id(p): torch.zeros_like(p) for p in layer.parameters}
+    kept = kept_input(node)
+    if kept is None:
+        return False
+    inputs, weight = kept.detach(), kept_weight(node).detach()
+    arguments = convolution_of(node).arguments
+    taught = {id(p): torch.zeros_like(p) for p in layer.parameters}
     bias = layer.module.bias
-    mask = (False, id(layer.module.weight) in found, id(bias) in found)
+    mask = (False, id(layer.module.weight) in taught, id(bias) in taught)
     for rows, part in zip(samples, channels, strict=True):
         if not len(rows):
             continue
         delta, sizes = _picked(gradient[:, part], rows), [part.stop - part.start]
         _, by_weight, by_bias = torch.ops.aten.convolution_backward(
-            delta, _picked(inputs, rows), weight[part], sizes, *fixed, mask
+            delta, _picked(inputs, rows), weight[part], sizes, *arguments, mask
         )
         for parameter, value in ((layer.module.weight, by_weight), (bias, by_bias)):
-            if value is not None and id(parameter) in found:
-                found[id(parameter)][part] = value.to(parameter.dtype)
+            if value is not None and id(parameter) in taught:
+                taught[id(parameter)][part] = value.to(parameter.dtype)
     for parameter in layer.parameters:
-        add_gradient(parameter, found[id(parameter)])
+        add_gradient(parameter, taught[id(parameter)])
     return True
-
-
-def _is_open(node: Node) -> bool:
-    """Whether the node is a convolution without groups of its own, and what it saved can be had without computing."""
-    if node.name() != "ConvolutionBackward0" or node._saved_groups != 1 or node._saved_transposed:
-        return False
-    kept = node._raw_saved_input  # a checkpoint computes it anew, and only once in a pass
-    return getattr(kept, "unpack_hook", kept) is None
 
 
 def _picked(tensor: Tensor, rows: Tensor) -> Tensor:

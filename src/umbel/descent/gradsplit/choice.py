@@ -57,10 +57,11 @@ class EngineChoice:
             self._only_naive = compiled_part(self._learner, self._partition)  # compiled after it was prepared
         if self._only_naive or self._wanted == "streams":
             return self.naive(self._only_naive) if self._only_naive else "streams", []
-        reason, owner = self._no_mask or mixing(self._norms), []
+        reason, owner = self._no_mask or mixing(self._norms), list[Tensor]()
         if reason is None:
-            owner = [owners(self._learner, piece) for piece in batch.chunks(runtime.accumulate)]
-            if any(tasks is None for tasks in owner):
+            pieces = [owners(self._learner, piece) for piece in batch.chunks(runtime.accumulate)]
+            owner = [tasks for tasks in pieces if tasks is not None]
+            if len(owner) < len(pieces):
                 reason = "a sample is labelled for several tasks"
         reason = agreed(reason, runtime)
         if reason is None:

@@ -63,8 +63,8 @@ def make_cut(
     whole = tuple(layer for layer in layers if not partition.splits(layer.module) and layer.edge.node in upper)
     caught |= {id(p) for layer in whole for p in layer.parameters}
 
-    down = {edge: None for node in upper for edge in graph.edges[node]} | graph.tops
-    down = [edge for edge in down if edge[0] not in upper]
+    edges = {edge: None for node in upper for edge in graph.edges[node]} | graph.tops
+    down = [edge for edge in edges if edge[0] not in upper]
     asked = {n: graph.leaves[n] for n, _ in down if n in graph.leaves and id(graph.leaves[n]) not in caught}
     border = tuple(GradientEdge(*edge) for edge in down if edge[0] not in ends)
     below = tuple(p for node, p in graph.leaves.items() if node not in asked and id(p) not in caught)

@@ -2,15 +2,17 @@
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from jaxtyping import Bool
 from torch import Tensor
 
-from umbel.core import Batch, Descent, Learner, Losses, OperatingPoint, Runtime, UmbelError, unknown
+from umbel.arguments import instance, one_of
+from umbel.core import Batch, Descent, Learner, Losses, OperatingPoint, Runtime, UmbelError
 from umbel.descent.compiled import allow_several_walks
 from umbel.descent.gradsplit.accept import KINDS, accept_matrix
 from umbel.descent.gradsplit.affinity import Affinity, Measured, look_ahead
-from umbel.descent.gradsplit.groups import split_layers
+from umbel.descent.gradsplit.groups import check_layers, split_layers
 from umbel.descent.gradsplit.step import SplitStep
 
 ENGINES = ("auto", "naive", "streams", "sample_mask")
@@ -54,7 +56,7 @@ class GradSplit(Descent):
 
     Args:
         accept: "own" (each group its own task), "all" (joint training), "measured" (see `Measured`, which may be given
-            itself for other settings), or T x T numbers, 0 or 1: accept[t][g] says whether group g takes task t's
+            itself for other settings), or T x T numbers, 0 or 1: `accept[t][g]` says whether group g takes task t's
             gradient. The diagonal is 1. Tasks and groups are in the order of the learner's tasks.
         layers: Names of layers in the encoder, or of its parts for all layers in them; or the fraction of its
             convolution and linear layers, the last ones, that are split. None: the deeper half.
@@ -68,17 +70,18 @@ class GradSplit(Descent):
 
     def __init__(
         self,
-        accept: str | Tensor | Sequence | Measured = "own",
+        accept: str | Tensor | Sequence[Any] | Measured = "own",
         layers: float | str | Sequence[str] | None = None,
         engine: str = "auto",
     ) -> None:
         super().__init__()
-        if engine not in ENGINES:
-            raise unknown("engine of gradsplit", engine, ENGINES)
-        if isinstance(accept, str) and accept not in KINDS:
-            raise unknown("accept of gradsplit", accept, KINDS)
+        one_of(engine, "engine of gradsplit", ENGINES)
+        if isinstance(accept, str):
+            one_of(accept, "accept of gradsplit", KINDS)
+        instance(accept, (str, Tensor, Sequence, Measured), "accept of gradsplit", f"{', '.join(KINDS)} or a matrix")
+        check_layers(layers)
         self.measured = accept if isinstance(accept, Measured) else Measured() if _is(accept, "measured") else None
-        self.accept = accept
+        self.accept = "measured" if isinstance(accept, Measured) else accept
         self.layers = layers
         self.engine = engine
         self._step: SplitStep | None = None
@@ -103,11 +106,12 @@ class GradSplit(Descent):
         """One forward pass for each piece, and the backward passes of the engine."""
         if self._step is None or self._step.learner is not learner:
             self.prepare(learner)
+        step = self._prepared()
         if self.measured is None:
-            return self._step(batch, point, runtime, self.accepted())
+            return step(batch, point, runtime, self.accepted())
         if self.measured.due:
-            self.measured.learn(look_ahead(learner, batch, point, runtime, self._step.partition, self.measured.step))
-        losses = self._step(batch, point, runtime, self.accepted())
+            self.measured.learn(look_ahead(learner, batch, point, runtime, step.partition, self.measured.step))
+        losses = step(batch, point, runtime, self.accepted())
         self.measured.steps += 1
         if int(self.measured.steps) == self.measured.warm_up:
             _log.info("gradsplit: the warm-up is over\n%s", self.describe())
@@ -136,9 +140,9 @@ class GradSplit(Descent):
         for group, name in enumerate(names):
             taken = [task for task, row in zip(names, accepted.tolist(), strict=True) if row[group]]
             lines.append(f"group {name} accepts {', '.join(taken)}")
-        if (found := self.affinity()) is not None:
-            lines.append(f"look-ahead gain of the group's loss in %{'' if found.finished else ' so far'}:")
-            lines.append(found.table())
+        if (affinity := self.affinity()) is not None:
+            lines.append(f"look-ahead gain of the group's loss in %{'' if affinity.finished else ' so far'}:")
+            lines.append(affinity.table())
         return "\n".join(lines)
 
     def _prepared(self) -> SplitStep:

@@ -4,19 +4,20 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int, Shaped
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.parameter import UninitializedParameter
 
+from umbel.arguments import names, real_number
 from umbel.core import Learner, UmbelError, unknown
+from umbel.descent.torch_internals import BatchNorm, InstanceNorm, own_parameters
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 DENSE = (*CONVOLUTIONS, nn.Linear)
-NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+NORMS = (BatchNorm, InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 def channel_groups(channels: int, groups: int) -> Int[Tensor, " C"]:
@@ -75,7 +76,7 @@ class Partition:
         self._modules = {id(module) for layer in layers for module in layer.modules()}
         self._channels = {id(p): layer.channels for layer in layers for p in layer.parameters()}
         self._names = {id(p): layer.name for layer in layers for p in layer.parameters()}
-        self._rows: dict[tuple, Tensor] = {}
+        self._rows: dict[tuple[object, ...], Tensor] = {}
         self._groups_of = {layer.channels: channel_groups(layer.channels, groups) for layer in layers}
         self._sizes = {channels: of.bincount().tolist() for channels, of in self._groups_of.items()}
 
@@ -111,6 +112,22 @@ class Partition:
         return gradient * self._rows[key].view(-1, *[1] * (gradient.ndim - 1))
 
 
+def check_layers(layers: object) -> None:
+    """Refuse what cannot say which layers are split, whatever the learner.
+
+    Raises:
+        UmbelError: No number, no name and no names; a fraction out of range, or no name at all.
+    """
+    if layers is None:
+        return
+    if not isinstance(layers, str | Sequence):
+        fraction = real_number(layers, "gradsplit: layers")
+        if not 0 < fraction <= 1:
+            raise UmbelError(f"gradsplit: layers is {fraction:g}; as a fraction it must be above 0 and at most 1")
+    elif not names([layers] if isinstance(layers, str) else layers, "gradsplit: layers"):
+        raise UmbelError("gradsplit: layers is empty; name at least one layer, or give a fraction")
+
+
 def split_layers(learner: Learner, layers: float | str | Sequence[str] | None, groups: int) -> Partition:
     """Choose the layers to split.
 
@@ -125,16 +142,19 @@ def split_layers(learner: Learner, layers: float | str | Sequence[str] | None, g
         UmbelError: A fraction out of range, a name that does not exist or holds no layer to split, nothing to split,
             or a layer that has fewer channels than there are groups.
     """
+    check_layers(layers)
     root = encoder_of(learner)
     shared = {id(p) for p in learner.shared_parameters()}
     leaves = [(name, module) for name, module in root.named_modules() if not _has_children(module)]
-    found = [(name, m) for name, m in leaves if isinstance(m, DENSE) and _taught(name, m, shared)]
-    if not found:
+    dense: list[tuple[str, nn.Module]] = [
+        (name, m) for name, m in leaves if isinstance(m, DENSE) and _taught(name, m, shared)
+    ]
+    if not dense:
         raise UmbelError(
             f"gradsplit: the encoder ({type(root).__name__}) has no convolution or linear layer that can be trained "
             "and seen from outside (frozen, or scripted?); use another descent"
         )
-    chosen = _named(root, found, layers) if isinstance(layers, str | Sequence) else _deepest(found, layers)
+    chosen = _named(root, dense, layers) if isinstance(layers, str | Sequence) else _deepest(dense, layers)
     split = [SplitLayer(name, m, _channels(m), _norm_after(m, leaves)) for name, m in chosen]
     for layer in split:
         if layer.channels < groups:
@@ -162,37 +182,33 @@ def _taught(name: str, module: nn.Module, shared: set[int]) -> bool:
     return any(p.requires_grad and id(p) in shared for p in module.parameters())
 
 
-def _deepest(found: list[tuple[str, nn.Module]], fraction: float | None) -> list[tuple[str, nn.Module]]:
+def _deepest(dense: list[tuple[str, nn.Module]], fraction: float | None) -> list[tuple[str, nn.Module]]:
     fraction = 0.5 if fraction is None else fraction
-    if not 0 < fraction <= 1:
-        raise UmbelError(f"gradsplit: layers is {fraction:g}; as a fraction it must be above 0 and at most 1")
-    return found[-math.ceil(fraction * len(found)) :]
+    return dense[-math.ceil(fraction * len(dense)) :]
 
 
 def _named(
-    root: nn.Module, found: list[tuple[str, nn.Module]], layers: str | Sequence[str]
+    root: nn.Module, dense: list[tuple[str, nn.Module]], layers: str | Sequence[str]
 ) -> list[tuple[str, nn.Module]]:
-    names = [layers] if isinstance(layers, str) else list(layers)
-    if not names:
-        raise UmbelError("gradsplit: layers is empty; name at least one layer, or give a fraction")
     known = dict(root.named_modules())
-    chosen = {}
-    for wanted in names:
+    chosen: dict[str, nn.Module] = {}
+    for wanted in [layers] if isinstance(layers, str) else layers:
         if wanted not in known or not wanted:
-            raise unknown("layer of gradsplit", wanted, [name for name, _ in found])
-        inside = {name: m for name, m in found if name == wanted or name.startswith(f"{wanted}.")}
+            raise unknown("layer of gradsplit", wanted, [name for name, _ in dense])
+        inside = {name: m for name, m in dense if name == wanted or name.startswith(f"{wanted}.")}
         if not inside:
             raise UmbelError(
                 f"gradsplit: {wanted!r} is a {type(known[wanted]).__name__} without a trainable convolution or linear "
                 "layer; only those can be split"
             )
         chosen |= inside
-    return [(name, m) for name, m in found if name in chosen]
+    return [(name, m) for name, m in dense if name in chosen]
 
 
 def _channels(layer: nn.Module) -> int:
     """Output channels; without a look at a weight, which a parametrisation may compute anew each time."""
-    return layer.out_features if isinstance(layer, nn.Linear) else layer.out_channels
+    dense: Any = layer
+    return int(dense.out_features if isinstance(layer, nn.Linear) else dense.out_channels)
 
 
 def _norm_after(layer: nn.Module, leaves: list[tuple[str, nn.Module]]) -> nn.Module | None:
@@ -208,7 +224,7 @@ def _norm_after(layer: nn.Module, leaves: list[tuple[str, nn.Module]]) -> nn.Mod
 def is_ordinary(layer: nn.Module) -> bool:
     """Whether row c of the parameters makes output channel c and nothing else: torch's own layers, unparametrised."""
     own = any(type(layer).forward is kind.forward for kind in (*DENSE, *NORMS))
-    return own and layer._parameters.get("weight") is not None
+    return own and own_parameters(layer).get("weight") is not None
 
 
 def channel_axis(layer: nn.Module, axes: int) -> int:

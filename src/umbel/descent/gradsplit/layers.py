@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node
 
 from umbel.descent.gradsplit.groups import is_ordinary
@@ -30,7 +30,8 @@ class Layer:
     @property
     def channels(self) -> int:
         """Of the output."""
-        return len(self.module.weight)
+        weight: Tensor = self.module.get_parameter("weight")
+        return len(weight)
 
 
 def separable(graph: Graph, calls: Sequence[Call]) -> list[Layer]:
@@ -43,7 +44,7 @@ def separable(graph: Graph, calls: Sequence[Call]) -> list[Layer]:
         if times[id(module)] > 1 or not is_ordinary(module):
             continue
         inside = {p: graph.inside(p, edge.node) for p in module.parameters() if p.requires_grad}
-        found = {p: nodes for p, nodes in inside.items() if nodes is not None}
-        if found:
-            layers.append(Layer(module, edge, tuple(found), frozenset().union(*found.values())))
+        alone = {p: nodes for p, nodes in inside.items() if nodes is not None}
+        if alone:
+            layers.append(Layer(module, edge, tuple(alone), frozenset[Node]().union(*alone.values())))
     return layers

@@ -34,9 +34,9 @@ def naive_pass(
         loss.backward(retain_graph=keep or number + 1 < len(usable))
         for index, parameter in enumerate(parameters):
             if parameter.grad is not None:
-                found = parameter.grad
+                gradient, before = parameter.grad, totals[index]
                 if parameter in partition:
-                    found = partition.masked(found, parameter, by_group)
-                totals[index] = found if totals[index] is None else totals[index] + found
+                    gradient = partition.masked(gradient, parameter, by_group)
+                totals[index] = gradient if before is None else before + gradient
     for parameter, total in zip(parameters, totals, strict=True):
         parameter.grad = total

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from umbel.core import Batch, Learner, Task
 from umbel.descent.gradsplit.by_group import teach_by_group
@@ -13,6 +12,7 @@ from umbel.descent.gradsplit.cut import Cut
 from umbel.descent.gradsplit.groups import Partition, channel_axis, encoder_of
 from umbel.descent.gradsplit.layers import Layer
 from umbel.descent.gradsplit.walk import Collector, run_walks
+from umbel.descent.torch_internals import BatchNorm
 from umbel.descent.walk import add_gradient, teach, walk
 
 _WORTH = 0.9  # below this part of the arithmetic, taking samples out of the batch for each group is paid back
@@ -45,7 +45,7 @@ def batch_norms(learner: Learner, partition: Partition) -> dict[str, nn.Module]:
     return {
         name: module
         for name, module in learner.named_modules()
-        if isinstance(module, _BatchNorm) and (partition.splits(module) or id(module) not in encoder)
+        if isinstance(module, BatchNorm) and (partition.splits(module) or id(module) not in encoder)
     }
 
 

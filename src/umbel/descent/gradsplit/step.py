@@ -40,8 +40,8 @@ class SplitStep:
         self.names = tuple(task.name for task in learner.tasks)
         self._choice = EngineChoice(learner, partition, engine)
         self._audited: set[str] = set()
-        self._plans: dict[tuple, StreamPlan] = {}
-        self._layers = [module for module in encoder_of(learner).modules() if isinstance(module, DENSE)]
+        self._plans: dict[tuple[bool, ...], StreamPlan] = {}
+        self._layers: list[nn.Module] = [m for m in encoder_of(learner).modules() if isinstance(m, DENSE)]
         self._norms = [layer.norm for layer in partition.layers if layer.norm is not None]
 
     def __call__(self, batch: Batch, point: OperatingPoint, runtime: Runtime, accept: Bool[Tensor, "T T"]) -> Losses:
@@ -49,25 +49,27 @@ class SplitStep:
         parameters = [p for p in self.learner.parameters() if p.requires_grad]
         engine, owner = self._choice.before(batch, accept, runtime)
         watched = {"streams": self._layers, "sample_mask": self._layers + self._norms}.get(engine, [])
+        names: list[str] = []
         summed: Tensor | None = None
+        common: _Common | None = None
         with explained(), Tape(watched) as tape:
             for piece, share in enumerate(shares(self.learner, batch, point, runtime)):
                 losses, calls = list(share.values()), tape.take()
                 stacked = share.stack()
-                if summed is None:
+                if summed is None or common is None:
                     names, summed = list(share), stacked.detach()
-                    rows, plan = self._plan(names, batch, accept, runtime)
+                    common = _Common(*self._plan(names, batch, accept, runtime), parameters, runtime)
                     engine = self._choice.after_forward(engine, losses, parameters)
                 else:
                     summed = summed + stacked.detach()
                 if engine == "naive":
-                    naive_pass(losses, rows, self.partition, parameters)
-                elif plan.streams == 1:
-                    plain_pass(stacked, plan.takes[0], self.partition, parameters)
+                    naive_pass(losses, common.rows, self.partition, parameters)
+                elif common.plan.streams == 1:
+                    plain_pass(stacked, common.plan.takes[0], self.partition, parameters)
                 else:
-                    common = _Common(rows, plan, parameters, runtime)
                     engine = self._pass(engine, losses, calls, owner[piece] if owner else None, common)
                 tape.take()  # calls of a backward pass that computed activations anew
+        assert summed is not None, "a batch has at least one piece"
         sum_gradients(parameters, runtime)
         return total(summed, names, runtime)
 
@@ -82,9 +84,11 @@ class SplitStep:
         """Streams or masks for one piece; the engine for the next."""
         cut = make_cut(losses, calls, common.parameters, self.partition)
         if engine == "sample_mask":
+            assert owner is not None, "this engine is chosen when every sample has an owner"
             engine = self._choice.masks(losses, owner, cut, common.runtime)
         wanted = self._reference(engine, losses, common)
         if engine == "sample_mask":
+            assert owner is not None, "as above"
             sample_pass(losses, owner, common.rows, cut, self.partition)
         else:
             stream_pass(losses, common.plan, cut, self.partition)
@@ -95,10 +99,10 @@ class SplitStep:
         if engine in self._audited or any(p.grad is not None for p in common.parameters):
             return None
         naive_pass(losses, common.rows, self.partition, common.parameters, keep=True)
-        found = [p.grad for p in common.parameters]
+        gradients = [p.grad for p in common.parameters]
         for parameter in common.parameters:
             parameter.grad = None
-        return found
+        return gradients
 
     def _audit(self, engine: str, wanted: list[Tensor | None], common: "_Common") -> str:
         self._audited.add(engine)

@@ -45,7 +45,7 @@ class Tape:
             handle.remove()
         self._handles, self._calls = [], []
 
-    def _note(self, module: nn.Module, _inputs: tuple, output: object) -> None:
+    def _note(self, module: nn.Module, _inputs: tuple[object, ...], output: object) -> None:
         if isinstance(output, Tensor) and output.requires_grad and torch.is_grad_enabled():
             self._calls.append(Call(module, edge_of(output)))
 

@@ -80,13 +80,13 @@ def run_walks(
             last = number + 1 == len(mixes)
             for collector in collectors:
                 collector.walk, collector.last = number, last
-            found = walk(losses, mix, [*cut.border, *cut.asked], keep=cut.tangled or not last)
+            gradients = walk(losses, mix, [*cut.border, *cut.asked], keep=cut.tangled or not last)
             for index, edge in enumerate(cut.border):
-                gradient = found.pop(0)
-                if collector := places.get((edge.node, edge.output_nr)):
-                    collector.take(gradient)
+                gradient = gradients.pop(0)
+                if (ending := places.get((edge.node, edge.output_nr))) is not None:
+                    ending.take(gradient)
                 totals[index] = _sum(totals[index], gradient)
-            for parameter, gradient in zip(cut.asked, found, strict=True):
+            for parameter, gradient in zip(cut.asked, gradients, strict=True):
                 if gradient is not None:
                     add_asked(number, parameter, gradient)
     finally:

@@ -4,7 +4,8 @@ import logging
 from collections.abc import Mapping
 from typing import Literal, get_args
 
-from umbel.core import Batch, Runtime, UmbelError, unknown
+from umbel.arguments import one_of
+from umbel.core import Batch, Runtime, UmbelError
 from umbel.descent.aggregation import Aggregation
 from umbel.descent.gramian.loads import Layout
 from umbel.descent.gramian.plan import Plan
@@ -13,6 +14,9 @@ _log = logging.getLogger(__name__)
 
 Engine = Literal["auto", "rows", "ghost", "sketched", "features"]
 ENGINES: tuple[str, ...] = get_args(Engine)
+
+Kind = tuple[tuple[int, ...], ...]
+"""The shapes of a batch's inputs."""
 
 
 class EngineChoice:
@@ -27,16 +31,15 @@ class EngineChoice:
     """
 
     def __init__(self, aggregation: Aggregation, wanted: str) -> None:
-        if wanted not in ENGINES:
-            raise unknown("engine of a descent", wanted, ENGINES)
+        one_of(wanted, "engine of a descent", ENGINES)
         if aggregation.needs_rows and wanted not in ("auto", "rows"):
             raise UmbelError(
                 f"{aggregation.name} needs every task's gradient itself, not their products alone; use engine='rows', "
                 f"not {wanted!r}"
             )
         self._aggregation, self._wanted = aggregation, wanted
-        self._only_rows: set[tuple] = set()  # batches for which the mixture turned out to be rows alone
-        self._layouts: dict[tuple, Layout] = {}  # of batches' graphs; see `Ghost`
+        self._only_rows: set[Kind] = set()  # batches for which the mixture turned out to be rows alone
+        self._layouts: dict[Kind, Layout] = {}  # of batches' graphs; see `Ghost`
         self._said: set[str] = set()
 
     def engine(self, batch: Batch, runtime: Runtime) -> str:
@@ -92,7 +95,7 @@ class EngineChoice:
         return engine
 
 
-def _kind(batch: Batch) -> tuple:
+def _kind(batch: Batch) -> Kind:
     """Batches of one kind make graphs of one kind, nearly; rows are exact for any."""
     inputs = batch.inputs if isinstance(batch.inputs, Mapping) else {"": batch.inputs}
     return tuple(tuple(tensor.shape) for tensor in inputs.values())

@@ -11,8 +11,9 @@ from umbel.descent.exchange import gramian
 from umbel.descent.gramian.plan import Plan
 from umbel.descent.gramian.recorders import Deltas
 from umbel.descent.gramian.segments import Segment
-from umbel.descent.gramian.task_walks import TaskWalks, fronts_of
+from umbel.descent.gramian.task_walks import Front, TaskWalks, fronts_of
 from umbel.descent.graph import Graph
+from umbel.descent.walk import gradients_at
 
 
 class ExactPass:
@@ -51,7 +52,7 @@ class ExactPass:
         for number, segment in enumerate(plan.segments):
             self._walk(graph, segment, fronts, number >= plan.kept)
 
-    def _walk(self, graph: Graph, segment: Segment, fronts: list, keep: bool) -> None:
+    def _walk(self, graph: Graph, segment: Segment, fronts: list[Front], keep: bool) -> None:
         tasks = len(fronts)
         recorders = [Deltas(site, tasks) for site in segment.sites]
         recorded = {id(site.parameter) for site in segment.sites}
@@ -100,9 +101,9 @@ def weighted_walk(
     if not live or not parameters:
         return
     tops, factors = zip(*live, strict=True)
-    found = torch.autograd.grad(tops, list(parameters), factors, retain_graph=keep, allow_unused=True)
+    gradients = gradients_at(tops, list(parameters), factors, keep)
     taken: set[int] = set()
-    for parameter, gradient in zip(parameters, found, strict=True):
+    for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient if gradient is None else _unshared(gradient, taken)
 
 

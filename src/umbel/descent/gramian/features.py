@@ -5,12 +5,12 @@ from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 
 from umbel.core import UmbelError
 from umbel.descent.exchange import gramian
 from umbel.descent.graph import Graph, refuse_hidden
-from umbel.descent.walk import add_gradient
+from umbel.descent.torch_internals import compiled_call, set_compiled_call, tree_map
+from umbel.descent.walk import add_gradient, gradients_at
 
 
 class Feature:
@@ -49,18 +49,20 @@ class FeatureTape:
 
     def __enter__(self) -> "FeatureTape":
         encoder = self._encoder
-        compiled = getattr(encoder, "_compiled_call_impl", None)
+        if encoder is None:
+            return self
+        compiled = compiled_call(encoder)
         if compiled is not None:  # after `encoder.compile()`: a hook would be compiled, too, anew in every step
-            encoder._compiled_call_impl = lambda *args, **named: self._part(encoder, args, compiled(*args, **named))
-            self._closing.callback(setattr, encoder, "_compiled_call_impl", compiled)
-        elif encoder is not None:
+            set_compiled_call(encoder, lambda *args, **named: self._part(encoder, args, compiled(*args, **named)))
+            self._closing.callback(set_compiled_call, encoder, compiled)
+        else:
             self._closing.callback(encoder.register_forward_hook(self._part).remove)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._closing.close()
 
-    def _part(self, _module: nn.Module, _inputs: tuple, output: object) -> object:
+    def _part(self, _module: nn.Module, _inputs: tuple[object, ...], output: object) -> object:
         copies: dict[int, Tensor] = {}
         features: list[Feature] = []
 
@@ -119,13 +121,13 @@ class FeaturesPass:
 
     def _walk(self, task: int, loss: Tensor, tasks: int) -> None:
         places = [feature.leaf for feature in self._features]
-        found = torch.autograd.grad(loss, [*places, *self._own], retain_graph=task + 1 < tasks, allow_unused=True)
-        for feature, gradient in zip(self._features, found, strict=False):
+        gradients = gradients_at([loss], [*places, *self._own], None, keep=task + 1 < tasks)
+        for feature, gradient in zip(self._features, gradients, strict=False):
             if gradient is not None:
                 if feature not in self._rows:
                     self._rows[feature] = gradient.new_zeros(tasks, gradient.numel())
                 self._rows[feature][task] = gradient.reshape(-1)
-        for parameter, gradient in zip(self._own, found[len(places) :], strict=True):
+        for parameter, gradient in zip(self._own, gradients[len(places) :], strict=True):
             add_gradient(parameter, gradient)
 
     def write(self, weights: Tensor) -> None:
@@ -146,16 +148,11 @@ class FeaturesPass:
             places = [*parameters, *(feature.leaf for feature in before)]
             if not tops or not places:
                 continue
-            found = torch.autograd.grad(
-                [feature.output for feature in tops],
-                places,
-                [sums[feature] for feature in tops],
-                retain_graph=keep or number > 0,
-                allow_unused=True,
-            )
-            for parameter, gradient in zip(parameters, found, strict=False):
+            outputs, values = [feature.output for feature in tops], [sums[feature] for feature in tops]
+            gradients = gradients_at(outputs, places, values, keep=keep or number > 0)
+            for parameter, gradient in zip(parameters, gradients, strict=False):
                 add_gradient(parameter, gradient)
-            for feature, gradient in zip(before, found[len(parameters) :], strict=True):
+            for feature, gradient in zip(before, gradients[len(parameters) :], strict=True):
                 if gradient is not None:
                     sums[feature] = sums[feature] + gradient if feature in sums else gradient
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from umbel.descent.gramian.segments import Segment
 from umbel.descent.gramian.sites import Site
+from umbel.descent.torch_internals import place_of
 
 _MANY = 8  # tasks
 
@@ -50,8 +51,8 @@ def load_of(segment: Segment, shared: set[int], sites: Mapping[int, Site], tasks
 def _bottom(segment: Segment, tasks: int) -> int:
     if segment.bottom is None:
         return 0
-    place = segment.bottom.node._input_metadata[segment.bottom.output_nr]
-    return 0 if place.is_nested_tensor else tasks * math.prod(place.shape) * place.dtype.itemsize
+    place = place_of(segment.bottom)
+    return 0 if place.is_nested else tasks * math.prod(place.shape) * place.dtype.itemsize
 
 
 def most_forgotten(loads: Sequence[Load], tasks: int, longer: float) -> int:
@@ -142,22 +143,22 @@ def peak_of(loads: Sequence[Load], layout: Layout) -> int:
     """
     if layout == WHOLE:
         return sum(load.own for load in loads)
-    found, above, begin = 0, 0, 0
+    most, above, begin = 0, 0, 0
     for size in layout.sizes:
         group = loads[begin : begin + size]
-        found = max(found, sum(load.own for load in group) + max(above, group[-1].bottom))
+        most = max(most, sum(load.own for load in group) + max(above, group[-1].bottom))
         above, begin = group[-1].bottom, begin + size
-    return found
+    return most
 
 
 def laid_out(segments: Sequence[Segment], layout: Layout) -> list[Segment]:
     """The groups, each as one segment."""
-    sizes, begin, found = layout.sizes or (len(segments),), 0, []
+    sizes, begin, groups = layout.sizes or (len(segments),), 0, []
     for size in sizes:
         whole = Segment(segments[begin + size - 1].bottom)
         for segment in segments[begin : begin + size]:
             whole.parameters += segment.parameters
             whole.sites += segment.sites
-        found.append(whole)
+        groups.append(whole)
         begin += size
-    return found
+    return groups

@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from umbel.core import Batch, Learner, OperatingPoint, Runtime, UmbelError, unknown
+from umbel.arguments import one_of, whole_number
+from umbel.core import Batch, Learner, OperatingPoint, Runtime, UmbelError
 from umbel.descent.exchange import gramian as product
 from umbel.descent.gramian.passes import DIRECTIONS, gramian_pass
 from umbel.descent.passes import task_gradients, untouched
@@ -36,8 +37,8 @@ def measure_gramian(
     Raises:
         UmbelError: No such engine, nothing is shared, or several processes or pieces where the engine has none.
     """
-    if engine not in _ENGINES:
-        raise unknown("engine for a Gramian", engine, _ENGINES)
+    one_of(engine, "engine for a Gramian", _ENGINES)
+    directions = whole_number(directions, "directions of a sketch", least=1)
     shared = learner.shared_parameters()
     if not shared:
         raise UmbelError("the learner has no trainable shared parameters, so its tasks have no Gramian")
@@ -50,8 +51,8 @@ def measure_gramian(
                 return product(runtime.sum(task_gradients(learner, batch, point, runtime, shared).jacobian))
             for parameter, _ in kept:
                 parameter.grad = None
-            *_, found = gramian_pass(engine, learner, batch, point, runtime, directions=directions, seed=seed)
-            return found.gramian.detach()
+            *_, passed = gramian_pass(engine, learner, batch, point, runtime, directions=directions, seed=seed)
+            return passed.gramian.detach()
     finally:
         for parameter, gradient in kept:
             parameter.grad = gradient

@@ -86,7 +86,7 @@ class Ghost:
         self.gramian = self._pass.gramian
 
     def write(self, weights: Tensor) -> None:
-        """As said above."""
+        """See `GramianPass`."""
         self._pass.write(weights)
 
 
@@ -106,7 +106,7 @@ class Sketched:
         self.gramian = gramian(rows)
 
     def write(self, weights: Tensor) -> None:
-        """As said above."""
+        """See `GramianPass`."""
         self._pass.write(weights)
 
 
@@ -123,7 +123,7 @@ class Features:
         self.gramian = given.runtime.sum(self._pass.gramian.to(given.runtime.device))
 
     def write(self, weights: Tensor) -> None:
-        """As said above."""
+        """See `GramianPass`."""
         self._pass.write(weights)
 
 
@@ -142,15 +142,15 @@ class Weighted:
         self.gramian = given.losses[0].new_zeros(len(given.losses), len(given.losses), dtype=torch.float64)
 
     def write(self, weights: Tensor) -> None:
-        """As said above."""
+        """See `GramianPass`."""
         given = self._given
         for parameter in given.shared:
             parameter.grad = None
         weighted_walk(given.losses, torch.ones_like(weights), given.own, keep=True)
         weighted_walk(given.losses, weights, given.shared, keep=False)
         known = [p.grad for p in given.shared if p.grad is not None]
-        sizes = torch.stack(torch._foreach_norm(known, torch.inf)) if known else weights
-        if float(given.runtime.sum((~torch.isfinite(sizes)).sum().float())):  # all processes stop, or none
+        largest = nn.utils.get_total_norm(known, torch.inf) if known else weights.abs().max()
+        if float(given.runtime.sum((~torch.isfinite(largest)).float())):  # all processes stop, or none
             raise UmbelError(
                 "the gradient of a task is not finite (engine='rows' says of which); lower the learning rate or look "
                 "at the inputs"

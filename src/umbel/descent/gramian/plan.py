@@ -1,15 +1,15 @@
 """What is kept of which weight: rows, deltas or nothing but what the Gramian needs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from umbel.descent.gramian.loads import WHOLE, Layout, best_layout, laid_out, load_of, most_forgotten
 from umbel.descent.gramian.segments import Segment, cut_graph
 from umbel.descent.gramian.sites import Site, find_sites
 from umbel.descent.graph import Graph
+from umbel.descent.torch_internals import is_module_hook, kept_tensors
 
 _WORTH = 0.8  # deltas must save at least so much of the arithmetic: they are copied, and inputs of maps written out
 _PER_NODE = 3e6  # multiplications in float32 that deltas must save for each node of the graph, which is looked at in
@@ -18,8 +18,6 @@ _PEAK = 1.4  # times what a plain step holds at its peak is allowed before rows 
 _SMALL = 8e6  # bytes of rows and deltas that are kept in any case
 _LONGER = 1 / 16  # of the time of rows is allowed for the walk that teaches what was forgotten
 _FINE = 0.05  # of a plain step's peak: segments that hold less are walked together
-
-_HOOKED = "BackwardHookFunctionBackward"  # hooks of modules come in pairs, and do not bear a cut between the two
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def make_plan(graph: Graph, shared: Sequence[nn.Parameter], tasks: int, layout: 
     segments = cut_graph(graph)
     for segment in segments:
         segment.sites = [chosen[id(p)] for p in segment.parameters if id(p) in chosen]
-    if any(node.name() == _HOOKED for node in graph.edges):
+    if any(map(is_module_hook, graph.edges)):  # they come in pairs, and do not bear a cut between the two
         layout = WHOLE
     if layout is None or (layout != WHOLE and sum(layout.sizes) != len(segments)):
         saved = saved_bytes(graph)
@@ -107,25 +105,10 @@ def work_of_deltas(site: Site, tasks: int) -> float:
 def saved_bytes(graph: Graph) -> int:
     """What the graph's nodes keep for the backward pass, without the parameters themselves."""
     own = {p.untyped_storage().data_ptr() for p in graph.leaves.values()}
-    found: dict[int, int] = {}
+    sizes: dict[int, int] = {}
     for node in graph.edges:
-        for tensor in _saved(node):
+        for tensor in kept_tensors(node):
             storage = tensor.untyped_storage()
             if storage.data_ptr() not in own:
-                found[storage.data_ptr()] = storage.nbytes()
-    return sum(found.values())
-
-
-def _saved(node: object) -> Iterable[Tensor]:
-    """What a node keeps in memory of its own, but for what has to be computed or fetched first."""
-    for name in dir(node):
-        if name.startswith("_raw_saved_"):
-            raw = getattr(node, name)
-            if getattr(raw, "unpack_hook", raw) is not None:
-                continue
-            try:
-                value = getattr(node, name.replace("_raw", "", 1))
-            except RuntimeError:  # overwritten since then, so it is not needed for anything that is trained
-                continue
-            if isinstance(value, Tensor) and value.layout == torch.strided:
-                yield value
+                sizes[storage.data_ptr()] = storage.nbytes()
+    return sum(sizes.values())

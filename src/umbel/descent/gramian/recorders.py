@@ -49,7 +49,7 @@ class Deltas(Recorder):
         super().__init__(site)
         self._tasks = tasks
         self._deltas: Tensor | None = None
-        self._shape: torch.Size | None = None
+        self._shape = torch.Size()
 
     def add(self, gradient: Tensor) -> None:
         """Copy it."""
@@ -103,10 +103,10 @@ class Sketch(Recorder):
         projected = self._projected.to(gradient.dtype)
         if self.site.is_convolution and gradient.is_contiguous():
             maps = gradient.flatten(2)
-            found = torch.bmm(maps, projected.view(len(maps), -1, projected.shape[1])).sum(0, dtype=self._out.dtype)
+            sketch = torch.bmm(maps, projected.view(len(maps), -1, projected.shape[1])).sum(0, dtype=self._out.dtype)
         else:
-            found = self.site.delta_matrix(gradient).T @ projected
-        self._out[self.task].copy_(found)
+            sketch = self.site.delta_matrix(gradient).T @ projected
+        self._out[self.task].copy_(sketch)
 
 
 def _wide(tensor: Tensor) -> Tensor:

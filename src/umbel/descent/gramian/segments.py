@@ -8,6 +8,7 @@ from torch.autograd.graph import GradientEdge, Node
 
 from umbel.descent.gramian.sites import Site
 from umbel.descent.graph import Graph
+from umbel.descent.torch_internals import place_of
 
 
 @dataclass
@@ -55,27 +56,27 @@ def _trunk(graph: Graph) -> set[Node]:
     reach: dict[Node, set[Node]] = {}
     trunk = set()
     for node in graph.order:
-        found = {node} if node in graph.leaves else set()
+        below = {node} if node in graph.leaves else set()
         for child, _ in graph.edges[node]:
-            found |= reach[child]
-        reach[node] = found if len(found) < 2 else set(list(found)[:2])
-        if len(found) > 1 or (node in graph.roots and found):
+            below |= reach[child]
+        reach[node] = below if len(below) < 2 else set(list(below)[:2])
+        if len(below) > 1 or (node in graph.roots and below):
             trunk.add(node)
     return trunk
 
 
 def _above(graph: Graph, leaf: Node, places: dict[Node, int]) -> list[int]:
     """The places in the trunk at which a parameter's tail ends."""
-    found, pending, seen = [], [leaf], {leaf}
+    ends, pending, seen = [], [leaf], {leaf}
     while pending:
         node = pending.pop()
         if node in places:
-            found.append(places[node])
+            ends.append(places[node])
             continue
         more = [parent for parent in graph.parents[node] if parent not in seen]
         seen.update(more)
         pending += more
-    return found
+    return ends
 
 
 def _cuts(graph: Graph, order: list[Node], places: dict[Node, int]) -> dict[int, GradientEdge]:
@@ -96,8 +97,8 @@ def is_changed_at(edge: GradientEdge) -> bool:
 
     Tried with one number in all places, which takes no memory, and no time where there is no hook.
     """
-    place = edge.node._input_metadata[edge.output_nr]
-    if place.is_nested_tensor:
+    place = place_of(edge)
+    if place.is_nested:
         return True
     probe = torch.full((), 0.7, dtype=place.dtype, device=place.device).expand(place.shape)
     try:

@@ -1,6 +1,5 @@
 """Where in autograd's graph a weight's gradient is one matrix product, and the two matrices."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -10,14 +9,17 @@ from torch.autograd.graph import GradientEdge, Node
 from torch.nn import functional
 
 from umbel.descent.graph import Graph
-
-_LAYERS = {
-    "ConvolutionBackward0": ("_saved_input", 1),
-    "AddmmBackward0": ("_saved_mat1", 2),
-    "MmBackward0": ("_saved_self", 1),
-}
-"""Node of a layer -> what it keeps of its input, and which of its edges leads to the weight."""
-_CHAIN = ("TBackward0", "ToCopyBackward0")
+from umbel.descent.torch_internals import (
+    convolution_of,
+    has_gradient_hooks,
+    is_convolution,
+    is_layer,
+    is_ordinary_layer,
+    is_transposition,
+    kept_input,
+    passes_weight_on,
+    weight_node,
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Site:
     @property
     def is_convolution(self) -> bool:
         """A convolution, or a matrix product."""
-        return self.node.name() == "ConvolutionBackward0"
+        return is_convolution(self.node)
 
     @property
     def unfolds(self) -> bool:
@@ -63,15 +65,16 @@ class Site:
     @property
     def kept(self) -> Tensor:
         """What the layer was given: [N, K], or maps [B, C_in, ...]."""
-        return getattr(self.node, _LAYERS[self.node.name()][0]).detach()
+        kept = kept_input(self.node)
+        assert kept is not None, "a node without its input is no site"
+        return kept.detach()
 
     def input_matrix(self) -> Float[Tensor, "N K"]:
         """A. For a convolution of K inputs this is a copy, K / C_in times as large as the maps."""
         if not self.is_convolution:
             return self.kept
-        node = self.node
-        arguments = (node._saved_dilation, node._saved_padding, node._saved_stride)
-        columns = functional.unfold(self.kept, self.parameter.shape[2:], *arguments)
+        layer = convolution_of(self.node)
+        columns = functional.unfold(self.kept, self.parameter.shape[2:], layer.dilation, layer.padding, layer.stride)
         return columns.transpose(1, 2).reshape(-1, self.inputs)
 
     def delta_matrix(self, gradient: Tensor) -> Float[Tensor, "N C"]:
@@ -89,13 +92,12 @@ class Site:
         """
         kept, like = self.kept, self.parameter.detach()
         if not self.is_convolution:
-            found = gradient.T @ kept if self.is_turned else kept.T @ gradient
-            return found.to(like.dtype)
-        node = self.node
+            product = gradient.T @ kept if self.is_turned else kept.T @ gradient
+            return product.to(like.dtype)
         shape = like if like.dtype == kept.dtype else torch.empty_like(like, dtype=kept.dtype)
-        fixed = (node._saved_stride, node._saved_padding, node._saved_dilation, False, node._saved_output_padding, 1)
-        only_weight = (False, True, False)
-        return torch.ops.aten.convolution_backward(gradient, kept, shape, None, *fixed, only_weight)[1].to(like.dtype)
+        arguments, only_weight = convolution_of(self.node).arguments, (False, True, False)
+        gradients = torch.ops.aten.convolution_backward(gradient, kept, shape, None, *arguments, only_weight)
+        return gradients[1].to(like.dtype)
 
     def projected(self, directions: Float[Tensor, "R K"]) -> Float[Tensor, "N R"]:
         """A Ωᵀ, without A: the layer itself, with directions instead of its weight.
@@ -107,10 +109,8 @@ class Site:
         directions = directions.to(kept)
         if not self.is_convolution:
             return kept @ directions.T
-        node = self.node
         shape = (len(directions), *self.parameter.shape[1:])
-        fixed = (node._saved_stride, node._saved_padding, node._saved_dilation, False, node._saved_output_padding, 1)
-        maps = torch.ops.aten.convolution(kept, directions.view(shape), None, *fixed)
+        maps = torch.ops.aten.convolution(kept, directions.view(shape), None, *convolution_of(self.node).arguments)
         return maps.movedim(1, -1).reshape(-1, len(directions))
 
 
@@ -121,14 +121,14 @@ def find_sites(graph: Graph) -> dict[int, Site]:
         graph: Its leaves are the parameters of interest. A weight that is used twice, or through a
             parametrisation, a checkpoint or compiled code, or whose gradient a hook may change, is no site.
     """
-    found = {}
+    sites = {}
     for leaf, parameter in graph.leaves.items():
-        if parameter._backward_hooks:
+        if has_gradient_hooks(parameter):
             continue
         node, is_turned = _layer_above(graph, leaf)
         if node is not None and (sizes := _sizes(node, parameter)) is not None:
-            found[id(parameter)] = Site(parameter, node, *sizes, is_turned)
-    return found
+            sites[id(parameter)] = Site(parameter, node, *sizes, is_turned)
+    return sites
 
 
 def _layer_above(graph: Graph, leaf: Node) -> tuple[Node | None, bool]:
@@ -139,35 +139,22 @@ def _layer_above(graph: Graph, leaf: Node) -> tuple[Node | None, bool]:
     node, is_turned = leaf, False
     while len(graph.parents[node]) == 1:
         (parent,) = graph.parents[node]
-        if parent.name() in _LAYERS:
-            place = _LAYERS[parent.name()][1]
-            is_weight = parent.next_functions[place][0] is node and _is_plain(parent)
+        if is_layer(parent):
+            is_weight = weight_node(parent) is node and is_ordinary_layer(parent)
             return (parent if is_weight else None), is_turned
-        if parent.name() not in _CHAIN:
+        if not passes_weight_on(parent):
             break
-        is_turned ^= parent.name() == "TBackward0"
+        is_turned ^= is_transposition(parent)
         node = parent
     return None, False
 
 
-def _is_plain(node: Node) -> bool:
-    """No groups, not transposed, and what it keeps can be had without computing it anew (as a checkpoint would)."""
-    raw = getattr(node, _LAYERS[node.name()][0].replace("_saved", "_raw_saved"))
-    if getattr(raw, "unpack_hook", raw) is not None:
-        return False
-    if node.name() == "AddmmBackward0":
-        return node._saved_alpha == 1
-    return node.name() != "ConvolutionBackward0" or (node._saved_groups == 1 and not node._saved_transposed)
-
-
 def _sizes(node: Node, parameter: nn.Parameter) -> tuple[int, int, int] | None:
     """N, K and C; None where the node keeps no input (its weight is not trained by it), or a sparse one."""
-    kept = getattr(node, _LAYERS[node.name()][0])
+    kept = kept_input(node)
     if kept is None or kept.layout != torch.strided:
         return None
-    if node.name() != "ConvolutionBackward0":
+    if not is_convolution(node):
         return len(kept), kept.shape[1], parameter.numel() // max(kept.shape[1], 1)
-    kernel = parameter.shape[2:]
-    geometry = zip(kept.shape[2:], kernel, node._saved_stride, node._saved_padding, node._saved_dilation, strict=True)
-    places = [(size + 2 * pad - wide * (k - 1) - 1) // stride + 1 for size, k, stride, pad, wide in geometry]
-    return len(kept) * math.prod(places), parameter[0].numel(), len(parameter)
+    positions = convolution_of(node).positions(kept.shape[2:], parameter.shape[2:])
+    return len(kept) * positions, parameter[0].numel(), len(parameter)

@@ -12,7 +12,7 @@ from umbel.core import flatten
 from umbel.descent.gramian.recorders import Recorder
 from umbel.descent.gramian.segments import Segment
 from umbel.descent.graph import Graph
-from umbel.descent.walk import add_gradient
+from umbel.descent.walk import add_gradient, gradients_at
 
 
 @dataclass
@@ -73,24 +73,25 @@ class TaskWalks:
     def run(self, fronts: list[Front]) -> None:
         """All tasks, one after the other; each front moves to the segment's bottom."""
         bottom = [] if self._bottom is None else [self._bottom]
-        places = [*bottom, *(r.site.edge for r in self._ending), *self._asked]
+        ends = [*bottom, *(r.site.edge for r in self._ending)]
+        places: list[GradientEdge | nn.Parameter] = [*ends, *self._asked]
         with self._hooks():
             for task, front in enumerate(fronts):
                 for recorder in (*self._hooked, *self._ending):
                     recorder.task = task
                 keep = not (self._free and task + 1 == len(fronts))
-                found = self._walk(front, [*places, *self._own[task]], keep)
-                below = [found.pop(0) for _ in bottom]
+                gradients = self._walk(front, [*places, *self._own[task]], keep)
+                below = [gradients.pop(0) for _ in bottom]
                 for recorder in self._ending:
-                    recorder.passed((found.pop(0),))
-                self._take(task, found)
-                alive = bool(below) and below[0] is not None
-                front.tops, front.values = (bottom, below) if alive else ([], [])
+                    recorder.passed((gradients.pop(0),))
+                self._take(task, gradients)
+                front.values = [gradient for gradient in below if gradient is not None]
+                front.tops = [*bottom] if front.values else []
 
-    def _walk(self, front: Front, places: Sequence, keep: bool) -> list[Tensor | None]:
+    def _walk(self, front: Front, places: Sequence[GradientEdge | nn.Parameter], keep: bool) -> list[Tensor | None]:
         if not front.tops or not places:
             return [None] * len(places)
-        return list(torch.autograd.grad(front.tops, places, front.values, retain_graph=keep, allow_unused=True))
+        return gradients_at(front.tops, places, front.values, keep)
 
     def _take(self, task: int, gradients: Sequence[Tensor | None]) -> None:
         asked, own = gradients[: len(self._asked)], gradients[len(self._asked) :]

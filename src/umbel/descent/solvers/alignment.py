@@ -8,6 +8,7 @@ from torch import Tensor
 
 from umbel.core import UmbelError
 from umbel.descent.solvers.gramian import ExactWeighting, Problem, is_definite
+from umbel.errors import shown
 
 _SAFE = 1e-8  # smallest eigenvalue for which nothing is taken as dependent
 _SCALES = ("min", "median", "rmse")
@@ -90,8 +91,8 @@ class AlignedComponents(ExactWeighting):
 
     def __init__(self, pref_vector: Preference = None, scale_mode: str = "min") -> None:
         super().__init__()
-        if scale_mode not in _SCALES:
-            raise UmbelError(f"aligned-mtl: scale_mode is {scale_mode!r}; give one of {', '.join(_SCALES)}")
+        if not isinstance(scale_mode, str) or scale_mode not in _SCALES:
+            raise UmbelError(f"aligned-mtl: scale_mode is {shown(scale_mode)}; give one of {', '.join(_SCALES)}")
         self._preference = _checked(pref_vector, "aligned-mtl")
         self.scale_mode = scale_mode
 
@@ -121,8 +122,11 @@ def _solve(problem: Problem, right: numpy.ndarray) -> numpy.ndarray:
 def _checked(preference: Preference, who: str) -> numpy.ndarray | None:
     if preference is None:
         return None
-    values = torch.as_tensor(preference, dtype=torch.float64).detach().cpu().numpy().copy()
-    if values.ndim != 1 or not numpy.isfinite(values).all():
+    try:
+        values = torch.as_tensor(preference, dtype=torch.float64).detach().cpu().numpy().copy()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UmbelError(f"{who}: pref_vector is {shown(preference)}; give one number for each task") from error
+    if values.ndim != 1 or not len(values) or not numpy.isfinite(values).all():
         raise UmbelError(f"{who}: pref_vector must be a list of finite numbers, one for each task")
     return values
 

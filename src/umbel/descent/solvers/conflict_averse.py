@@ -2,6 +2,7 @@
 
 import numpy
 
+from umbel.arguments import real_number
 from umbel.core import UmbelError
 from umbel.descent.solvers.gramian import ExactWeighting, Problem
 from umbel.descent.solvers.minimum_norm import shortest
@@ -36,6 +37,7 @@ class ConflictAverse(ExactWeighting):
 
     def __init__(self, c: float = 0.5, norm_eps: float = 1e-4) -> None:
         super().__init__()
+        c, norm_eps = real_number(c, "cagrad: c"), real_number(norm_eps, "cagrad: norm_eps")
         if not (0 <= c < float("inf") and norm_eps >= 0):
             raise UmbelError(f"cagrad: c is {c} and norm_eps {norm_eps}; give numbers that are not negative")
         self.c, self.norm_eps = c, norm_eps
@@ -70,7 +72,9 @@ class _Worst:
         rounding: Of the numbers that G came in.
     """
 
-    def __init__(self, matrix, along, mean: float, radius: float, rounding: float) -> None:
+    def __init__(
+        self, matrix: numpy.ndarray, along: numpy.ndarray, mean: float, radius: float, rounding: float
+    ) -> None:
         self.matrix, self.along, self.mean, self.radius, self.rounding = matrix, along, mean, radius, rounding
         self.lengths = numpy.sqrt(matrix.diagonal())
 

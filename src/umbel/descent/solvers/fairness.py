@@ -4,6 +4,7 @@ import numpy
 from jaxtyping import Float
 from torch import Tensor
 
+from umbel.arguments import real_number, whole_number
 from umbel.core import UmbelError
 from umbel.descent.solvers.gramian import ExactWeighting, Problem, as_problem, as_weights, is_definite
 
@@ -33,6 +34,7 @@ class NashBargaining(ExactWeighting):
 
     def __init__(self, max_norm: float = 1.0) -> None:
         super().__init__()
+        max_norm = real_number(max_norm, "nash-mtl: max_norm")
         if not max_norm >= 0:
             raise UmbelError(f"nash-mtl: max_norm is {max_norm}; give a positive number, or 0 for no limit")
         self.max_norm = max_norm
@@ -61,6 +63,8 @@ class AlphaFair(ExactWeighting):
 
     def __init__(self, alpha: float = 2.0, max_iters: int | None = None) -> None:
         super().__init__()
+        alpha = real_number(alpha, "fairgrad: alpha")
+        max_iters = None if max_iters is None else whole_number(max_iters, "fairgrad: max_iters")
         if not 0 <= alpha < float("inf"):
             raise UmbelError(f"fairgrad: alpha is {alpha}; give 0 or a positive number")
         if max_iters is not None and max_iters < 1:
@@ -127,7 +131,7 @@ def _newton(cosines: numpy.ndarray, weight: numpy.ndarray, power: float, rounds:
         hessian[index, index] += power * amounts ** (-power - 1)
         step = -numpy.linalg.solve(hessian, gap)
         change = step / weight
-        length = _line_search(amounts, change, power, (step @ load, step @ cosines @ step, step * weight))
+        length = _line_search(amounts, change, power, (float(step @ load), float(step @ cosines @ step), step * weight))
         small = numpy.abs(change / amounts).max() < 1e-10  # convergence is quadratic: nothing is left after this one
         amounts = amounts + length * change
         if small:
@@ -147,7 +151,7 @@ def _line_search(
     constant, linear, barrier = terms
 
     def slope(length: float) -> float:
-        return constant + length * linear - barrier @ (amounts + length * change) ** -power
+        return float(constant + length * linear - barrier @ (amounts + length * change) ** -power)
 
     enough = 0.5 * abs(slope(0.0))
     low, high, length = 0.0, 0.99 * falling, min(1.0, 0.99 * falling)

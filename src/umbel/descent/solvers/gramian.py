@@ -8,6 +8,7 @@ import numpy
 import torch
 from torch import Tensor, nn
 
+from umbel.arguments import tensors
 from umbel.core import UmbelError
 
 
@@ -82,6 +83,7 @@ def as_problem(gramian: Tensor, who: str) -> Problem:
     Raises:
         UmbelError: It is not square, or not finite.
     """
+    tensors(who, gramian=gramian)
     if gramian.ndim != 2 or len(gramian) != gramian.shape[-1] or not len(gramian):
         raise UmbelError(f"{who} needs a Gramian of shape [T, T], T >= 1; this one has {list(gramian.shape)}")
     matrix = gramian.detach().to("cpu", torch.float64).numpy()

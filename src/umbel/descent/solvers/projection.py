@@ -4,6 +4,8 @@ import numpy
 from jaxtyping import Float
 from torch import Tensor
 
+from umbel.arguments import tensors
+from umbel.core import UmbelError
 from umbel.descent.solvers.gramian import ExactWeighting, Problem, as_problem, as_weights, root
 from umbel.descent.solvers.nonnegative import nonnegative_solutions
 
@@ -47,6 +49,9 @@ def projection_weights(gramian: Float[Tensor, "T T"], start: Float[Tensor, " T"]
     Raises:
         UmbelError: The Gramian is not finite.
     """
+    tensors("projection_weights", gramian=gramian, start=start)
+    if start.shape != gramian.shape[:1]:
+        raise UmbelError(f"projection_weights: start has shape {list(start.shape)}; give one for each of the rows")
     given = start.detach().double().cpu().numpy()
     return as_weights(projected(as_problem(gramian, "projection_weights"), given), gramian)
 

@@ -2,7 +2,9 @@
 
 import numpy
 import torch
+from torch import Tensor
 
+from umbel.arguments import real_number
 from umbel.core import UmbelError
 from umbel.descent.solvers.gramian import ExactWeighting, Problem
 
@@ -59,8 +61,11 @@ class GradientVaccine(ExactWeighting):
     1 - 1e-6; a row of length 0 corrects nothing; a changed number of tasks is an error instead of a silent start anew.
     """
 
+    cosines: Tensor | None
+
     def __init__(self, beta: float = 0.5, eps: float = 1e-8) -> None:
         super().__init__()
+        beta, eps = real_number(beta, "gradvac: beta"), real_number(eps, "gradvac: eps")
         if not 0 <= beta <= 1:
             raise UmbelError(f"gradvac: beta is {beta}; give a number from 0 to 1")
         if not eps >= 0:
