@@ -45,9 +45,9 @@ def _labels(labels: Sequence[str] | int, least: int, name: str) -> tuple[str, ..
 
 
 def _numbers(value: object, what: str) -> Tensor:
-    """A number, or several, as float32; a tensor that is one stays as it is."""
+    """A number, or several, in double precision."""
     try:
-        return torch.as_tensor(value, dtype=torch.float32)
+        return torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UmbelError(f"{what} is {shown(value)}; give a number, or a tensor of numbers") from error
 
@@ -149,7 +149,9 @@ def regression(
 ) -> Task:
     """Real values. Prediction and target: float [B, K], the target in natural units; NaN is missing.
 
-    The network predicts (target - centre) / scale; metrics are in natural units.
+    The network predicts (target - centre) / scale; metrics are in natural units. Centre and scale are kept in double
+    precision. A target of large numbers that differ little, as times and coordinates, must be float64: it is then
+    centred in float64, and predictions in natural units are float64, too, where the centre is far from 0.
     Metrics: root mean squared error, mean absolute error.
 
     Args:
@@ -175,7 +177,7 @@ def regression(
     return Task(
         name=name,
         outputs=outputs,
-        loss=partial(losses.standardised_squared_error, centre=centre, scale=scale),
+        loss=partial(_standardised_error, centre=centre, scale=scale),
         metrics={"RMSE": partial(MeanSquaredError, squared=False), "MAE": MeanAbsoluteError},
         higher_is_better=False,
         decode=partial(_natural, centre=centre, scale=scale),
@@ -185,8 +187,20 @@ def regression(
     )
 
 
+_FAR = 100.0  # a centre so many scales from 0 costs predictions in float32 two of their seven digits
+
+
+def _standardised_error(prediction: Tensor, target: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
+    """The squared error in standard units. A target in double precision is centred in it; the loss is single."""
+    error = losses.standardised_squared_error(prediction, target, centre, scale)
+    return error if prediction.dtype == torch.float64 else error.float()
+
+
 def _natural(prediction: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
-    return prediction.float() * scale.to(prediction.device) + centre.to(prediction.device)
+    """Natural units: float32, or float64 where the centre is so far from 0 that float32 would lose what was learnt."""
+    far = bool((centre.abs() > _FAR * scale).any())
+    kind = torch.float64 if far else torch.float32
+    return prediction.to(kind) * scale.to(prediction.device, kind) + centre.to(prediction.device, kind)
 
 
 def segmentation(name: str, labels: Sequence[str] | int, class_weights: Tensor | None = None) -> Task:

@@ -1,14 +1,24 @@
 """Tables as they lie on disk: read as text, typed column by column, and shown before anything is learnt from them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from numbers import Number
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
-import pandas as pd
 
+from umbel.data.cell_values import (
+    MISSING_WORDS,
+    has_decimal_comma,
+    is_number,
+    merged,
+    missing,
+    names_of,
+    numbers_of,
+    plain_number,
+    texts_of,
+)
+from umbel.data.cells import Cells, read_cells
 from umbel.errors import UmbelError, unknown
 
 CATEGORY_LIMIT = 100
@@ -16,9 +26,10 @@ CATEGORY_LIMIT = 100
 CLASS_LIMIT = 20
 """A target of whole numbers with more distinct values than this is a regression."""
 FEWEST_ROWS = 20
+"""Rows that training, validation and test need together."""
+LARGEST = 1e30
+"""Beyond this, squares of standardised float32 values overflow."""
 
-_LARGEST = 1e30  # beyond this, squares of standardised float32 values overflow
-_GAPS = frozenset({"na", "n/a", "nan", "null", "none", "#n/a", "?"})  # what marks a gap in a column of numbers
 _KINDS = {
     "number": "number",
     "regression": "number",
@@ -37,7 +48,7 @@ class Column:
         kind: "number" (a target is then a regression), "category" (a classification), "image" or "text".
         distinct: Number of distinct values, blanks not counted.
         missing: Number of blank cells.
-        note: Why it is ignored; empty otherwise.
+        note: Why it is ignored, or which words among its categories were taken as missing; empty otherwise.
     """
 
     name: str
@@ -50,13 +61,23 @@ class Column:
 
 @dataclass(frozen=True)
 class Roles:
-    """What the user said about the columns of a table."""
+    """What the user said about the columns of a table.
+
+    Attributes:
+        targets: Columns to predict.
+        image_column: Paths of pictures; None where the inputs are the other columns.
+        kinds: Column -> kind, where the inferred one is not right.
+        split_column: Says of each row to which split it belongs.
+        ignore: Columns that are not used.
+        missing: What marks a missing value, besides an empty cell.
+    """
 
     targets: Sequence[str] = ()
     image_column: str | None = None
     kinds: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     split_column: str | None = None
     ignore: Sequence[str] = ()
+    missing: Sequence[str] = MISSING_WORDS
 
 
 def describe_columns(
@@ -66,113 +87,43 @@ def describe_columns(
     kinds: Mapping[str, str] | None = None,
     split_column: str | None = None,
     ignore: Sequence[str] = (),
+    missing: Sequence[str] = MISSING_WORDS,
 ) -> tuple[Column, ...]:
     """What each column of a table would be taken for by `umbel.data.tables.from_table`, whose arguments these are.
 
     Raises:
         UmbelError: As `from_table`, for everything that can be seen before the rows are split.
     """
-    roles = Roles(tuple(targets), image_column, dict(kinds or {}), split_column, tuple(ignore))
+    roles = Roles(tuple(targets), image_column, dict(kinds or {}), split_column, tuple(ignore), tuple(missing))
     return typed_table(path, roles)[1]
 
 
-def typed_table(path: str | Path, roles: Roles) -> tuple[pd.DataFrame, tuple[Column, ...]]:
-    """A table with numbers as float64 (NaN is a blank) and everything else as text (None is a blank), and its columns.
+def typed_table(path: str | Path, roles: Roles) -> tuple[dict[str, np.ndarray], tuple[Column, ...]]:
+    """The columns of a table: numbers as float64 (NaN is missing), all else as text (object, None is missing).
 
     Raises:
         UmbelError: The file cannot be read, or `roles` does not fit it.
     """
     path = Path(path)
-    frame = read_table(path)
-    check_roles(path, list(frame.columns), roles)
-    for name in frame.columns:
-        frame[name] = _as_kind(path, frame[name], roles)
-    return frame, tuple(_column(path, frame[name], roles) for name in frame.columns)
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """The cells of a CSV, TSV or Parquet file: float64 columns, or text columns with None for a blank.
-
-    In a text file a column is one of numbers when every cell that is not blank is a number or a usual mark for a gap
-    ("NA", "nan", "null", "?"). In any other column only an empty cell is a blank. Parquet files say their types.
-
-    Raises:
-        UmbelError: No such file, not a table, too few rows, or two columns of one name.
-    """
-    if not path.is_file():
-        raise UmbelError(f"{path}: no such file; give the path of a CSV, TSV or Parquet table")
-    names, columns = _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_text(path)
-    names = [name.strip() or f"column {i + 1}" for i, name in enumerate(names)]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise UmbelError(f"{path}: two columns are called {repeated[0]!r}; rename one")
-    rows = len(columns[0]) if columns else 0
+    columns = read_cells(path)
+    rows = len(next(iter(columns.values())).values)
     if rows < FEWEST_ROWS:
         raise UmbelError(f"{path}: {rows} rows; training, validation and test together need at least {FEWEST_ROWS}")
-    return pd.DataFrame(dict(zip(names, columns, strict=True)))
+    check_roles(path, columns, roles)
+    values = {name: _values(path, cells, roles) for name, cells in columns.items()}
+    described = [_column(path, name, values[name], roles) for name in columns]
+    return values, tuple(_with_words(column, columns[column.name], roles) for column in described)
 
 
-def _read_text(path: Path) -> tuple[list[str], list[pd.Series]]:
-    separator = "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
-    try:
-        cells = pd.read_csv(path, sep=separator, header=None, dtype=object, keep_default_na=False, encoding="utf-8-sig")
-    except pd.errors.EmptyDataError:
-        raise UmbelError(f"{path}: the file is empty; its first line must name the columns") from None
-    except (ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise UmbelError(f"{path}: cannot be read as a table of UTF-8 text ({reason}); export it as CSV") from None
-    names = [str(name) for name in cells.iloc[0]]
-    if len(names) == 1 and ";" in names[0]:
-        raise UmbelError(f"{path}: its columns are separated by ';'; export it with commas and decimal points")
-    columns = [_text(cells.iloc[1:, i]) for i in range(len(names))]
-    numbers = [_numbers(column) for column in columns]
-    return names, [c if n is None else n for c, n in zip(columns, numbers, strict=True)]
+def _with_words(column: Column, cells: Cells, roles: Roles) -> Column:
+    """The column with a note of the words in it that were taken as missing, where they might be answers."""
+    if column.note or column.kind not in ("category", "text") or column.role not in ("input", "target") or cells.typed:
+        return column
+    words = sorted(set(roles.missing).intersection(cells.values))
+    return replace(column, note=f"{', '.join(map(repr, words))} taken as missing") if words else column
 
 
-def _read_parquet(path: Path) -> tuple[list[str], list[pd.Series]]:
-    try:
-        from pyarrow import parquet  # noqa: PLC0415
-    except ImportError:
-        raise UmbelError(f'{path}: reading Parquet needs pyarrow; run: pip install "umbel[parquet]"') from None
-    try:
-        cells = parquet.ParquetFile(path).read().to_pandas(ignore_metadata=True)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UmbelError(f"{path}: cannot be read as Parquet ({reason})") from None
-    return [str(name) for name in cells.columns], [_plain(cells.iloc[:, i]) for i in range(cells.shape[1])]
-
-
-def _plain(cells: pd.Series) -> pd.Series:
-    """A typed column as float64 if it holds numbers, otherwise as text."""
-    if pd.api.types.is_numeric_dtype(cells.dtype) and not pd.api.types.is_bool_dtype(cells.dtype):
-        return cells.astype("float64")
-    present = cells.dropna()  # objects: decimals, whole numbers with gaps, text, dates
-    if len(present) == 0:
-        return pd.Series(np.full(len(cells), np.nan))
-    if all(isinstance(cell, Number) and not isinstance(cell, bool | np.bool_) for cell in present):
-        return cells.astype("float64")
-    return _text(cells)
-
-
-def _text(cells: pd.Series) -> pd.Series:
-    """Every cell as text without surrounding blanks; None for an empty one."""
-    gaps = [pd.api.types.is_scalar(cell) and pd.isna(cell) for cell in cells]
-    text = ["" if gap else str(cell).strip() for cell, gap in zip(cells, gaps, strict=True)]
-    return pd.Series([cell or None for cell in text], dtype=object)
-
-
-def _numbers(text: pd.Series) -> pd.Series | None:
-    """Text as float64, or None when a cell is neither a number nor a mark for a gap."""
-    gap = text.isna() | text.str.lower().isin(_GAPS)
-    values = pd.to_numeric(text.where(~gap), errors="coerce").astype("float64")
-    return None if (values.isna() & ~gap).any() or (gap.all() and text.notna().any()) else values
-
-
-def number_text(value: float) -> str:
-    """A number as the name of a category: whole numbers without a point."""
-    return str(int(value)) if value.is_integer() else repr(float(value))
-
-
-def check_roles(path: Path, names: Sequence[str], roles: Roles) -> None:
+def check_roles(path: Path, names: Collection[str], roles: Roles) -> None:
     """Refuse roles that do not fit the columns.
 
     Raises:
@@ -200,54 +151,111 @@ def check_roles(path: Path, names: Sequence[str], roles: Roles) -> None:
             raise UmbelError(f"{path}: column {name!r} is the {taken[name]}; it takes no kind")
 
 
-def _as_kind(path: Path, cells: pd.Series, roles: Roles) -> pd.Series:
+def _unused(name: str, roles: Roles) -> bool:
+    """Whether nothing is learnt from a column."""
+    named = name in roles.targets or name in (roles.image_column, roles.split_column)
+    return name in roles.ignore or (roles.image_column is not None and not named)
+
+
+def _values(path: Path, cells: Cells, roles: Roles) -> np.ndarray:
     """A column with the type that its kind asks for: float64 or text."""
-    name, is_number = str(cells.name), cells.dtype == np.float64
-    kind = _KINDS.get(roles.kinds.get(name, ""))
-    if kind is None and name in roles.targets and is_number:
-        present = cells.dropna()
-        kind = "category" if _few_whole_numbers(present) else "number"
+    name, what = cells.name, f"{path}: column {cells.name!r}"
+    if cells.trouble:
+        if not _unused(name, roles):
+            raise UmbelError(f"{what} holds {cells.trouble}; spread them over columns of their own or ignore it")
+        return texts_of(cells)
     if name in (roles.image_column, roles.split_column):
-        kind = "category"
-    if kind == "category" and is_number:
-        return pd.Series([None if np.isnan(v) else number_text(v) for v in cells], dtype=object)
-    if kind == "number" and not is_number:
-        if (numbers := _numbers(cells)) is None:
-            wrong = next(c for c in cells.dropna() if c.lower() not in _GAPS and _numbers(pd.Series([c])) is None)
-            raise UmbelError(f"{path}: column {name!r} cannot be of kind number: it holds {wrong!r}")
-        return numbers
-    return cells
+        return texts_of(cells)
+    kind = _KINDS.get(roles.kinds.get(name, ""))
+    if kind == "category":
+        return names_of(cells, roles.missing)
+    numbers = numbers_of(cells, roles.missing, styled=kind == "number")
+    if numbers is None and kind == "number":
+        raise UmbelError(f"{what} cannot be of kind number: it holds {_no_number(cells, roles)}")
+    if numbers is None:
+        if not _unused(name, roles):
+            _check_words(what, cells, roles)
+        return names_of(cells, roles.missing)
+    if kind is None and name in roles.targets and _few_whole_numbers(numbers[~np.isnan(numbers)]):
+        return names_of(cells, roles.missing)
+    if not _unused(name, roles) and (pair := merged(cells, numbers)):
+        raise UmbelError(
+            f"{what} holds {pair[0]} and {pair[1]}, which are one number in double precision; subtract an offset, "
+            "make it a category or ignore it"
+        )
+    return numbers
 
 
-def _few_whole_numbers(present: pd.Series) -> bool:
-    distinct = present.unique()
+def _no_number(cells: Cells, roles: Roles) -> str:
+    """The first cell that is no number, for a message."""
+    folded = {word.casefold() for word in roles.missing}
+    for cell in cells.values[~cells.blank]:
+        if cell.casefold() not in folded and not is_number(cell) and plain_number(cell) is None:
+            return f"{cell!r}, with a decimal comma; write a point" if has_decimal_comma(cell) else repr(cell)
+    return "a word for a missing value that `missing` does not name"
+
+
+def _check_words(what: str, cells: Cells, roles: Roles) -> None:
+    """Refuse text that is meant as numbers: it would become as many categories as there are values."""
+    present = dict.fromkeys(cells.values[~missing(cells, roles.missing)])
+    words = [cell for cell in present if not is_number(cell)]
+    styled = [cell for cell in words if plain_number(cell) is not None or has_decimal_comma(cell)]
+    others = len(words) - len(styled)
+    numbers = len(present) - others
+    choose = f"or say its kind: {cells.name}=number or {cells.name}=category"
+    if styled and not others:
+        plain = plain_number(styled[0])
+        said = f"the first as {plain}, " if plain is not None else "a decimal comma as an error, "
+        raise UmbelError(
+            f"{what} holds numbers written as {styled[0]!r}; write plain ones, {choose} (number reads {said}category "
+            "keeps the text)"
+        )
+    if numbers > max(CLASS_LIMIT, others):
+        plain_words = set(words) - set(styled)
+        row = next(i for i, cell in enumerate(cells.values) if cell in plain_words)
+        raise UmbelError(
+            f"{what} holds {numbers} different numbers, but {cells.values[row]!r} in row {row + 1}; leave such cells "
+            f"blank, name the word in `missing`, or say its kind: {cells.name}=category"
+        )
+
+
+def _few_whole_numbers(present: np.ndarray) -> bool:
+    distinct = np.unique(present)
     whole = bool(np.isfinite(distinct).all() and (distinct == np.round(distinct)).all())
     return whole and len(distinct) <= min(CLASS_LIMIT, len(present) // 2)
 
 
-def _column(path: Path, cells: pd.Series, roles: Roles) -> Column:
+def is_missing(values: np.ndarray) -> np.ndarray:
+    """Where a typed column has no value: bool [rows]."""
+    if values.dtype == np.float64:
+        return np.isnan(values)
+    return np.fromiter((value is None for value in values), dtype=bool, count=len(values))
+
+
+def _column(path: Path, name: str, values: np.ndarray, roles: Roles) -> Column:
     """Role and kind of a column, and what is wrong with it."""
-    name, rows, missing = str(cells.name), len(cells), int(cells.isna().sum())
-    distinct = int(cells.nunique())
-    kind = "number" if cells.dtype == np.float64 else "category"
+    present = values[~is_missing(values)]
+    gaps = len(values) - len(present)
+    kind = "number" if values.dtype == np.float64 else "category"
+    distinct = len(np.unique(present)) if kind == "number" else len(set(present))
     if name in roles.targets:
-        _check_target(path, name, kind, distinct, rows - missing)
-        _check_range(path, cells)
-        return Column(name, "target", kind, distinct, missing)
+        _check_target(path, name, kind, distinct, len(present))
+        _check_range(path, name, values)
+        return Column(name, "target", kind, distinct, gaps)
     if name == roles.split_column:
-        return Column(name, "split", kind, distinct, missing)
+        return Column(name, "split", kind, distinct, gaps)
     if name == roles.image_column:
-        return Column(name, "input", "image", distinct, missing)
-    if kind == "category" and distinct == rows - missing and name not in roles.kinds:
+        return Column(name, "input", "image", distinct, gaps)
+    if kind == "category" and distinct == len(present) and name not in roles.kinds:
         kind = "text"
-    if why := _why_ignored(name, kind, distinct, missing, roles):
-        return Column(name, "ignored", kind, distinct, missing, why)
+    if why := _why_ignored(name, kind, distinct, gaps, roles):
+        return Column(name, "ignored", kind, distinct, gaps, why)
     if kind == "category" and distinct > CATEGORY_LIMIT:
         raise UmbelError(
             f"{path}: column {name!r} has {distinct} categories, at most {CATEGORY_LIMIT} can be used; ignore it"
         )
-    _check_range(path, cells)
-    return Column(name, "input", kind, distinct, missing)
+    _check_range(path, name, values)
+    return Column(name, "input", kind, distinct, gaps)
 
 
 def _why_ignored(name: str, kind: str, distinct: int, missing: int, roles: Roles) -> str:
@@ -274,8 +282,14 @@ def _check_target(path: Path, name: str, kind: str, distinct: int, labelled: int
         raise UmbelError(f"{what} is text with {distinct} different values in {labelled} rows; it cannot be learnt")
 
 
-def _check_range(path: Path, cells: pd.Series) -> None:
-    if cells.dtype != np.float64 or not (large := (cells.abs() > _LARGEST).to_numpy()).any():
-        return
-    value = "infinite" if np.isinf(cells.iloc[int(large.argmax())]) else "too large"
-    raise UmbelError(f"{path}: column {cells.name!r} is {value} in row {int(large.argmax()) + 1}; leave the cell blank")
+def _check_range(path: Path, name: str, values: np.ndarray) -> None:
+    if (trouble := out_of_range(values)) is not None:
+        raise UmbelError(f"{path}: column {name!r} is {trouble}; leave the cell blank")
+
+
+def out_of_range(values: np.ndarray) -> str | None:
+    """The first number of a column that cannot be used, as "infinite in row 7"; None when all can."""
+    if values.dtype != np.float64 or not (large := np.abs(values) > LARGEST).any():
+        return None
+    row = int(large.argmax())
+    return f"{'infinite' if np.isinf(values[row]) else 'too large'} in row {row + 1}"

@@ -6,20 +6,42 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import torch
 from torch import Tensor
 
-from umbel.core import Batch, Task
+from umbel.core import Batch
+from umbel.data.cell_values import MISSING_WORDS
 from umbel.data.columns import Column, Roles, describe_columns, typed_table
 from umbel.data.find import need
 from umbel.data.pictures import subset
-from umbel.data.source import MultiTaskData, TensorSource, seeded
+from umbel.data.source import MultiTaskData, TensorSource
+from umbel.data.table_description import (
+    ImageColumn,
+    SplitRule,
+    TableDescription,
+)
 from umbel.data.table_pictures import load_pictures
+from umbel.data.table_rows import (
+    Values,
+    described_values,
+    input_tensor,
+    new_rows,
+    picture_paths,
+    target_tensors,
+)
+from umbel.data.table_scales import input_columns, target_column
+from umbel.data.table_splits import SPLIT_NAMES, Rows, split_digests, split_rows
 from umbel.errors import UmbelError, unknown
-from umbel.tasks import classification, regression
 
-__all__ = ["MULAN_TARGETS", "Column", "describe_columns", "from_table", "table_set"]
+__all__ = [
+    "MULAN_TARGETS",
+    "Column",
+    "TableDescription",
+    "describe_columns",
+    "described_table",
+    "from_table",
+    "new_rows",
+    "table_set",
+]
 
 MULAN_TARGETS = {
     "enb": 2,
@@ -39,38 +61,28 @@ _MULAN_NOTE = (
     "MULAN's multi-target regression tables (github.com/tsoumakas/mulan). Licence: none stated for the tables,"
     " customary research use (enb, slump: UCI, CC BY 4.0). Cite: Spyromitros-Xioufis et al., Machine Learning, 2016."
 )
-_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
-_SPLIT_NAMES = ("train", "validation", "test")
-
-Rows = Mapping[str, np.ndarray]  # split -> the numbers of its rows, ascending
 
 
 def from_table(
     path: str | Path,
-    targets: Sequence[str],
+    targets: Sequence[str] = (),
     image_column: str | None = None,
     kinds: Mapping[str, str] | None = None,
     split_column: str | None = None,
     ignore: Sequence[str] = (),
     resolution: int | None = None,
     seed: int = 0,
+    missing: Sequence[str] = MISSING_WORDS,
+    description: TableDescription | None = None,
 ) -> MultiTaskData:
     """Several columns of a table as tasks, all other columns (or a picture) as the input.
 
-    A blank cell in a target means: no label. Numbers become regressions, in natural units; text, booleans and a few
-    distinct whole numbers become classifications, whose classes are the sorted values of the whole table. Inputs that
-    are numbers are standardised; one with gaps in the training rows has them filled with the mean and brings a second
-    input, 1 where the cell was blank. Categories become one input each (all 0 for one that no training row has). Means,
-    scales and categories come from the training rows alone.
+    A blank cell in a target means: no label. Numbers become regressions, in natural units and double precision; text,
+    booleans and a few distinct whole numbers become classifications, whose classes are the sorted values of the whole
+    table, as they are written ("007" is not "7"). Inputs that are numbers are standardised; one with gaps in the
+    training rows has them filled with the mean and brings a second input, 1 where the cell was blank. Categories become
+    one input each (all 0 for one that no training row has). Means, scales and categories come from the training rows
+    alone.
 
     Args:
         path: CSV, TSV (a header line, UTF-8) or Parquet.
@@ -84,32 +96,113 @@ def from_table(
         ignore: Columns that are not used.
         resolution: Pictures are resized to this height and width. None keeps their size, which must then be the same.
         seed: Of the random split.
+        missing: Words that mean "no value", as an empty cell does.
+        description: What an earlier call made of this table (see `described_table`). It says all that the other
+            arguments say, and the file must hold the rows that it was made of; for other rows see `new_rows`.
 
     Raises:
         UmbelError: The file cannot be read; a column is unknown, cannot be used as asked or cannot be learnt; a picture
-            is missing or of another size.
+            is missing or of another size; the file is not that of the description: names the columns, or the splits.
+    """
+    if description is None:
+        return described_table(
+            path, targets, image_column, kinds, split_column, ignore, resolution, seed, missing=missing
+        )[1]
+    if (
+        targets
+        or image_column
+        or kinds
+        or split_column
+        or ignore
+        or resolution
+        or seed
+        or tuple(missing) != MISSING_WORDS
+    ):
+        raise UmbelError(f"{path}: a description says what the columns are; give it alone, without targets or kinds")
+    path = Path(path)
+    values = described_values(path, description)
+    needed = [column.name for column in description.targets]
+    needed += [description.split.column] if description.split.column is not None else []
+    for name in needed:
+        if name not in values:
+            raise UmbelError(f"{path} does not fit the table that was learnt from: there is no column {name!r}")
+    rows = split_rows(path, values, description.split)
+    _checksplit_digests(path, description, split_digests(path, values, description, rows))
+    return _data(path, description, values, rows, ())
+
+
+def described_table(
+    path: str | Path,
+    targets: Sequence[str],
+    image_column: str | None = None,
+    kinds: Mapping[str, str] | None = None,
+    split_column: str | None = None,
+    ignore: Sequence[str] = (),
+    resolution: int | None = None,
+    seed: int = 0,
+    missing: Sequence[str] = MISSING_WORDS,
+) -> tuple[TableDescription, MultiTaskData]:
+    """What `from_table` makes, and the frozen description by which it can be made again and new rows be read.
+
+    Args:
+        path: As for `from_table`, as all the others.
+        targets: Columns to predict.
+        image_column: Paths of pictures.
+        kinds: Column -> kind.
+        split_column: Says of each row to which split it belongs.
+        ignore: Columns that are not used.
+        resolution: Of the pictures.
+        seed: Of the random split.
+        missing: Words that mean "no value".
+
+    Raises:
+        UmbelError: As `from_table`.
     """
     path = Path(path)
     if not targets:
         raise UmbelError(f"{path}: no target column; name at least one")
-    roles = Roles(tuple(targets), image_column, dict(kinds or {}), split_column, tuple(ignore))
-    frame, columns = typed_table(path, roles)
-    rows = _split_rows(path, frame, split_column, seed)
-    made = [_task(path, frame[name], rows) for name in targets]
-    if image_column is not None:
-        inputs = _pictures(path, frame[image_column], resolution, rows)
-    else:
-        inputs = _table_inputs(path, frame, columns, rows)
-    splits = {
-        split: TensorSource(Batch(inputs[split], {task.name: values[index] for task, values, _ in made}))
-        for split, index in rows.items()
-    }
+    if resolution is not None and resolution < 1:
+        raise UmbelError(f"{path}: the resolution is {resolution}; it must be at least 1")
+    roles = Roles(tuple(targets), image_column, dict(kinds or {}), split_column, tuple(ignore), tuple(missing))
+    values, columns = typed_table(path, roles)
+    rule = SplitRule(split_column, seed)
+    rows = split_rows(path, values, rule)
+    described = tuple(target_column(path, name, values[name], rows) for name in targets)
+    pictures = None if image_column is None else _pictures(path, values[image_column], image_column, resolution, rows)
+    description = TableDescription(
+        inputs=input_columns(path, columns, values, rows) if pictures is None else (),
+        targets=described,
+        image=None if pictures is None else ImageColumn(image_column, resolution, tuple(pictures["train"].shape[1:])),
+        split=rule,
+        splits=(),
+        missing=roles.missing,
+    )
+    description = replace(description, splits=split_digests(path, values, description, rows))
+    return description, _data(path, description, values, rows, columns, pictures)
+
+
+def _data(
+    path: Path,
+    description: TableDescription,
+    values: Values,
+    rows: Rows,
+    columns: Sequence[Column],
+    pictures: Mapping[str, Tensor] | None = None,
+) -> MultiTaskData:
+    """The set, from a description and the values of the file."""
+    if pictures is None and (image := description.image) is not None:
+        pictures = _pictures(path, values[image.name], image.name, image.resolution, rows)
+    splits = {}
+    for split, index in rows.items():
+        inputs = input_tensor(path, values, description, index) if pictures is None else pictures[split]
+        splits[split] = TensorSource(Batch(inputs, target_tensors(values, description, index)))
+    count, tasks = sum(map(len, rows.values())), description.tasks()
     return MultiTaskData(
         name=path.stem,
-        title=f"{path.name}: {len(frame)} rows, {len(made)} task{'s' if len(made) > 1 else ''}",
-        tasks=tuple(task for task, _, _ in made),
-        input_shape=tuple(inputs["train"].shape[1:]),
-        note=_note(path, columns, rows, split_column, seed, [warning for _, _, warning in made if warning]),
+        title=f"{path.name}: {count} rows, {len(tasks)} task{'s' if len(tasks) > 1 else ''}",
+        tasks=tasks,
+        input_shape=description.input_shape,
+        note=_note(path, description, columns, values, rows),
         **splits,
     )
 
@@ -136,114 +229,28 @@ def table_set(name: str, size: int | None = None) -> MultiTaskData:
     return replace(data, name=name, train=train, note=f"{_MULAN_NOTE} {data.note}")
 
 
-def _split_rows(path: Path, frame: pd.DataFrame, split_column: str | None, seed: int) -> Rows:
-    """The row numbers of each split."""
-    if split_column is None:
-        shuffled = torch.randperm(len(frame), generator=seeded(seed, len(frame))).numpy()
-        held = round(0.15 * len(frame))
-        parts = {"test": shuffled[:held], "validation": shuffled[held : 2 * held], "train": shuffled[2 * held :]}
-        return {split: np.sort(parts[split]) for split in _SPLIT_NAMES}
-    names = [_split_name(path, split_column, row, cell) for row, cell in enumerate(frame[split_column])]
-    rows = {split: np.flatnonzero(np.array(names) == split) for split in _SPLIT_NAMES}
-    if not len(rows["validation"]) and len(rows["train"]) > 1:
-        shuffled = rows["train"][torch.randperm(len(rows["train"]), generator=seeded(seed, len(frame))).numpy()]
-        held = max(1, round(0.15 * len(shuffled)))
-        rows |= {"validation": np.sort(shuffled[:held]), "train": np.sort(shuffled[held:])}
-    for split in ("train", "test"):
-        if not len(rows[split]):
-            raise UmbelError(f"{path}: split column {split_column!r} has no row {split!r}; add some or leave it out")
-    return rows
-
-
-def _split_name(path: Path, column: str, row: int, cell: str | None) -> str:
-    if (split := _SPLITS.get(str(cell or "").lower())) is None:
-        raise UmbelError(
-            f"{path}: split column {column!r} holds {cell or ''!r} in row {row + 1}; write train, validation or test"
-        )
-    return split
-
-
-def _task(path: Path, cells: pd.Series, rows: Rows) -> tuple[Task, Tensor, str]:
-    """The task of a target column, its labels for all rows, and a warning (or nothing)."""
-    name, present = str(cells.name), cells.notna().to_numpy()
-    for split, index in rows.items():
-        if not present[index].any():
-            raise UmbelError(
-                f"{path}: target column {name!r} has no label in the {split} rows; use another seed, a split column"
-                " or more labels"
-            )
-    known = cells.iloc[rows["train"]].dropna()
-    if known.nunique() == 1:
-        raise UmbelError(
-            f"{path}: target column {name!r} is {known.iloc[0]} in every training row that has a label; use another"
-            " seed, a split column or more labels"
-        )
-    if cells.dtype == np.float64:
-        task = regression(name, centre=float(known.mean()), scale=float(known.std(ddof=0)))
-        return task, torch.tensor(cells.to_numpy(), dtype=torch.float32)[:, None], ""
-    labels = _sorted_names(cells)
-    codes = pd.Categorical(cells, categories=labels).codes
-    unseen = sorted(set(labels) - set(known))
-    warning = f"No training row of {name} is {_few(unseen)}: a model can only get it wrong." if unseen else ""
-    return classification(name, labels), torch.tensor(codes, dtype=torch.int64), warning
-
-
-def _sorted_names(cells: pd.Series) -> list[str]:
-    """Distinct values: in numerical order where all are numbers, otherwise in alphabetical order."""
-    names = sorted(cells.dropna().unique())
-    values = pd.to_numeric(pd.Series(names, dtype=object), errors="coerce")
-    return names if values.isna().any() else [names[i] for i in np.argsort(values.to_numpy(), kind="stable")]
-
-
-def _table_inputs(path: Path, frame: pd.DataFrame, columns: Sequence[Column], rows: Rows) -> dict[str, Tensor]:
-    """The input columns of every split: float [n, F]."""
-    used = [column.name for column in columns if column.role == "input"]
-    if not used:
-        ignored = ", ".join(f"{c.name!r} ({c.note})" for c in columns if c.role == "ignored") or "none"
-        raise UmbelError(f"{path}: no input column is left beside the targets; ignored: {ignored}")
-    pieces = [piece for name in used for piece in _encoded(frame[name], rows["train"])]
-    table = torch.tensor(np.stack(pieces, 1), dtype=torch.float32)
-    return {split: table[torch.from_numpy(index)] for split, index in rows.items()}
-
-
-def _encoded(cells: pd.Series, train: np.ndarray) -> list[np.ndarray]:
-    """The inputs that one column becomes, each [n]; what they depend on is taken from the training rows."""
-    gap = cells.isna().to_numpy()
-    if cells.dtype == np.float64:
-        values = cells.to_numpy()
-        seen = values[train][~gap[train]]
-        centre, deviation = (seen.mean(), seen.std()) if len(seen) else (0.0, 0.0)
-        # A number that does not vary in training has taught nothing: it stays 0.
-        varies = deviation > 1e-9 * abs(centre)
-        pieces = [np.where(gap, 0.0, (values - centre) / deviation) if varies else np.zeros(len(values))]
-    else:
-        pieces = [(cells == name).to_numpy(dtype=np.float64) for name in _sorted_names(cells.iloc[train])]
-    return [*pieces, gap.astype(np.float64)] if gap[train].any() else pieces
-
-
-def _pictures(path: Path, cells: pd.Series, resolution: int | None, rows: Rows) -> dict[str, Tensor]:
+def _pictures(path: Path, files: np.ndarray, name: str, resolution: int | None, rows: Rows) -> dict[str, Tensor]:
     """The pictures of every split: uint8 [n, 3, H, W], each split a part of one tensor."""
-    if resolution is not None and resolution < 1:
-        raise UmbelError(f"{path}: the resolution is {resolution}; it must be at least 1")
-    if (blank := cells.isna().to_numpy()).any():
-        raise UmbelError(f"{path}: image column {cells.name!r} is blank in row {int(blank.argmax()) + 1}")
-    order = np.concatenate([rows[split] for split in _SPLIT_NAMES])
-    pictures = load_pictures([path.parent / cells.iloc[i] for i in order], resolution)
-    return dict(zip(_SPLIT_NAMES, pictures.split([len(rows[split]) for split in _SPLIT_NAMES]), strict=True))
+    order = np.concatenate([rows[split] for split in SPLIT_NAMES])
+    pictures = load_pictures(picture_paths(path, name, files, order), resolution)
+    return dict(zip(SPLIT_NAMES, pictures.split([len(rows[split]) for split in SPLIT_NAMES]), strict=True))
 
 
-def _note(
-    path: Path, columns: Sequence[Column], rows: Rows, split_column: str | None, seed: int, warnings: Sequence[str]
-) -> str:
-    counts = "/".join(str(len(rows[split])) for split in _SPLIT_NAMES)
-    how = f"column {split_column}" if split_column else f"at random, seed {seed}"
+def _note(path: Path, description: TableDescription, columns: Sequence[Column], values: Values, rows: Rows) -> str:
+    counts = "/".join(str(len(rows[split])) for split in SPLIT_NAMES)
+    rule = description.split
+    how = f"column {rule.column}" if rule.column else f"at random, seed {rule.seed}"
     by_reason: dict[str, list[str]] = {}
     for column in columns:
         if column.role == "ignored":
             by_reason.setdefault(column.note, []).append(column.name)
-    ignored = [f"Ignored ({reason}): {_few(names)}." for reason, names in by_reason.items()]
-    split = f"Table {path.name}, split {counts} into training, validation and test ({how})."
-    return " ".join([split, *ignored, *warnings])
+    parts = [f"Table {path.name}, split {counts} into training, validation and test ({how})."]
+    parts += [f"Ignored ({reason}): {_few(names)}." for reason, names in by_reason.items()]
+    parts += [f"In {c.name}: {c.note}." for c in columns if c.role == "target" and c.note]
+    for target in description.targets:
+        if unseen := sorted(set(target.classes) - set(values[target.name][rows["train"]])):
+            parts.append(f"No training row of {target.name} is {_few(unseen)}: a model can only get it wrong.")
+    return " ".join(parts)
 
 
 def _few(names: Sequence[str]) -> str:

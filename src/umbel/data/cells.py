@@ -1,0 +1,160 @@
+"""The cells of a table as they lie in its file: nothing is a number, a category or a label yet."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from umbel.errors import UmbelError
+
+
+@dataclass(frozen=True)
+class Cells:
+    """One column of a file.
+
+    Attributes:
+        name: As in the header.
+        values: [rows]; texts without surrounding blanks (object), or the numbers of a typed file in their own type.
+        blank: Bool [rows], where the cell is empty.
+        trouble: Why no use can be made of the column, as "lists"; empty otherwise.
+    """
+
+    name: str
+    values: np.ndarray
+    blank: np.ndarray
+    trouble: str = ""
+
+    @property
+    def typed(self) -> bool:
+        """Whether the file itself says that these are numbers."""
+        return self.values.dtype != object
+
+
+def read_cells(path: Path) -> dict[str, Cells]:
+    """The columns of a CSV, TSV or Parquet file by name, in the order of the file.
+
+    Args:
+        path: CSV, TSV (a header line, UTF-8) or Parquet.
+
+    Raises:
+        UmbelError: No such file, not a table, a line with too many or too few cells, or two columns of one name.
+    """
+    if not path.is_file():
+        raise UmbelError(f"{path}: no such file; give the path of a CSV, TSV or Parquet table")
+    columns = _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_text(path)
+    by_name: dict[str, Cells] = {}
+    for cells in columns:
+        if cells.name in by_name:
+            raise UmbelError(f"{path}: two columns are called {cells.name!r}; rename one")
+        by_name[cells.name] = cells
+    return by_name
+
+
+def _read_text(path: Path) -> list[Cells]:
+    separator = "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(_rows(path, csv.reader(file, delimiter=separator, strict=True)))
+    except (ValueError, OSError) as error:
+        raise UmbelError(
+            f"{path}: cannot be read as a table of UTF-8 text ({_one_line(error)}); export it as CSV"
+        ) from None
+    if not rows:
+        raise UmbelError(f"{path}: the file is empty; its first line must name the columns")
+    names, *rows = rows
+    columns = zip(*rows, strict=True) if rows else ([] for _ in names)
+    return [_text_column(_name(name, i), list(column)) for i, (name, column) in enumerate(zip(names, columns))]  # noqa: B905
+
+
+def _rows(path: Path, reader: Any) -> Iterator[list[str]]:
+    """The header and every row, all of one length; lines without anything are left out."""
+    width = 0
+    while True:
+        line = reader.line_num + 1  # where this row begins: one with a line break in quotes has several lines
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise UmbelError(f"{path}: line {line} cannot be read ({_one_line(error)}); mend its quotes") from None
+        if row is None:
+            return
+        if not row or (width != 1 and len(row) == 1 and not row[0].strip()):
+            continue
+        if not width:
+            width = len(row)
+            if width == 1 and ";" in row[0]:
+                raise UmbelError(f"{path}: its columns are separated by ';'; export it with commas and decimal points")
+        elif len(row) != width:
+            raise UmbelError(
+                f"{path}: line {line} has {len(row)} cells, the header has {width}; mend the line, and put quotes "
+                "round a cell that holds a separator"
+            )
+        yield row
+
+
+def _name(name: str, index: int) -> str:
+    return name.strip() or f"column {index + 1}"
+
+
+def _text_column(name: str, cells: list[str]) -> Cells:
+    values = np.array([cell.strip() for cell in cells], dtype=object)
+    return Cells(name, values, values == "")
+
+
+def _read_parquet(path: Path) -> list[Cells]:
+    try:
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError:
+        raise UmbelError(f'{path}: reading Parquet needs pyarrow; run: pip install "umbel[parquet]"') from None
+    try:
+        table = parquet.ParquetFile(path).read()
+    except (OSError, ValueError) as error:
+        raise UmbelError(f"{path}: cannot be read as Parquet ({_one_line(error)})") from None
+    return [_parquet_column(_name(str(name), i), table.column(i)) for i, name in enumerate(table.column_names)]
+
+
+def _parquet_column(name: str, column: Any) -> Cells:
+    """A column of Arrow's: whole numbers keep every digit, which pandas loses where there are gaps."""
+    from pyarrow import types  # noqa: PLC0415
+
+    kind = column.type
+    if types.is_dictionary(kind):
+        kind, column = kind.value_type, column.cast(kind.value_type)
+    blank = np.asarray(column.is_null().to_pylist(), dtype=bool)
+    nothing = np.full(len(blank), "", dtype=object)
+    if types.is_null(kind):
+        return Cells(name, nothing, np.ones(len(blank), dtype=bool))
+    if (
+        types.is_nested(kind)
+        or types.is_binary(kind)
+        or types.is_large_binary(kind)
+        or types.is_fixed_size_binary(kind)
+    ):
+        return Cells(name, nothing, blank, _readable(kind))
+    if types.is_integer(kind) or types.is_floating(kind):
+        numbers = column.fill_null(0).to_numpy() if blank.any() else column.to_numpy()
+        if types.is_floating(kind):
+            blank = blank | np.isnan(numbers)
+        return Cells(name, numbers, blank)
+    cells = column.to_pandas() if types.is_temporal(kind) else column.to_pylist()
+    texts = ["" if gap else _text(cell) for cell, gap in zip(cells, blank, strict=True)]
+    return _text_column(name, texts)
+
+
+def _text(cell: object) -> str:
+    """A typed cell as text; a decimal without exponent."""
+    return format(cell, "f") if type(cell).__name__ == "Decimal" else str(cell)
+
+
+def _readable(kind: object) -> str:
+    """Arrow's name of a type, without what is inside it."""
+    name = str(kind).split("<", maxsplit=1)[0].split("[", maxsplit=1)[0]
+    return {"list": "lists", "large_list": "lists", "fixed_size_list": "lists", "struct": "structs", "map": "maps"}.get(
+        name, f"{name} values"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
