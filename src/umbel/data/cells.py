@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ class Cells:
         values: [rows]; texts without surrounding blanks (object), or the numbers of a typed file in their own type.
         blank: Bool [rows], where the cell is empty.
         trouble: Why no use can be made of the column, as "lists"; empty otherwise.
+        text: Whether the file itself says that these are texts, so that "007" is no number.
     """
 
     name: str
     values: np.ndarray
     blank: np.ndarray
     trouble: str = ""
+    text: bool = False
 
     @property
     def typed(self) -> bool:
@@ -140,7 +142,7 @@ def _parquet_column(name: str, column: Any) -> Cells:
         return Cells(name, numbers, blank)
     cells = column.to_pandas() if types.is_temporal(kind) else column.to_pylist()
     texts = ["" if gap else _text(cell) for cell, gap in zip(cells, blank, strict=True)]
-    return _text_column(name, texts)
+    return replace(_text_column(name, texts), text=not types.is_decimal(kind))
 
 
 def _text(cell: object) -> str:

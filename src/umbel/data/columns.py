@@ -169,15 +169,21 @@ def _values(path: Path, cells: Cells, roles: Roles) -> np.ndarray:
     kind = _KINDS.get(roles.kinds.get(name, ""))
     if kind == "category":
         return names_of(cells, roles.missing)
-    numbers = numbers_of(cells, roles.missing, styled=kind == "number")
+    numbers = (
+        numbers_of(cells, roles.missing, styled=kind == "number")
+        if kind or not cells.text or cells.blank.all()
+        else None
+    )
     if numbers is None and kind == "number":
         raise UmbelError(f"{what} cannot be of kind number: it holds {_no_number(cells, roles)}")
     if numbers is None:
         if not _unused(name, roles):
             _check_words(what, cells, roles)
         return names_of(cells, roles.missing)
-    if kind is None and name in roles.targets and _few_whole_numbers(numbers[~np.isnan(numbers)]):
-        return names_of(cells, roles.missing)
+    if kind is None and name in roles.targets and _few_whole_numbers(numbers):
+        names = names_of(cells, roles.missing)
+        if len(set(names)) <= CLASS_LIMIT + 1:  # as written, one of them a gap
+            return names
     if not _unused(name, roles) and (pair := merged(cells, numbers)):
         raise UmbelError(
             f"{what} holds {pair[0]} and {pair[1]}, which are one number in double precision; subtract an offset, "
@@ -210,7 +216,7 @@ def _check_words(what: str, cells: Cells, roles: Roles) -> None:
             f"{what} holds numbers written as {styled[0]!r}; write plain ones, {choose} (number reads {said}category "
             "keeps the text)"
         )
-    if numbers > max(CLASS_LIMIT, others):
+    if others and numbers > max(CLASS_LIMIT, others):
         plain_words = set(words) - set(styled)
         row = next(i for i, cell in enumerate(cells.values) if cell in plain_words)
         raise UmbelError(
@@ -219,7 +225,8 @@ def _check_words(what: str, cells: Cells, roles: Roles) -> None:
         )
 
 
-def _few_whole_numbers(present: np.ndarray) -> bool:
+def _few_whole_numbers(numbers: np.ndarray) -> bool:
+    present = numbers[~np.isnan(numbers)]
     distinct = np.unique(present)
     whole = bool(np.isfinite(distinct).all() and (distinct == np.round(distinct)).all())
     return whole and len(distinct) <= min(CLASS_LIMIT, len(present) // 2)

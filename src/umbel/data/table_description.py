@@ -152,7 +152,7 @@ class TableDescription:
         """
         try:
             given = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UmbelError(f"the description of the table is no JSON ({error}); it is damaged") from None
         if not isinstance(given, dict) or given.get("format") != FORMAT:
             raise UmbelError(f"the description of the table does not say {FORMAT!r}; give one that Umbel wrote")

@@ -29,7 +29,7 @@ from umbel.data.table_rows import (
     target_tensors,
 )
 from umbel.data.table_scales import input_columns, target_column
-from umbel.data.table_splits import SPLIT_NAMES, Rows, split_digests, split_rows
+from umbel.data.table_splits import SPLIT_NAMES, Rows, check_splits, split_digests, split_rows
 from umbel.errors import UmbelError, unknown
 
 __all__ = [
@@ -108,16 +108,8 @@ def from_table(
         return described_table(
             path, targets, image_column, kinds, split_column, ignore, resolution, seed, missing=missing
         )[1]
-    if (
-        targets
-        or image_column
-        or kinds
-        or split_column
-        or ignore
-        or resolution
-        or seed
-        or tuple(missing) != MISSING_WORDS
-    ):
+    given = (targets, image_column, kinds, split_column, ignore, resolution, seed)
+    if any(given) or tuple(missing) != MISSING_WORDS:
         raise UmbelError(f"{path}: a description says what the columns are; give it alone, without targets or kinds")
     path = Path(path)
     values = described_values(path, description)
@@ -127,7 +119,7 @@ def from_table(
         if name not in values:
             raise UmbelError(f"{path} does not fit the table that was learnt from: there is no column {name!r}")
     rows = split_rows(path, values, description.split)
-    _checksplit_digests(path, description, split_digests(path, values, description, rows))
+    check_splits(path, description, split_digests(path, values, description, rows))
     return _data(path, description, values, rows, ())
 
 
