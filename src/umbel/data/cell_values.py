@@ -38,6 +38,7 @@ _STYLED = re.compile(
     r"(?P<whole>\d{1,3}(?P<mark>[,'’ \u00a0\u202f])\d{3}(?:(?P=mark)\d{3})*|\d+)"
     r"(?P<rest>(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*[%$€£¥]?"
 )
+_WHOLE, _DIGITS = 2.0**53, 15
 _DECIMAL_COMMA = re.compile(r"[+\-−]?\d+,\d+")
 
 
@@ -146,10 +147,10 @@ def merged(cells: Cells, numbers: np.ndarray) -> tuple[str, str] | None:
     """
     present = ~np.isnan(numbers)
     values = cells.values[present]
-    if cells.typed and values.dtype.kind == "f":
+    if (cells.typed and values.dtype.kind == "f") or _plainly_apart(values, cells.typed):
         return None
-    written, counts = (np.unique(values) if cells.typed else set(values)), len(np.unique(numbers[present]))
-    if len(written) == counts:
+    written = set(values.tolist())
+    if len(written) == distinct_numbers(numbers[present]):
         return None
     first: dict[float, tuple[Decimal, str]] = {}
     for text in map(str, written):
@@ -158,6 +159,21 @@ def merged(cells: Cells, numbers: np.ndarray) -> tuple[str, str] | None:
         if other[0] != exact:
             return other[1], text
     return None
+
+
+def _plainly_apart(values: np.ndarray, typed: bool) -> bool:
+    """Whether no two different numbers can be one in double precision: up to 15 digits it tells all apart."""
+    if not len(values):
+        return True
+    return bool(np.abs(values.astype(np.float64)).max() < _WHOLE) if typed else max(map(len, values)) <= _DIGITS
+
+
+def distinct_numbers(present: np.ndarray) -> int:
+    """How many different numbers there are in [n], NaN not among them."""
+    if not len(present):
+        return 0
+    ascending = np.sort(present)
+    return 1 + int(np.count_nonzero(ascending[1:] != ascending[:-1]))
 
 
 def _exact(text: str) -> Decimal:

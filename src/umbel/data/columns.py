@@ -9,6 +9,7 @@ import numpy as np
 
 from umbel.data.cell_values import (
     MISSING_WORDS,
+    distinct_numbers,
     has_decimal_comma,
     is_number,
     merged,
@@ -244,7 +245,7 @@ def _column(path: Path, name: str, values: np.ndarray, roles: Roles) -> Column:
     present = values[~is_missing(values)]
     gaps = len(values) - len(present)
     kind = "number" if values.dtype == np.float64 else "category"
-    distinct = len(np.unique(present)) if kind == "number" else len(set(present))
+    distinct = distinct_numbers(present) if kind == "number" else len(set(present))
     if name in roles.targets:
         _check_target(path, name, kind, distinct, len(present))
         _check_range(path, name, values)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from umbel.data.cell_values import is_number
+from umbel.data.cell_values import distinct_numbers, is_number
 from umbel.data.columns import Column, is_missing
 from umbel.data.table_description import InputColumn, TargetColumn
 from umbel.data.table_rows import Values
@@ -90,8 +90,7 @@ def _check_precision(what: str, seen: np.ndarray, centre: float, scale: float) -
     remedy = "subtract an offset, leave outliers blank, take logarithms, make it a category or ignore it"
     if scale <= _NOISE * abs(centre):
         raise UmbelError(f"{what} varies by rounding errors only ({centre:.17g} ± {scale:.1g}); {remedy}")
-    distinct = len(np.unique(seen))
-    left = len(np.unique(((seen - centre) / scale).astype(np.float32)))
+    distinct, left = distinct_numbers(seen), distinct_numbers(((seen - centre) / scale).astype(np.float32))
     if left < 2 or 2 * left < distinct:
         raise UmbelError(
             f"{what} has {distinct} different values from {seen.min():.9g} to {seen.max():.9g}, of which single "
