@@ -92,26 +92,28 @@ def input_tensor(path: Path, values: Values, description: TableDescription, rows
     """
     if description.image is not None:
         return row_pictures(path, values, description, rows)
-    pieces = [piece for column in description.inputs for piece in encoded(column, values[column.name][rows])]
-    return torch.from_numpy(np.stack(pieces, 1).astype(np.float32))
+    numbers = [column for column in description.inputs if column.kind == "number"]
+    standard = dict(zip([c.name for c in numbers], _standardised(numbers, values, rows), strict=True))
+    pieces: list[np.ndarray] = []
+    for column in description.inputs:
+        pieces += [standard[column.name]] if column.kind == "number" else _one_hot(column, values[column.name][rows])
+        pieces += [is_missing(values[column.name][rows])] if column.flagged else []
+    return torch.from_numpy(np.stack(pieces, 1, dtype=np.float32, casting="unsafe"))
 
 
-def encoded(column: InputColumn, values: np.ndarray) -> list[np.ndarray]:
-    """The inputs that one column becomes, each float64 [n].
+def _standardised(columns: Sequence[InputColumn], values: Values, rows: np.ndarray) -> np.ndarray:
+    """Columns of numbers in standard units, float64 [columns, n]; 0 where one is missing or did not vary."""
+    if not columns:
+        return np.zeros((0, len(rows)))
+    table = np.stack([values[column.name] for column in columns])[:, rows]
+    centre, scale = (np.array([[getattr(column, part)] for column in columns]) for part in ("centre", "scale"))
+    standard = (table - centre) / np.where(scale, scale, 1.0)
+    return np.where(np.isnan(table) | (scale == 0), 0.0, standard)
 
-    Args:
-        column: Its description.
-        values: [n].
-    """
-    gap = is_missing(values)
-    if column.kind == "number":
-        standard = (
-            np.where(gap, 0.0, (values - column.centre) / column.scale) if column.scale else np.zeros(len(values))
-        )
-        pieces = [standard]
-    else:
-        pieces = [(values == name).astype(np.float64) for name in column.categories]
-    return [*pieces, gap.astype(np.float64)] if column.flagged else pieces
+
+def _one_hot(column: InputColumn, names: np.ndarray) -> list[np.ndarray]:
+    """An input for each category, each bool [n]."""
+    return [names == name for name in column.categories]
 
 
 def row_pictures(path: Path, values: Values, description: TableDescription, rows: np.ndarray) -> Tensor:
@@ -179,14 +181,15 @@ def rows_digest(path: Path, values: Values, columns: Sequence[str], image: str |
         rows: Numbers of the rows.
     """
     digest = hashlib.sha256()
+    numbers = [name for name in columns if values[name].dtype == np.float64]
+    digest.update(json.dumps([list(columns), numbers, len(rows)]).encode())
+    if numbers:
+        table = np.stack([values[name] for name in numbers])[:, rows]
+        plain = np.where(np.isnan(table), np.nan, table + 0.0)  # one NaN, and 0 for -0
+        digest.update(plain.astype("<f8").tobytes())
     for name in columns:
-        cells = values[name][rows]
-        digest.update(json.dumps([name, len(cells)]).encode())
-        if cells.dtype == np.float64:
-            plain = np.where(np.isnan(cells), np.nan, cells + 0.0)  # one NaN, and 0 for -0
-            digest.update(plain.astype("<f8").tobytes())
-        else:
-            digest.update(json.dumps(list(cells)).encode())
+        if values[name].dtype != np.float64:
+            digest.update(json.dumps(list(values[name][rows])).encode())
     if image is not None:
         for picture in picture_paths(path, image, values[image], rows):
             try:
