@@ -157,7 +157,6 @@ class Bench(Generic[S]):
             describe=training.describe,
             observe=training.observe,
             label=job.label,
-            tested=False,
         )
 
     def _add(self, job: Job, outcome: Outcome | None, measured: Measured) -> None:

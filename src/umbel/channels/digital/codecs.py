@@ -169,9 +169,9 @@ def why_unusable(codec: str | Codec) -> str:
     Raises:
         UmbelError: No codec of that name.
     """
-    found = find_codec(codec)
+    chosen = find_codec(codec)
     try:
-        found.encode(np.zeros((8, 8, 3), np.uint8), found.qualities[0])
+        chosen.encode(np.zeros((8, 8, 3), np.uint8), chosen.qualities[0])
     except UmbelError as error:
         return str(error)
     return ""
