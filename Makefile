@@ -3,13 +3,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OLDEST := .venv-oldest
 READY := $(VENV)/.ready
 
-.PHONY: run test lint bench docs clean help
+.PHONY: run test test-oldest lint bench docs clean help
 
 help:
 	@echo "make run    compare descents on embedded digits: table, verdict, page (about 3 minutes)"
 	@echo "make test   all tests"
+	@echo "make test-oldest   the descents' tests with the oldest torch that pyproject.toml allows (an environment of 7 GB)"
 	@echo "make lint   style, import rules and types"
 	@echo "make bench  time and memory against hand-written loops"
 	@echo "make docs   the documentation as pages under site/"
@@ -30,6 +32,17 @@ run: $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
+# Descents know private names of torch (descent/torch_internals.py): tested at the oldest version as well as at the pin.
+$(OLDEST)/.ready: pyproject.toml constraints.txt
+	@test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	@grep -v -E '^(torch|torchvision|triton|nvidia-.*|cuda-.*)==' constraints.txt > $(OLDEST)/constraints.txt
+	@$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(OLDEST)/constraints.txt -e . \
+		'torch==2.10.*' 'torchvision==0.25.*' pytest pytest-xdist hypothesis beartype cvxpy clarabel
+	@touch $@
+
+test-oldest: $(OLDEST)/.ready
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(OLDEST)/bin/python -m pytest --numprocesses auto --dist loadfile tests/descent
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,4 +57,4 @@ docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
-	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) build dist site .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -120,6 +120,13 @@ def test_no_file_runs_what_it_reads_or_touches_global_randomness(name):
             assert safe, f"{where}: torch.load without weights_only=True runs code from the file"
 
 
+def test_the_oldest_torch_is_the_one_that_is_tested():
+    floors = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"][:2]
+    tested = (ROOT / "Makefile").read_text()
+    for floor in floors:
+        assert floor.startswith("torch") and f"'{floor.replace('>=', '==')}.*'" in tested
+
+
 def test_no_utils_and_no_star_imports():
     assert not [name for name in TREES if {"utils", "util", "helpers", "misc"} & set(Path(name).with_suffix("").parts)]
     assert not [name for name, tree in TREES.items() if any(module.endswith(".*") for module in imports(tree))]
