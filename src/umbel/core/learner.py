@@ -101,7 +101,7 @@ class Learner(nn.Module):
 
     def shared_parameters(self) -> list[nn.Parameter]:
         """The trainable parameters that the tasks compete for: by default the encoder's."""
-        return trained_parameters(self.model.encoder)
+        return trained_parameters(self.model.get_submodule("encoder"))
 
     def own_parameters(self) -> list[nn.Parameter]:
         """All other trainable parameters (heads, links, ...)."""

@@ -25,7 +25,7 @@ class Runtime(Protocol):
     device: torch.device
     accumulate: int
 
-    def autocast(self) -> AbstractContextManager:
+    def autocast(self) -> AbstractContextManager[object]:
         """The context in which the forward pass runs (bf16, or nothing)."""
         ...
 
@@ -75,7 +75,7 @@ class SingleProcess:
         self.accumulate = accumulate
         self.device = torch.device(device)
 
-    def autocast(self) -> AbstractContextManager:
+    def autocast(self) -> AbstractContextManager[object]:
         """Nothing: full precision."""
         return nullcontext()
 
