@@ -15,7 +15,8 @@ from umbel.core import Batch, Learner, Task
 from umbel.data import TensorSource
 from umbel.descent import WeightedSum
 from umbel.engine import FitSettings, Silent, open_runtime
-from umbel.engine.loop import Plan, TrainingRun
+from umbel.engine.loop import TrainingRun
+from umbel.engine.plan import Plan
 from umbel.nn import build_model
 from umbel.tasks import classification
 

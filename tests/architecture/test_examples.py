@@ -1,8 +1,9 @@
-"""Examples are run: Python blocks of the README and the pages, and `>>>` lines of docstrings."""
+"""Examples are run: the files under examples/, Python blocks of the README and the pages, `>>>` lines of docstrings."""
 
 import doctest
 import importlib
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 import umbel
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FILES = sorted((ROOT / "examples").glob("*.py"))
 FENCE = re.compile(r"^```(?P<kind>[^\n]*)\n(?P<code>.*?)^```\s*$", re.MULTILINE | re.DOTALL)
 
 
@@ -50,6 +52,37 @@ def test_blocks_say_what_they_are(path):
         "html",
         "mermaid",
     }
+
+
+# What each example shows, read from the names that it leaves behind. Bounds are wide: they tell "learnt something" from
+# "learnt nothing", not one machine from another.
+SHOWS = {
+    "compare_descents": lambda left: all(len(values) == 3 and min(values) > -50 for values in left["changes"].values()),
+    "noisy_channel": lambda left: left["accuracy"][20.0]["digit"] > left["accuracy"][-10.0]["digit"] + 0.1,
+    "own_dataset": lambda left: left["scores"]["shape"] > 0.65 and left["scores"]["mask"] > 0.7,
+    "own_descent": lambda left: (
+        min(score["digit"] for score in left["results"].values()) > 0.3 and float(left["descent"].weights().std()) > 0
+    ),
+    "own_table": lambda left: left["scores"]["balcony"] > 0.8 and left["scores"]["rent"] < 200,
+    "resume": lambda left: left["identical"] and left["fitted"].steps == 60,
+    "slimmable": lambda left: (
+        left["by_width"][1.0]["digit"] > 0.5 and left["sizes"][1] < left["sizes"][0] and left["difference"] < 1e-4
+    ),
+}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_an_example_runs_and_shows_what_it_is_for(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    left = runpy.run_path(str(path), run_name="__main__")
+    assert SHOWS[path.stem](left)
+    assert len(capsys.readouterr().out.splitlines()) >= 3
+
+
+def test_every_example_is_on_its_page():
+    page = (ROOT / "docs" / "examples.md").read_text()
+    assert {path.stem for path in FILES} == SHOWS.keys()
+    assert all(f"`examples/{path.name}`" in page for path in FILES)
 
 
 def documented_modules() -> list[str]:

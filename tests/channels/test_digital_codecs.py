@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from umbel.channels.digital import CODECS, LOSSLESS, Codec, find_codec, floor_bytes
+from umbel.channels.digital import CODECS, LOSSLESS, Codec, find_codec, floor_bytes, why_unusable
 from umbel.errors import UmbelError
 
 
@@ -56,6 +56,9 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
     with pytest.raises(UmbelError, match=r'jxl needs the package imagecodecs; pip install "umbel\[comms\]"'):
         CODECS["jxl"].encode(picture(), 52)
     CODECS["webp"].encode(picture(), 52)
+    assert 'pip install "umbel[comms]"' in why_unusable("jxl") and why_unusable("webp") == ""
+    with pytest.raises(UmbelError, match="gif"):
+        why_unusable("gif")
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import torch
 from commands import contents, refused, umbel
 
 from umbel.engine import open_runtime
-from umbel.recipes.answers import answer
 from umbel.recipes.exporting import export_network
+from umbel.recipes.operating_point import answer
 from umbel.recipes.turnable import make_ready, open_turnable, timed
 from umbel.search import parse_budget, search
 

@@ -13,10 +13,10 @@ from umbel.core import (
     Batch,
     Task,
     UmbelError,
-    join,
     join_batches,
+    join_padded,
     lengths_of,
-    missing,
+    missing_label,
     pad,
     pad_inputs,
     pad_targets,
@@ -94,12 +94,12 @@ def test_a_sample_without_any_box_differs_from_one_that_nobody_labelled():
 
 def test_tensors_of_batches_with_other_sizes_are_joined():
     one, other = torch.ones(2, 3, 1), torch.full((1, 2, 4), 2.0)
-    joined = join([one, other], math.nan)
+    joined = join_padded([one, other], math.nan)
     assert joined.shape == (3, 3, 4)
     assert torch.equal(joined[:2, :, :1], one) and torch.equal(joined[2:, :2], other)
     assert int(joined.isnan().sum()) == joined.numel() - one.numel() - other.numel()
-    assert torch.equal(join([one, one], 0), torch.cat([one, one]))
-    assert join([torch.ones(2), torch.ones(3)], 0).shape == (5,)
+    assert torch.equal(join_padded([one, one], 0), torch.cat([one, one]))
+    assert join_padded([torch.ones(2), torch.ones(3)], 0).shape == (5,)
 
 
 def test_batches_are_joined_with_their_domain_and_their_missing_labels():
@@ -129,7 +129,7 @@ def test_what_cannot_be_padded_is_named():
     with pytest.raises(UmbelError, match="no sample has a target"):
         pad_targets([None])
     with pytest.raises(UmbelError, match="type bool, which cannot mark a missing label"):
-        missing(torch.bool)
+        missing_label(torch.bool)
     for inputs in (torch.ones(2, 3), {"x": torch.ones(2, 3)}):
         with pytest.raises(UmbelError, match="input 'x' has no sizes beside it"):
             sizes_of(inputs, "x")

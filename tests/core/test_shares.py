@@ -73,7 +73,7 @@ def gradients_of(learner: Learner, batch: Batch, runtime: Runtime) -> tuple[torc
 
 @settings(max_examples=40, deadline=None)
 @given(
-    size=st.integers(4, 13),
+    size=st.integers(1, 13),
     pieces=st.integers(1, 4),
     seed=st.integers(0, 500),
     missing=st.sampled_from([0.0, 0.5, 0.9, 1.0]),
@@ -96,6 +96,33 @@ def test_processes_add_up_to_the_whole_batch(first, seed, missing):
     found = [gradients_of(learner, part, FakeRank(r, 2, [counts], accumulate=2)) for r, part in enumerate(parts)]
     for one, two, whole in zip(*found, wanted, strict=True):
         torch.testing.assert_close(one + two, whole, rtol=1e-12, atol=1e-12)
+
+
+class Careless(Learner):
+    """The mean over no sample is NaN."""
+
+    def losses(self, batch, point):
+        return Losses({**super().losses(batch, point), "penalty": self.model(batch.inputs, point)["size"].mean()})
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_no_sample_at_all_is_no_loss_and_no_gradient(pieces):
+    learner = Careless(make_learner().model, TASKS)
+    values, rows = gradients_of(learner, make_batch(5, 0, 0.2)[:0], SingleProcess(accumulate=pieces))
+    assert values.tolist() == [0, 0, 0] and not rows.any()
+    whole = gradients_of(learner, make_batch(2, 0, 0.2), SingleProcess())
+    for one, other in zip(gradients_of(learner, make_batch(2, 0, 0.2), SingleProcess(5)), whole, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("first", [0, 6])
+def test_a_process_with_an_empty_share_adds_nothing(first):
+    learner, batch = make_learner(), make_batch(6, 1, 0.3)
+    counts = torch.tensor([*(float(c) for c in learner.counts(batch).values()), len(batch)], dtype=torch.float64)
+    parts = [gradients_of(learner, part, FakeRank(0, 2, [counts], 2)) for part in (batch[:first], batch[first:])]
+    whole = gradients_of(learner, batch, SingleProcess())
+    for one, two, wanted in zip(*parts, whole, strict=True):
+        torch.testing.assert_close(one + two, wanted, rtol=1e-12, atol=1e-12)
 
 
 def test_shares_keep_the_precision_of_the_loss():

@@ -7,7 +7,19 @@ from hypothesis import strategies as st
 
 from umbel import tasks
 from umbel.core import Batch, UmbelError
-from umbel.data import Augmentation, CropAndFlip, MultiTaskData, Source, StreamSource, TensorSource, as_float, seeded
+from umbel.data import (
+    Augmentation,
+    CropAndFlip,
+    MultiTaskData,
+    PoissonSource,
+    SideBySide,
+    Source,
+    StreamSource,
+    TensorSource,
+    as_float,
+    first_samples,
+    seeded,
+)
 from umbel.data.air import WindowSource
 
 
@@ -107,7 +119,7 @@ def test_an_augmentation_of_the_users_own_gets_its_numbers_and_the_samples_they_
     assert len((whole.inputs[:, 0] % 1).unique()) == 6
 
 
-@pytest.mark.parametrize("kind", [TensorSource, StreamSource, WindowSource])
+@pytest.mark.parametrize("kind", [TensorSource, StreamSource, WindowSource, PoissonSource, SideBySide])
 @pytest.mark.parametrize("method", ["__len__", "steps", "train_batches", "batches"])
 def test_every_source_can_be_called_alike(kind, method):
     def arguments(owner):
@@ -132,6 +144,38 @@ def test_batches_leave_the_stored_samples_alone():
     before = source.samples.inputs.clone()
     list(source.train_batches(4, 0, 0))
     assert torch.equal(source.samples.inputs, before)
+
+
+def test_poisson_batches_hold_each_sample_with_the_same_probability_by_itself():
+    source = PoissonSource(numbered(20).samples)
+    assert source.steps(5) == 4 and source.probability(5) == 0.25
+    batches = [b for epoch in range(500) for b in source.train_batches(5, 3, epoch)]
+    held = torch.zeros(len(batches), 20)
+    for row, batch in zip(held, batches, strict=True):
+        row[batch.targets["number"]] += 1
+    assert held.max() == 1
+    assert (held.mean(0) - 0.25).abs().max() < 0.05  # 2000 draws: five standard deviations are 0.048
+    correlation = torch.corrcoef(held.T) - torch.eye(20)
+    assert correlation.abs().max() < 0.12
+    assert {len(b) for b in source.train_batches(1, 0, 0)} >= {0, 1}
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_poisson_batches_resume_anywhere_and_are_shared_by_processes(world_size):
+    source = PoissonSource(numbered(30).samples)
+    whole = [b.targets["number"].tolist() for b in source.train_batches(3, 1, 2)]
+    assert [b.targets["number"].tolist() for b in source.train_batches(3, 1, 2, 4)] == whole[4:]
+    shares = [
+        [b.targets["number"].tolist() for b in source.train_batches(3, 1, 2, 0, rank, world_size)]
+        for rank in range(world_size)
+    ]
+    assert [[n for part in parts for n in part] for parts in zip(*shares, strict=True)] == whole
+    assert world_size == 1 or any(not part and total for part, total in zip(shares[0], whole, strict=True))
+
+
+def test_an_augmentation_never_sees_an_empty_batch():
+    source = PoissonSource(numbered(8).samples, Named())
+    assert sum(len(b) == 0 for b in source.train_batches(1, 0, 0)) > 0
 
 
 def test_bad_sources():
@@ -170,3 +214,12 @@ def test_only_keeps_the_samples_that_a_task_is_labelled_for():
     assert [task.name for task in data.only(["b", "a"]).tasks] == ["b", "a"]
     with pytest.raises(UmbelError, match="unknown task 'c'"):
         data.only(["c"])
+
+
+def test_the_first_samples_are_in_order_and_unaugmented():
+    source = numbered(5, CropAndFlip(1))
+    assert first_samples(source, 3).targets["number"].tolist() == [0, 1, 2]
+    assert torch.equal(first_samples(source, 3).inputs, first_samples(numbered(5), 3).inputs)
+    assert len(first_samples(source, 9)) == 5
+    with pytest.raises(UmbelError, match="at least 1"):
+        first_samples(source, 0)

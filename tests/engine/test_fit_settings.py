@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from umbel.core import align
+from umbel.core import ParameterGroup, align
 from umbel.engine import FitSettings
-from umbel.engine.optimise import learning_rate_factor, make_optimizer, set_learning_rate
+from umbel.engine.optimise import learning_rate_factor, load_optimizer, make_optimizer, set_learning_rate
 from umbel.errors import UmbelError
 
 
@@ -96,6 +96,59 @@ def test_only_weights_of_layers_decay(name):
     assert sorted(every) == sorted(id(p) for p in net.parameters())  # each once
     set_learning_rate(optimizer, 0.25)
     assert [g["lr"] for g in optimizer.param_groups] == [0.25, 0.25]
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_groups_learn_at_multiples_of_the_rate_and_the_decay(name):
+    net = model()
+    net[3].bias.requires_grad_(False)
+    groups = [ParameterGroup(net[0].parameters(), rate=10.0, decay=0.5), ParameterGroup(net[3].parameters(), 0.1, 0.0)]
+    optimizer = make_optimizer([net], FitSettings(optimizer=name, weight_decay=0.2), groups)
+    set_learning_rate(optimizer, 0.03)
+    told = {id(p): (g["lr"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
+    rates = {"0.weight": (0.3, 0.1), "0.bias": (0.3, 0.0), "3.weight": (0.003, 0.0)}
+    for parameter_name, parameter in net.named_parameters():
+        if parameter.requires_grad:
+            assert told.pop(id(parameter)) == pytest.approx(rates.get(parameter_name, (0.03, 0.0)))
+    assert not told
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_a_group_that_maximises_goes_the_other_way(name):
+    up, down = nn.Parameter(torch.zeros(2, 2)), nn.Parameter(torch.zeros(2, 2))
+    holder = nn.ParameterList([up, down])
+    groups = [ParameterGroup([up], maximise=True)]
+    optimizer = make_optimizer([holder], FitSettings(optimizer=name, weight_decay=0.0), groups)
+    for parameter in holder:
+        parameter.grad = torch.ones(2, 2)
+    optimizer.step()
+    assert (up > 0).all() and torch.equal(up, -down)
+
+
+def test_groups_that_do_not_fit_are_named():
+    net, other = model(), nn.Linear(2, 2)
+    for groups in ([[net[0].weight, net[0].weight]], [[net[0].weight], net[0].parameters()], [other.parameters()]):
+        made = [ParameterGroup(parameters) for parameters in groups]
+        with pytest.raises(UmbelError, match=f"parameter group {len(groups) - 1} holds a parameter twice, of another"):
+            make_optimizer([net], FitSettings(), made)
+    for changes in ({"rate": -1.0}, {"rate": math.inf}, {"decay": math.nan}):
+        with pytest.raises(UmbelError, match=f"parameter group: {next(iter(changes))} is"):
+            ParameterGroup([], **changes)
+
+
+def test_a_run_goes_on_with_the_groups_that_it_had():
+    net, changed = model(), [ParameterGroup(model()[0].parameters())]
+    state = make_optimizer([net], FitSettings()).state_dict()
+    for group in state["param_groups"]:
+        del group["rate"]  # as checkpoints were before there were groups
+    again = make_optimizer([net], FitSettings())
+    load_optimizer(again, state)
+    assert [group["rate"] for group in again.param_groups] == [1.0, 1.0]
+    for changed in ({"rate": 2.0}, {"maximise": True}, {"decay": 0.5}):
+        groups = [ParameterGroup(net[0].parameters(), **changed)]
+        before = make_optimizer([net], FitSettings(), [ParameterGroup(net[0].parameters())]).state_dict()
+        with pytest.raises(UmbelError, match=r"had parameter groups of \(rate, decay, ascent\) .*; use the same"):
+            load_optimizer(make_optimizer([net], FitSettings(), groups), before)
 
 
 def test_aligned_gradients_are_updated_as_they_should():

@@ -9,7 +9,7 @@ from toy_learners import PAIR, two_tasks
 
 from umbel.core import Learner, OperatingPoint, PointModule
 from umbel.data import TensorSource
-from umbel.engine import Predictions, decoded_predictions, evaluate, open_runtime, predict_split
+from umbel.engine import Predictions, decoded_predictions, evaluate, metrics_of, open_runtime, predict_split
 from umbel.errors import UmbelError
 
 
@@ -95,6 +95,16 @@ def test_predictions_come_draw_after_draw_in_the_order_of_the_split(learner, sou
     assert not torch.equal(first, second)
     again = predict_split(learner, source, open_runtime(), POINT, batch_size=7, draws=1)
     assert torch.equal(again.raw["value"], first), "the first draw does not depend on how many follow"
+
+
+def test_metrics_of_collected_predictions_are_those_of_an_evaluation(learner, source):
+    found = predict_split(learner, source, open_runtime(), POINT, batch_size=256, draws=2)
+    slow = evaluate(learner, source, open_runtime(), POINT, batch_size=256, draws=2).metrics
+    for task in PAIR:
+        fast = metrics_of(task, found.raw[task.name], found.targets[task.name])
+        assert fast == pytest.approx(slow[task.name], rel=1e-5)
+    nothing = torch.full_like(found.targets["side"], -1)
+    assert all(map(math.isnan, metrics_of(PAIR[1], found.raw["side"], nothing).values()))
 
 
 def test_only_the_tasks_that_are_asked_for_are_kept(learner, source):

@@ -19,7 +19,15 @@ HERE = Path(__file__).parent
 
 
 def state(toy) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in {**toy.learner.state_dict(), **toy.descent.state_dict()}.items()}
+    """All tensors of learner and descent, also those of an optimizer that a descent owns."""
+    return flat({"learner": toy.learner.state_dict(), "descent": toy.descent.state_dict()})
+
+
+def flat(value, name="") -> dict[str, torch.Tensor]:
+    if isinstance(value, dict | list):
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        return {key: tensor for part, inner in parts for key, tensor in flat(inner, f"{name}.{part}").items()}
+    return {name: value.clone() if isinstance(value, torch.Tensor) else torch.tensor(0 if value is None else value)}
 
 
 def assert_identical(one, other) -> None:
@@ -68,7 +76,7 @@ def test_learns_repeats_and_resumes(name, tmp_path):
 
 def launch(arguments: list[str], folder: Path) -> list[dict]:
     finished = subprocess.run(
-        arguments, capture_output=True, text=True, cwd=folder, timeout=300,
+        arguments, capture_output=True, text=True, cwd=folder, timeout=600,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr[-3000:]
@@ -129,6 +137,8 @@ def test_two_processes_agree_on_what_is_wrong(pair):
         assert "batch size 33 does not divide by 2 processes" in together["odd batch"]
         assert "step 1" in together["one is NaN"] and "value is nan" in together["one is NaN"]
         assert "the processes hold different weights at step 0" in together["own weights"]
+        assert "monitor 'sureness' is 0 and 1 on the processes" in together["own scores"]
+        assert together["frozen"] == [0, 0, 0, 0]  # a norm in evaluation mode, after the steps up to a validation
 
 
 @pytest.mark.slow

@@ -6,22 +6,33 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
-from toy_learners import PAIR, SETTINGS, TOYS, Toy, draws, mlp, normal, split, two_heads
+from toy_learners import PAIR, SETTINGS, TOYS, Toy, draws, finished, mlp, normal, split, two_heads, two_tasks
 
 from umbel import tasks
 from umbel.core import (
     Batch,
+    ByTask,
+    Descent,
     Learner,
+    Losses,
     MultiTaskModel,
+    OperatingPoint,
+    ParameterGroup,
+    Score,
+    Taps,
     Task,
     lengths_of,
     pad_inputs,
     pad_targets,
+    shares,
     sizes_of,
+    sum_gradients,
+    total,
+    trained_parameters,
     within,
 )
-from umbel.data.stream import from_dataset, in_memory
-from umbel.descent import WeightedSum
+from umbel.data import PoissonSource, SideBySide, Source, TensorSource, from_dataset, in_memory
+from umbel.descent import Jacobian, ProjectedRows, WeightedSum
 
 # -- sets of boxes: every sample has another number of them, some none, some were never labelled --------------------
 
@@ -146,10 +157,218 @@ def sized_pictures() -> Toy:
     return Toy(Learner(two_heads(Pooled()), PAIR), WeightedSum(), *sources, settings, ("value", 0.02))
 
 
+# -- source and target domain beside each other: reversed gradients, a frozen norm, a part with a rate of its own ----
+
+
+class Reversed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return -gradient
+
+
+class Adapted(Learner):
+    """The encoder hides the domain; a checkpoint is chosen by how sure it is about target samples without labels."""
+
+    def __init__(self, model, kinds, target: TensorSource) -> None:
+        super().__init__(model, kinds)
+        self.judge, self.target = nn.Linear(8, 1), target
+
+    def losses(self, batch, point):
+        features = self.model.encoder(batch.inputs)
+        guess = self.judge(Reversed.apply(features)).squeeze(1)
+        domain = nn.functional.binary_cross_entropy_with_logits(guess, batch.domain.to(guess))
+        return Losses({**self.task_losses(self.model.decode(features, point), batch), "domain": domain})
+
+    def parameter_groups(self):
+        return [ParameterGroup(self.judge.parameters(), rate=3.0, decay=0.0)]
+
+    def sureness(self, evaluation, runtime):
+        batches = self.target.batches(32, runtime.rank, runtime.world_size)
+        sure = [self.predict(batch, OperatingPoint())["side"].softmax(1).amax(1).sum() for batch in batches]
+        return float(runtime.sum(sum(sure, torch.zeros((), dtype=torch.float64)))) / len(self.target)
+
+    def scores(self) -> dict[str, Score]:
+        return {**super().scores(), "sureness": self.sureness}
+
+
+def two_domains() -> Toy:
+    train, validation = split(two_tasks())
+    target = TensorSource(Batch(two_tasks(seed=9).inputs[:96] + 0.5))
+    frozen = nn.BatchNorm1d(4).requires_grad_(False).eval()
+    encoder = nn.Sequential(frozen, nn.Linear(4, 16), nn.BatchNorm1d(16), nn.Tanh(), nn.Linear(16, 8))
+    learner = Adapted(two_heads(encoder), PAIR, target).double()
+    beside = SideBySide([train, target], parts=(3, 1))
+    return Toy(learner, WeightedSum(), beside, validation, replace(SETTINGS, monitor="sureness"), ("value", 0.5))
+
+
+# -- a critic that ascends with its own optimizer, several steps for one of the rest; or in the same step ------------
+
+
+class Moments(Learner):
+    """A critic looks for a direction in which features of both domains differ; the encoder makes them alike."""
+
+    def __init__(self, model, kinds) -> None:
+        super().__init__(model, kinds)
+        self.critic = nn.Linear(8, 1, bias=False)
+
+    def gap(self, features, domain):
+        looked = torch.tanh(self.critic(features).squeeze(1))
+        return torch.where(domain == 0, looked, -looked).mean() - 0.1 * self.critic.weight.square().sum()
+
+    def losses(self, batch, point):
+        features = self.model.encoder(batch.inputs)
+        tasks_own = self.task_losses(self.model.decode(features, point), batch)
+        return Losses({**tasks_own, "gap": self.gap(features, batch.domain)})
+
+
+class InTurns(Descent):
+    """Two steps of the critic's own optimizer, which ascends the gap; then the gradients of all others."""
+
+    def prepare(self, learner):
+        self.inner = torch.optim.Adam(learner.critic.parameters(), lr=0.05, maximize=True)
+
+    def get_extra_state(self):
+        return self.inner.state_dict()
+
+    def set_extra_state(self, state):
+        self.inner.load_state_dict(state)
+
+    def forward(self, learner, batch, point, runtime):
+        critic = list(learner.critic.parameters())
+        rest = [p for p in trained_parameters(learner) if all(p is not q for q in critic)]
+        for _ in range(2):
+            self.inner.zero_grad()
+            for share in shares(learner, batch, point, runtime):
+                share["gap"].backward(inputs=critic)
+            sum_gradients(critic, runtime)
+            self.inner.step()
+        self.inner.zero_grad()  # the loop's optimizer leaves the critic alone
+        values = 0
+        for share in shares(learner, batch, point, runtime):
+            share.stack().sum().backward(inputs=rest)
+            values = values + share.stack().detach()
+        sum_gradients(rest, runtime)
+        return total(values, list(share), runtime)
+
+
+class Ascending(Moments):
+    def parameter_groups(self):
+        return [ParameterGroup(self.critic.parameters(), rate=2.0, maximise=True)]
+
+
+def moments(kind: type[Moments], descent: Descent) -> Toy:
+    train, validation = split(two_tasks())
+    other = TensorSource(Batch(two_tasks(seed=9).inputs[:64] * 2))
+    learner = kind(two_heads(mlp(4, 16, 8)), PAIR).double()
+    return Toy(learner, descent, SideBySide([train, other]), validation, SETTINGS, ("value", 0.4))
+
+
+# -- private training: Poisson batches (here of 4, so that some are empty), every sample's gradient clipped ----------
+
+
+class PrivatePoisson(Descent):
+    """(sum of clipped gradients of single samples + noise) / expected batch size."""
+
+    def __init__(self, expected: int, clip: float = 1.0, noise: float = 0.0) -> None:
+        super().__init__()
+        self.expected, self.clip, self.noise = expected, clip, noise
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, learner, batch, point, runtime):
+        parameters = trained_parameters(learner)
+        sums = [torch.zeros_like(p) for p in parameters]
+        for one in (batch[i : i + 1] for i in range(len(batch))):
+            loss = learner.losses(one, point).stack().sum()
+            gradients = torch.autograd.grad(loss, parameters)
+            factor = (self.clip / torch.nn.utils.get_total_norm(gradients)).clamp(max=1)
+            sums = [held + factor * g for held, g in zip(sums, gradients, strict=True)]
+        for i, (p, held) in enumerate(zip(parameters, sums, strict=True)):
+            noise = torch.randn(p.shape, generator=draws(1000 * int(self.steps) + i), dtype=p.dtype)
+            p.grad = (held + noise * (self.noise * self.clip if runtime.rank == 0 else 0)) / self.expected
+        sum_gradients(parameters, runtime)
+        self.steps += 1
+        with torch.no_grad():
+            values = 0
+            for share in shares(learner, batch, point, runtime):
+                values = values + share.stack()
+        return total(values, list(share), runtime)
+
+
+def poisson(noise: float = 0.0) -> Toy:
+    train, validation = split(two_tasks())
+    settings = replace(SETTINGS, batch_size=4, steps=150)
+    learner = Learner(two_heads(mlp(4, 16, 8)), PAIR).double()
+    return Toy(
+        learner, PrivatePoisson(4, noise=noise), PoissonSource(train.samples), validation, settings, ("side", 0.8)
+    )
+
+
+# -- heads on concepts at inner modules of an ordinary network, which knows nothing of them --------------------------
+
+
+class Concepts(Learner):
+    """`network`: [B, 4] -> logits [B, 2]. A head on its third module learns "value" and is gone in the export."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(network, PAIR, shared=["0", "2"])
+        self.heads = ByTask({"value": nn.Linear(16, 2)})
+
+    def predict(self, batch, point):
+        with Taps(self.model, ["2"]) as taps:
+            logits = self.model(batch.inputs)
+        return {"side": logits, "value": self.heads["value"](taps["2"])}
+
+
+def concepts() -> Toy:
+    network = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 2))
+    return finished(Concepts(network), Jacobian(ProjectedRows()), two_tasks(), ("value", 0.4))
+
+
+# -- a checkpoint chosen by F1 at the best threshold, which samples of a development split set ----------------------
+
+CUTS = torch.linspace(0.05, 0.95, 19)
+
+
+class Thresholded(Learner):
+    def __init__(self, model, kinds, development: Source) -> None:
+        super().__init__(model, kinds)
+        self.development = development
+
+    def best_f1(self, evaluation, runtime):
+        counts = torch.zeros(3, len(CUTS), dtype=torch.float64)  # hits, said, true: sums over batches and processes
+        for batch in self.development.batches(16, runtime.rank, runtime.world_size):
+            said = self.predict(batch, OperatingPoint())["side"].softmax(1)[:, 1:] > CUTS
+            true, known = batch.target("side")[:, None] == 1, batch.target("side")[:, None] >= 0
+            counts += torch.stack([said & true, said & known, (true & known).expand_as(said)]).sum(1)
+        hits, said, true = runtime.sum(counts)
+        return float((2 * hits / (said + true).clamp(min=1)).max())
+
+    def scores(self):
+        return {**super().scores(), "best F1": self.best_f1}
+
+
+def thresholded() -> Toy:
+    samples = two_tasks()
+    learner = Thresholded(two_heads(mlp(4, 16, 8)), PAIR, TensorSource(samples[160:192])).double()
+    settings = replace(SETTINGS, monitor="best F1")
+    return Toy(learner, WeightedSum(), TensorSource(samples[:160]), split(samples)[1], settings, ("side", 0.8))
+
+
 MORE: Mapping[str, Callable[[], Toy]] = {
     "boxes": boxes,
     "series": series,
     "sized pictures": sized_pictures,
+    "two domains": two_domains,
+    "critic in turns": lambda: moments(Moments, InTurns()),
+    "ascending critic": lambda: moments(Ascending, WeightedSum()),
+    "poisson": poisson,
+    "noisy poisson": lambda: poisson(noise=0.3),
+    "concepts": concepts,
+    "thresholded": thresholded,
 }
 
 ALL: Mapping[str, Callable[[], Toy]] = {**TOYS, **MORE}

@@ -29,7 +29,10 @@ class Case:
     descent: str | None = None
 
 
-PIECES = ("slimmable", "private", "adversarial", "grid angles", "boxes", "series")
+PIECES = (
+    *("slimmable", "private", "adversarial", "grid angles", "boxes", "series", "critic in turns", "poisson"),
+    *("ascending critic", "concepts"),
+)
 CASES: Mapping[str, Case] = {
     **{name: Case(name) for name in ALL},
     **{f"{name}, 2 pieces": Case(name, 2) for name in PIECES},
@@ -91,6 +94,12 @@ def together(runtime: FabricRuntime, folder: Path) -> dict:
     found["own weights"] = message(
         lambda: fit(own.learner, own.descent, own.train, own.validation, own.settings, runtime=runtime)
     )
+    own = make("two domains")
+    own.learner.sureness = lambda evaluation, runtime: float(runtime.rank)
+    found["own scores"] = message(
+        lambda: fit(own.learner, own.descent, own.train, own.validation, own.settings, runtime=runtime)
+    )
+    found["frozen"] = own.learner.model.encoder[0].running_mean.tolist()
     found["interrupted"] = message(lambda: stopped(runtime, folder, stop_at=7))
     found["resumed"] = stopped(runtime, folder)
     found["uninterrupted"] = stopped(runtime, folder.with_name("whole"))

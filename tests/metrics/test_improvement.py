@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from umbel.core import UmbelError
-from umbel.metrics import confidence_interval, mean_relative_improvement, relative_improvement
+from umbel.metrics import as_loss, confidence_interval, mean_relative_improvement, relative_improvement
 
 numbers = st.floats(-1e3, 1e3).filter(lambda x: abs(x) > 1e-3)
 
@@ -26,6 +26,13 @@ def test_positive_is_better_in_both_directions(value, reference):
     assert (gain > 0) == (value > reference)
     assert relative_improvement(value, reference, higher_is_better=False) == -gain
     assert relative_improvement(10 * value, 10 * reference, True) == pytest.approx(gain)
+
+
+def test_a_loss_is_lower_where_a_metric_is_better():
+    assert as_loss(0.75, higher_is_better=True) == 0.25
+    assert as_loss(3.5, higher_is_better=False) == 3.5
+    with pytest.raises(UmbelError, match=r"28\.5, higher is better, is no part from 0 to 1"):
+        as_loss(28.5, higher_is_better=True)
 
 
 def test_a_reference_of_zero_is_refused():

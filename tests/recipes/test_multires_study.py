@@ -1,26 +1,40 @@
-"""The study of layered transmission: all arms, its claims from known numbers, resuming, bad settings."""
+"""The study of layered transmission: all arms, choices on validation, claims from known numbers, bad settings."""
 
 import dataclasses
 import math
 
 import pytest
+import study_laws as laws
 import torch
 
 from umbel import tasks
+from umbel.channels.digital import FADINGS, CodedPictures, mean_colour
 from umbel.core import Batch, UmbelError
-from umbel.data import MultiTaskData, TensorSource
-from umbel.engine import FitSettings, open_runtime
+from umbel.data import MultiTaskData, TensorSource, first_samples
+from umbel.engine import FitSettings
+from umbel.methods.multires_jscc import multires_jscc
 from umbel.recipes import RECIPES
+from umbel.recipes.build import load_data
 from umbel.recipes.communications import LinkSettings
 from umbel.recipes.multires_jscc import MULTIRES_JSCC, QUICK, MultiresSettings
-from umbel.recipes.multires_jscc.arms import count_trainings, folder_of, snrs_of
-from umbel.recipes.multires_jscc.digital import Digital, arm_of, usable_codecs
-from umbel.recipes.multires_jscc.settings import ARMS, FIXED, GREEDY, INDEPENDENT, JOINT, NO_PAST, TRUNCATED
-from umbel.recipes.multires_jscc.study import multires_jscc
-from umbel.recipes.multires_jscc.verdict import Evidence, claims, middle_of, steepest_fall, verdict
+from umbel.recipes.multires_jscc.findings import findings, steepest_fall
+from umbel.recipes.multires_jscc.settings import (
+    ARMS,
+    COUNTS,
+    FIXED,
+    FIXED_CHAIN,
+    GREEDY,
+    IDEAL,
+    INDEPENDENT,
+    JOINT,
+    NO_PAST,
+    TRUNCATED,
+)
+from umbel.recipes.multires_jscc.study import arms, choose_semantics, jobs, make_learner, snrs_of
 from umbel.recipes.settings import DataSettings
-from umbel.recipes.study import Study
 from umbel.report import Results, Run, TaskInfo
+from umbel.report.records import DataInfo, MethodInfo
+from umbel.study import Job, Table
 
 SMALL = MultiresSettings(
     data=DataSettings(data="digits"),
@@ -42,18 +56,25 @@ def changed(**values):
     return dataclasses.replace(SMALL, **values)
 
 
-def run(out, settings=SMALL, resume=False):
-    return multires_jscc(settings, Study(out, open_runtime(), "umbel run multires_jscc", resume))
+ALONE = changed(codecs="", link=LinkSettings(channels="awgn", test_snr_db="0/5", draws=1))
+"""One channel without the digital chain."""
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    out = tmp_path_factory.mktemp("multires") / "study"
-    return out, run(out)
+def finished(tmp_path_factory):
+    return laws.run(MULTIRES_JSCC, SMALL, tmp_path_factory.mktemp("multires") / "study")
 
 
-def test_every_arm_is_measured_at_every_layer_and_snr(done):
-    _, results = done
+@pytest.fixture(scope="module")
+def results(finished):
+    return finished[0]
+
+
+def at(results, **place):
+    return Table(results.runs, "picture").at(channel="awgn", **place)
+
+
+def test_every_arm_is_measured_at_every_layer_and_snr(results):
     for arm in (JOINT, NO_PAST, GREEDY, INDEPENDENT):
         points = {tuple(run.point.values()) for run in results.runs if run.method == arm}
         assert len(points) == 2 * 2 * 3, arm  # channels, layers, SNRs
@@ -62,132 +83,243 @@ def test_every_arm_is_measured_at_every_layer_and_snr(done):
     metrics = results.runs[0].metrics
     assert set(metrics["picture"]) == {"PSNR", "SSIM"}
     assert list(metrics["digit"]) == ["accuracy", "macro F1", "confidence"]
-    assert {run.method for run in results.runs} >= {"sscc", "sscc-header-free"}  # 128 uses are in the table
+    assert [method.key for method in results.methods] == [arm.key for arm in arms(SMALL)]
 
 
-def test_results_survive_their_file_and_hold_pictures_and_charts(done):
-    out, results = done
-    again = Results.from_json(results.to_json())
-    assert again.claims == results.claims and again.charts == results.charts
+def test_the_main_table_shows_the_middle_and_no_bounds(results):
+    shown = {(run.method, run.point["snr_db"]) for run in results.runs if results.in_headline(run.point)}
+    assert shown == {(arm.key, 5.0) for arm in arms(SMALL)} - {(key, 5.0) for key in (FIXED_CHAIN, *IDEAL.values())}
+
+
+def test_sizes_are_those_of_the_networks_that_serve_all_layers_once(results):
+    data = choose_semantics(SMALL, load_data(SMALL.data))
+
+    def parameters(arm, *layers):
+        places = [{"layer": layer} for layer in layers] or [{}]
+        made = [make_learner(SMALL, data, Job.at(arm, 0, channel="awgn", **place)) for place in places]
+        return sum(p.numel() for learner in made for p in learner.parameters())
+
+    assert results.method(JOINT).parameters == parameters(JOINT) == results.method(GREEDY).parameters
+    assert results.method(INDEPENDENT).parameters == parameters(INDEPENDENT, 1, 2)
+    assert results.method(TRUNCATED).parameters == parameters(INDEPENDENT, 2)
+    assert results.method("sscc").parameters == 0
+
+
+def test_greedy_stages_count_as_one_training(results):
+    greedy = at(results, layer=1, snr_db=5.0).runs_of(GREEDY)[0]
+    assert greedy.steps == 2 * SMALL.fit.steps and greedy.metrics["picture"]
+    assert at(results, layer=1, snr_db=5.0).runs_of(JOINT)[0].steps == SMALL.fit.steps
+
+
+def test_the_chain_is_chosen_on_validation_and_measured_on_the_test(results):
+    """By hand from the data; the fixed chain keeps the coding of the design SNR at every SNR."""
+    data = load_data(SMALL.data)
+    splits = [first_samples(split, SMALL.sscc_images).inputs for split in (data.validation, data.test)]
+    pictures = CodedPictures(*splits, mean_colour(first_samples(data.train, 2000).inputs))
+    for channel, fading in FADINGS.items():
+        for arm, count in COUNTS.items():
+            link = pictures.link(128, count == "whole file")
+            of_chain = Table(results.runs, "picture").at(channel=channel, uses=128)
+            for snr_db in (0.0, 5.0, 10.0):
+                best = link.best(snr_db, fading)
+                (envelope,) = of_chain.runs_of(arm, snr_db=snr_db, count=None).values()
+                assert envelope.settings == {"codec": "webp", "coding": best.mcs.name}
+                assert envelope.metrics["picture"]["PSNR"] == link.expected(snr_db, best, fading).psnr
+                for bound, ideal in IDEAL.items():
+                    value = of_chain(ideal, snr_db=snr_db, count=count).constant
+                    assert value == link.ideal(snr_db, bound, fading).psnr
+            fixed = link.best(5.0, fading)
+            curve = of_chain.over(FIXED_CHAIN, "snr_db", count=count)
+            assert {0.0, 0.25, 5.0, 10.0, 11.0} <= set(curve) and max(curve) == 11.0
+            assert all(v.constant == link.expected(s, fixed, fading).psnr for s, v in curve.items())
+
+
+def test_uses_without_measured_blocks_have_bounds_only(results):
+    table = Table(results.runs, "picture").at(channel="awgn", uses=60, snr_db=5.0)
+    assert math.isnan(table("sscc", layer=1).constant)
+    assert math.isfinite(table("sscc-capacity", count="whole file").constant)
+    assert any("bounds only at 60 uses" in warning for warning in results.warnings)
+
+
+def test_charts_pictures_and_sentences(finished):
+    results, out = finished
     assert {chart.section for chart in results.charts} == {"awgn", "rayleigh"}
     assert [(out / sheet.file).exists() for sheet in results.samples] == [True, True]
-    assert results.headline == ({"snr_db": 5.0},)
     assert "On awgn at 5 dB: layer 1 (60 uses)" in results.verdict[0]
-    assert any("uses" in warning and "block error table" in warning for warning in results.warnings)  # 60 is not
+    assert any("codec from a library" in sentence for sentence in results.verdict)
+    assert any("listens to, if 0.5 dB on validation" in sentence for sentence in results.verdict)
+    assert {curve.task for curve in results.curves} == {"picture", "digit"}
 
 
-def test_a_resumed_study_trains_nothing_and_says_the_same(done, monkeypatch):
-    out, results = done
-    monkeypatch.setattr("umbel.recipes.study.fit", lambda *_, **__: pytest.fail("trained again"))
-    again = run(out, resume=True)
-    assert [run.metrics for run in again.runs] == [run.metrics for run in results.runs]
-    assert again.claims == results.claims
+def test_it_obeys_the_laws_of_studies(finished):
+    laws.assert_nothing_is_done_twice(MULTIRES_JSCC, SMALL, finished)
+    laws.assert_follows_from_its_runs(MULTIRES_JSCC, finished[0])
+
+
+def test_a_study_killed_in_a_later_greedy_stage_goes_on(tmp_path):
+    small = dataclasses.replace(ALONE, arms="joint,greedy", fit=ALONE.fit.replace(log_every=1))
+    whole = laws.run(MULTIRES_JSCC, small, tmp_path / "whole")
+    label = "greedy, channel awgn, layer 2, repeat 0"
+    laws.assert_goes_on_after_a_kill(MULTIRES_JSCC, small, whole, tmp_path, label, 3)
+
+
+def test_batches_divide(tmp_path, monkeypatch):
+    laws.assert_batches_divide(MULTIRES_JSCC, SMALL, tmp_path, monkeypatch)
 
 
 def test_arms_left_out_leave_their_claims_unmeasured(tmp_path):
-    link = LinkSettings(channels="awgn", test_snr_db="0/5", draws=1)
-    results = run(tmp_path / "study", changed(arms="joint", codecs="", seeds=1, link=link, first_labels="parity"))
+    settings = dataclasses.replace(ALONE, arms="joint", first_labels="parity")
+    results, _ = laws.run(MULTIRES_JSCC, settings, tmp_path / "study")
     assert {run.method for run in results.runs} == {JOINT}
     by_name = {claim.name: claim for claim in results.claims}
-    assert by_name["awgn: past layers"].holds is None and by_name["awgn: past layers"].reason
+    assert by_name["awgn: past layers"].value is None and by_name["awgn: past layers"].reason
     first = [run.metrics for run in results.runs if run.point["layer"] == 1]
     assert all(set(metrics) == {"parity"} for metrics in first)
+    assert not any("listens" in sentence or "library" in sentence for sentence in results.verdict)
 
 
 def test_a_resolution_pyramid_runs(tmp_path):
-    link = LinkSettings(channels="awgn", test_snr_db="5", draws=1)
-    settings = changed(mode="resolution", uses="4/4/8", arms="joint,independent", seeds=1, link=link, sscc_images=4)
-    results = run(tmp_path / "study", settings)
+    settings = dataclasses.replace(ALONE, mode="resolution", uses="4/4/8", arms="joint,independent")
+    results, _ = laws.run(MULTIRES_JSCC, settings, tmp_path / "study")
     gain = next(claim for claim in results.claims if claim.name == "awgn: layer gain")
     assert gain.reason == "layers show pictures of different sizes"
     assert {run.point["layer"] for run in results.runs if run.method == INDEPENDENT} == {1, 2, 3}
 
 
-def test_without_a_codec_the_digital_chain_is_left_out_with_a_line(monkeypatch):
-    def missing(module, purpose):
-        raise UmbelError(f'{purpose} needs the package {module}; pip install "umbel[comms]"')
-
-    monkeypatch.setattr("umbel.channels.digital.codecs.from_extra", missing)
-    warnings = []
-    assert usable_codecs("webp,jxl", warnings) == ["webp"]
-    assert len(warnings) == 1 and 'pip install "umbel[comms]"' in warnings[0]
+def test_jobs_of_layers_and_stages():
+    made = list(jobs(changed(seeds=2)))
+    assert len(made) == len({job.key for job in made}) == 2 * 2 * (3 + 2 + 2)
+    stages = [job for job in made if job.arm == GREEDY and job.repeat == 1 and job.place["channel"] == "awgn"]
+    assert [job.place["layer"] for job in stages] == [1, 2] and stages[1].needs == (stages[0],)
+    assert not any(job.needs for job in made if job.arm != GREEDY)
 
 
-def known(psnr, digital=(), accuracy=None, **settings):
-    """Evidence of two layers on awgn from PSNRs: (arm, layer, SNR) -> value for each of two seeds."""
-    runs = [
-        Run(
-            arm,
-            seed,
-            {"picture": {"PSNR": value + 0.1 * seed}, "digit": {"accuracy": (accuracy or {}).get(layer, 0.9)}},
-            {"channel": "awgn", "layer": layer, "uses": 64 * layer, "snr_db": snr_db},
+def test_arms_are_built_by_the_method_for_their_uses_snr_and_memory():
+    data = choose_semantics(SMALL, load_data(SMALL.data))
+    joint, past, fixed = (make_learner(SMALL, data, Job.at(arm, 3, channel="awgn")) for arm in (JOINT, NO_PAST, FIXED))
+    single = make_learner(SMALL, data, Job.at(INDEPENDENT, 3, channel="awgn", layer=2))
+    assert [stage.uses for stage in joint.model.stages] == [60, 68]
+    assert [stage.uses for stage in single.model.stages] == [128]
+    assert sum(goal.weight for goal in single.model.goals) == pytest.approx(1.0)
+    assert joint.snr_db == {"": (0.0, 10.0)} and fixed.snr_db == {"": (5.0, 5.0)}
+    about = {"decoder_width": 8, "decoder_blocks": 0, "width": 8, "blocks": 0, "seed": 3, "coherence": "picture"}
+    channel = joint.model.receivers[0].channel
+    public = multires_jscc(data.input_shape, joint.model.goals, [60, 68], channel, (0.0, 10.0), **about)
+    for mine, theirs in zip(joint.parameters(), public.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    assert sum(p.numel() for p in past.parameters()) < sum(p.numel() for p in joint.parameters())
+
+
+# -- claims from known numbers -----------------------------------------------------------------------------------------
+
+
+def known(psnr, digital=(), accuracy=None, values=3072, **settings):
+    """Findings of two layers on awgn.
+
+    Args:
+        psnr: (arm, layer, SNR) -> value; for each of two seeds, 0.1 dB apart.
+        digital: (arm, layer, count or None) -> SNR -> value; without seeds.
+        accuracy: Layer -> accuracy.
+        values: Values of a picture.
+    """
+    runs = []
+    for (arm, layer, snr_db), value in psnr.items():
+        point = {"channel": "awgn", "layer": layer, "uses": 64 * layer, "snr_db": snr_db}
+        right = {"accuracy": (accuracy or {}).get(layer, 0.9)}
+        validation = {"picture": {"PSNR": 20.0 + layer}} if arm == JOINT else {}
+        for seed in (0, 1):
+            runs.append(Run(arm, seed, {"picture": {"PSNR": value + 0.1 * seed}, "digit": right}, point, validation))
+    for (arm, layer, count), curve in dict(digital).items():
+        for snr_db, value in curve.items():
+            point = {"channel": "awgn", "layer": layer, "uses": 64 * layer, "snr_db": snr_db}
+            point |= {"count": count} if count else {}
+            runs.append(
+                Run(arm, 0, {"picture": {"PSNR": value}}, point, settings={"coding": "QPSK 1/2", "codec": "webp"})
+            )
+    settings = changed(link=LinkSettings(channels="awgn", test_snr_db="0/5/10"), uses="64/64", **settings)
+    infos = [TaskInfo("picture", "picture", "PSNR", True, "dB", metrics=("PSNR",))]
+    infos.append(TaskInfo("digit", "classification", "accuracy", True, metrics=("accuracy",)))
+    return findings(
+        Results(
+            study="multires_jscc",
+            title="Known",
+            command="",
+            data=DataInfo("toy"),
+            tasks=tuple(infos),
+            methods=tuple(MethodInfo(key, key) for key in dict.fromkeys(run.method for run in runs)),
+            runs=tuple(runs),
+            settings=dataclasses.asdict(settings),
+            facts={"picture_values": values},
         )
-        for (arm, layer, snr_db), value in psnr.items()
-        for seed in (0, 1)
-    ]
-    chain = Digital()
-    for (uses, count, kind), values in dict(digital).items():
-        chain.values["awgn", uses, count, kind] = {s: {"PSNR": v} for s, v in values.items()}
-    link = LinkSettings(channels="awgn", test_snr_db="0/5/10")
-    settings = changed(link=link, uses="64/64", **settings)
-    task = TaskInfo("digit", "classification", "accuracy", True, metrics=("accuracy",))
-    return Evidence(settings, runs, chain, task, values=3072)
+    )
 
 
-def judged(evidence):
-    return {claim.name.removeprefix("awgn: "): claim for claim in claims(evidence)}
+def judged(found):
+    return {claim.name.removeprefix("awgn: "): claim for claim in found.claims}
+
+
+SNRS = (0.0, 5.0, 10.0)
+JOINT_21_22 = {(JOINT, layer, snr): 20.0 + layer for layer in (1, 2) for snr in SNRS}
 
 
 def test_claims_follow_from_the_numbers():
-    joint = {(JOINT, layer, snr): 18.0 + 2 * layer + snr / 5 for layer in (1, 2) for snr in (0.0, 5.0, 10.0)}
+    joint = {(JOINT, layer, snr): 18.0 + 2 * layer + snr / 5 for layer in (1, 2) for snr in SNRS}
     others = {(INDEPENDENT, 1, 5.0): 22.6, (INDEPENDENT, 2, 5.0): 23.9, (NO_PAST, 2, 5.0): 22.8}
-    found = judged(known(joint | others, accuracy={1: 0.80, 2: 0.85}))
-    assert found["layer gain"].value == pytest.approx(2.0) and found["layer gain"].holds
-    assert found["accuracy gain"].value == pytest.approx(5.0) and found["accuracy gain"].holds
-    assert found["last layer"].value == pytest.approx(-0.9) and found["last layer"].holds
-    assert found["every layer"].value == pytest.approx(-1.6) and not found["every layer"].holds
-    assert found["past layers"].value == pytest.approx(0.2) and not found["past layers"].holds
-    assert found["graceful"].value == pytest.approx(0.2) and found["graceful"].holds
-    assert found["digital, whole file"].holds is None
+    claims = judged(known(joint | others, accuracy={1: 0.80, 2: 0.85}))
+    values = {
+        "layer gain": (2.0, "shown"),
+        "accuracy gain": (5.0, "shown"),
+        "last layer": (-0.9, "shown"),
+        "every layer": (-1.6, "refuted"),
+        "past layers": (0.2, "refuted"),
+        "graceful": (0.2, "shown"),
+    }
+    for name, (value, state) in values.items():
+        assert claims[name].value == pytest.approx(value) and claims[name].state == state, name
+    assert claims["digital, whole file"].value is None
 
 
-def test_a_falling_accuracy_and_a_steep_curve_fail():
-    joint = {(JOINT, layer, snr): 20.0 + (10 if snr > 5 else 0) for layer in (1, 2) for snr in (0.0, 5.0, 10.0)}
-    found = judged(known(joint, accuracy={1: 0.9, 2: 0.89}))
-    assert found["accuracy steps"].value == pytest.approx(-1.0) and not found["accuracy steps"].holds
-    assert found["graceful"].value == pytest.approx(2.0) and not found["graceful"].holds
+def test_a_falling_accuracy_and_a_steep_curve_are_refuted():
+    joint = {(JOINT, layer, snr): 20.0 + (10 if snr > 5 else 0) for layer in (1, 2) for snr in SNRS}
+    claims = judged(known(joint, accuracy={1: 0.9, 2: 0.89}))
+    assert claims["accuracy steps"].value == pytest.approx(-1.0) and claims["accuracy steps"].state == "refuted"
+    assert claims["graceful"].value == pytest.approx(2.0) and claims["graceful"].state == "refuted"
 
 
-def test_the_digital_chain_is_compared_where_the_claim_says():
-    joint = {(JOINT, layer, snr): 20.0 + layer for layer in (1, 2) for snr in (0.0, 5.0, 10.0, 15.0)}
+def test_the_one_number_of_the_chain_stands_against_every_seed():
+    """Above 10 dB the chain may win; the least margin of each seed is 0.5 and 0.6 dB at 10 dB."""
+    joint = JOINT_21_22 | {(JOINT, layer, 15.0): 20.0 + layer for layer in (1, 2)}
     envelope = {0.0: 14.0, 5.0: 19.0, 10.0: 20.5, 15.0: 40.0}
-    digital = {(64, "whole file", "envelope"): envelope, (128, "header-free", "envelope"): {5.0: 22.2}}
-    found = judged(known(joint, digital))
-    assert found["digital, whole file"].value == pytest.approx(0.5 + 0.05) and found["digital, whole file"].holds
-    assert found["digital, header-free"].value == pytest.approx(-0.2 + 0.05) and not found["digital, header-free"].holds
+    digital = {("sscc", 1, None): envelope, ("sscc-header-free", 2, None): {5.0: 22.2}}
+    claims = judged(known(joint, digital))
+    assert claims["digital, whole file"].value == pytest.approx(0.55)
+    assert claims["digital, whole file"].interval[1] - 0.55 == pytest.approx(12.706 * 0.05, abs=1e-3)
+    assert claims["digital, header-free"].value == pytest.approx(-0.2 + 0.05)
 
 
 def test_layers_of_a_larger_ratio_than_a_sixth_are_not_in_that_claim():
-    joint = {(JOINT, layer, 5.0): 20.0 for layer in (1, 2)}
-    digital = {(64, "whole file", "envelope"): {5.0: 19.0}, (128, "whole file", "envelope"): {5.0: 30.0}}
-    evidence = dataclasses.replace(known(joint, digital), values=64 * 6)
-    assert judged(evidence)["digital, whole file"].value == pytest.approx(1.05)
+    digital = {("sscc", 1, None): {5.0: 20.0}, ("sscc", 2, None): {5.0: 30.0}}
+    assert judged(known(JOINT_21_22, digital, values=64 * 6))["digital, whole file"].value == pytest.approx(1.05)
+    assert judged(known(JOINT_21_22, digital))["digital, whole file"].value == pytest.approx(-8 + 0.05)
 
 
 def test_mismatch_is_the_mean_of_five_decibels_below_and_above():
     fixed = {(FIXED, 2, 0.0): 20.0, (FIXED, 2, 10.0): 25.0, (JOINT, 2, 5.0): 22.0}
-    digital = {(128, "whole file", "fixed"): {0.0: 14.0, 4.75: 14.5, 5.0: 26.0, 10.0: 26.5}}
-    found = judged(known(fixed, digital))
-    assert found["mismatch, whole file"].value == pytest.approx((6.0 - 1.5) / 2 + 0.05)
-    assert found["mismatch, whole file"].holds and found["mismatch, header-free"].holds is None
-    assert found["cliff"].value == pytest.approx(11.5) and found["cliff"].holds
+    digital = {(FIXED_CHAIN, 2, "whole file"): {0.0: 14.0, 4.75: 14.5, 5.0: 26.0, 10.0: 26.5}}
+    found = known(fixed, digital)
+    claims = judged(found)
+    assert claims["mismatch, whole file"].value == pytest.approx((6.0 - 1.5) / 2 + 0.05)
+    assert claims["mismatch, header-free"].value is None
+    assert any("loses within 1 dB of SNR: 11.5 dB (whole file)" in sentence for sentence in found.verdict)
+    assert any("Fixed for 5 dB: whole file: QPSK 1/2, webp" in chart.note for chart in found.charts)
 
 
 def test_a_digital_chain_of_one_colour_is_no_rival():
     fixed = {(FIXED, 2, 0.0): 20.0, (FIXED, 2, 10.0): 25.0, (JOINT, 2, 5.0): 22.0}
-    found = judged(known(fixed, {(128, "whole file", "fixed"): {0.0: 9.0, 5.0: 9.0, 10.0: 9.0}}))
-    for name in ("mismatch, whole file", "cliff"):
-        assert found[name].holds is None and "no file fits" in found[name].reason
+    found = known(fixed, {(FIXED_CHAIN, 2, "whole file"): {0.0: 9.0, 5.0: 9.0, 10.0: 9.0}})
+    claim = judged(found)["mismatch, whole file"]
+    assert claim.value is None and "no file fits" in claim.reason
+    assert not any("loses within" in sentence for sentence in found.verdict)
 
 
 def test_steepest_fall_looks_within_one_decibel():
@@ -195,23 +327,24 @@ def test_steepest_fall_looks_within_one_decibel():
     assert math.isnan(steepest_fall({0.0: 1.0}))
 
 
-def test_the_verdict_names_what_does_not_hold():
-    evidence = known({(JOINT, layer, snr): 20.0 for layer in (1, 2) for snr in (0.0, 5.0, 10.0)})
-    sentences = verdict(evidence, claims(evidence), {"awgn": {5.0: [20.0, 21.0]}})
-    assert any("not these" in sentence and "awgn: layer gain" in sentence for sentence in sentences)
-    assert "5 dB: 2 (128 uses)" in sentences[-1]
+def test_where_users_stop_is_read_on_validation():
+    """The test says layer 1 is enough, validation says that layer 2 is worth its uses."""
+    found = known({(JOINT, layer, snr): 20.0 for layer in (1, 2) for snr in SNRS})
+    assert "5 dB: 2 (128 uses)" in next(sentence for sentence in found.verdict if "listens" in sentence)
+
+
+# -- settings ----------------------------------------------------------------------------------------------------------
 
 
 def test_small_answers():
-    assert middle_of([-5.0, 0.0, 5.0, 10.0]) == 0.0 and middle_of([3.0]) == 3.0
+    assert SMALL.middle_snr_db == 5.0 and changed(link=LinkSettings(test_snr_db="-5/0/5/10")).middle_snr_db == 0.0
     assert snrs_of(SMALL, JOINT) == [0.0, 5.0, 10.0]
     assert snrs_of(changed(design_snr_db=7.0), FIXED) == [0.0, 2.0, 5.0, 7.0, 10.0, 12.0]
-    assert count_trainings(changed(seeds=2), 2) == 2 * 2 * (3 + 2 + 2) + 1
     assert SMALL.totals == [60, 128] and SMALL.arm_names == list(ARMS)
     assert changed(arms="greedy").arm_names == [JOINT, GREEDY]
     assert SMALL.shares() == pytest.approx([0.3, 0.7])
-    assert folder_of("rician:k_factor=10") == "rician_k_factor-10"
-    assert arm_of("whole file") == "sscc"
+    assert changed(encoder_options="").encoder_text == "width=48,blocks=2"
+    assert changed(encoder_options="", encoder="conv").encoder_text == ""
     assert RECIPES["multires_jscc"] is MULTIRES_JSCC and QUICK.data.data == "digits"
 
 
@@ -252,10 +385,7 @@ def test_bad_settings_are_refused_when_they_are_made(values, message):
     ],
 )
 def test_bad_settings_stop_the_study_before_its_folder_exists(values, message, tmp_path):
-    with pytest.raises(UmbelError, match=message) as error:
-        run(tmp_path / "study", changed(**values))
-    assert "\n" not in str(error.value)
-    assert not (tmp_path / "study").exists()
+    laws.assert_refused_before_writing(MULTIRES_JSCC, changed(**values), tmp_path, message)
 
 
 @pytest.mark.parametrize(
@@ -266,5 +396,4 @@ def test_data_that_cannot_be_sent_is_refused(shape, label, message, tmp_path, mo
     source = TensorSource(Batch(torch.rand(12, *shape), {"digit": labels}))
     toy = MultiTaskData("toy", "Toy", (tasks.classification("digit", "ab"),), source, source, source, shape)
     monkeypatch.setattr("umbel.recipes.build.load", lambda name, **options: toy)
-    with pytest.raises(UmbelError, match=message):
-        run(tmp_path / "study")
+    laws.assert_refused_before_writing(MULTIRES_JSCC, SMALL, tmp_path, message)

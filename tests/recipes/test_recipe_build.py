@@ -8,10 +8,11 @@ import pytest
 import torch
 from small_studies import FIT, SMALL, compared
 
-from umbel.core import UmbelError
+from umbel.core import OperatingPoint, UmbelError
 from umbel.engine import Silent, load, open_runtime, resolve
-from umbel.recipes.build import columns_text, load_data, make_learner, rebuild
-from umbel.recipes.settings import DataSettings, ModelSettings
+from umbel.methods.controllable import is_controllable
+from umbel.recipes.build import columns_text, describe, load_data, make_learner, rebuild
+from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings
 from umbel.recipes.single import evaluate_checkpoint, train
 from umbel.recipes.train_settings import TrainSettings
 
@@ -108,6 +109,28 @@ def test_the_same_seed_gives_the_same_network():
     first, again, other = (make_learner(ModelSettings(), data, seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(first[name], again[name]) for name in first if isinstance(first[name], torch.Tensor))
     assert any(not torch.equal(first[n], other[n]) for n in first if isinstance(first[n], torch.Tensor))
+
+
+def test_widths_make_a_controllable_network_and_say_so():
+    """Its full width starts as the ordinary network does; what was kept of it builds it again."""
+    settings = ControllableModelSettings(hidden=16, vector_head="conv", encoder="conv", encoder_options="widths=8/16")
+    data = load_data(DataSettings(data="digits"))
+    plain = make_learner(settings, data, 0)
+    slim = make_learner(dataclasses.replace(settings, widths="0.5/1", distillation="logits", strength=0.3), data, 0)
+    assert not is_controllable(plain)
+    assert (slim.widths, slim.distillation, slim.strength) == ((0.5, 1.0), "logits", 0.3)
+    inputs = torch.rand(4, *data.input_shape)
+    same, whole = plain.train().model(inputs, OperatingPoint()), slim.train().model(inputs, slim.point(1.0))
+    assert all(torch.allclose(same[task], whole[task], atol=1e-5) for task in same)
+
+
+@pytest.mark.parametrize("widths", ["0.5/1", ""])
+def test_a_checkpoint_whose_model_has_widths_is_built_again(widths):
+    """Of a controllable network, or of any network of an older version."""
+    model = ControllableModelSettings(hidden=16, vector_head="conv", encoder="conv", widths=widths)
+    learner, _ = rebuild(describe(DataSettings(data="digits"), model, ["digit", "loops"], 0, False), "there")
+    assert is_controllable(learner) == bool(widths)
+    assert [task.name for task in learner.tasks] == ["digit", "loops"]
 
 
 def trained(out, **changes):

@@ -6,7 +6,7 @@ import pytest
 
 from umbel.core import UmbelError
 from umbel.recipes import ELEVEN, RECIPES, Method, Recipe
-from umbel.recipes.settings import names, options
+from umbel.recipes.settings import ControllableModelSettings, names, options
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,18 @@ def test_each_recipe_has_its_name_and_two_kinds_of_settings():
         assert recipe.name == name
         assert isinstance(recipe.quick, recipe.settings)
         assert recipe.settings() != recipe.quick
+
+
+@pytest.mark.parametrize("widths", ["1/0.5", "0.5", "0/1", "a/1", "0.5/0.5/1"])
+def test_widths_that_cannot_be_are_refused(widths):
+    with pytest.raises(UmbelError, match="--widths"):
+        ControllableModelSettings(widths=widths)
+
+
+def test_other_settings_of_networks_that_cannot_be_are_refused():
+    with pytest.raises(UmbelError, match="hidden is 0"):
+        ControllableModelSettings(hidden=0)
+    with pytest.raises(UmbelError, match="strength is -1"):
+        ControllableModelSettings(strength=-1)
+    assert ControllableModelSettings().grid == []
+    assert ControllableModelSettings(widths="0.25/1").grid == [0.25, 1.0]

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from umbel.core import UmbelError
-from umbel.report import draw_image_grid
+from umbel.report import draw_image_grid, psnr_captions
 from umbel.report.image_grid import wrapped
 from umbel.report.pictures import font
 
@@ -68,6 +68,12 @@ def test_captions_and_headings_take_room_and_leave_ink(tmp_path):
     assert (told[bare.shape[0] :] < 200).any()
     nameless = _pixels(draw_image_grid(tmp_path / "c.png", [("", r[1]) for r in rows], ["", ""]))
     assert (nameless[..., 0] < 100).sum() == 0 < (bare[..., 0] < 100).sum()
+
+
+def test_captions_give_the_psnr_of_pictures_of_the_originals_size():
+    one, small = torch.zeros(1, 4, 4), torch.zeros(1, 2, 2)
+    rows = [("original", [one, one]), ("received", [one + 0.1, one]), ("coarse", [small, None])]
+    assert psnr_captions(rows) == {(1, 0): "20.0 dB", (1, 1): "100.0 dB"}
 
 
 def test_long_words_are_wrapped_and_cut_to_their_cell():

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from umbel.core import UmbelError
-from umbel.search import ControlResponse, budget_error, control_response, hypervolume, pareto_front, uniformity
+from umbel.search import (
+    ControlResponse,
+    budget_error,
+    control_response,
+    group_losses,
+    hypervolume,
+    pareto_front,
+    uniformity,
+)
 
 
 @st.composite
@@ -71,6 +79,12 @@ def test_a_front_is_what_nothing_dominates(drawn, data):
 def test_fronts_refuse_unknown_directions():
     with pytest.raises(UmbelError, match="direction 'up'"):
         pareto_front([[1, 2]], ["max", "up"])
+
+
+def test_losses_of_groups_by_hand():
+    """Each task's loss as a part of its own reference, so that scales of tasks do not matter."""
+    losses, references = {"a": 0.2, "b": 30.0, "c": 0.5}, {"a": 0.1, "b": 10.0, "c": 1.0}
+    assert group_losses(losses, references, [["c"], ["b", "a"]]) == pytest.approx([0.5, 2.5])
 
 
 def test_uniformity():

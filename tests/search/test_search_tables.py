@@ -129,3 +129,9 @@ def test_latency_needs_its_machine_and_counts_do_not():
     with pytest.raises(UmbelError, match="measured on 'a server', this is 'a laptop'"):
         table.check_machine("a laptop")
     table_of([[[0.5, 1.0]]], [1], [[[1, 2]]]).check_machine("anything")
+
+
+def test_quality_at_an_operating_point_is_that_of_its_widths():
+    table = table_of([[[0.1, 0.2], [0.3, 0.4]], [[0.5, 0.6], [0.7, 0.8]]], [1, 2], [[[1, 2]] * 2] * 2)
+    assert table.quality_at({"width": 0.5, "head_widths": {"task1": 0.5, "task0": 1.0}}) == {"task0": 0.2, "task1": 0.5}
+    assert table.quality_at({"width": 1.0, "head_widths": {"task0": 0.5, "task1": 1.0}}) == {"task0": 0.3, "task1": 0.8}

@@ -9,7 +9,7 @@ import torch
 
 from umbel.core import Learner, OperatingPoint, UmbelError
 from umbel.data import load
-from umbel.engine import FitSettings, open_runtime
+from umbel.engine import FitSettings, Silent, open_runtime
 from umbel.nn import build_model
 from umbel.report import Profile, Run
 from umbel.study import (
@@ -127,6 +127,16 @@ def test_networks_that_serve_different_tasks_are_one_run(tmp_path, data):
         merged([Run("a", 0, {"digit": {}}), Run("a", 0, {"digit": {}})])
 
 
+def test_time_of_training_stands_in_one_row_alone(tmp_path, data):
+    """That of networks without a row of their own (they serve several arms) stands with the arms that read them."""
+    bench, _ = study(tmp_path / "out", data, [])
+    both, single = Arm("both", "Both", of="single"), Arm("single", "Single")
+    bench.profiles, bench.runs = [], [Run("both", seed, {"digit": {"accuracy": 0.5}}) for seed in range(2)]
+    assert len(bench.results("toy", "Toy", [both, single]).method("both").seconds_per_step) == 2
+    bench.runs += [Run("single", 0, {"digit": {"accuracy": 0.5}})]
+    assert bench.results("toy", "Toy", [both, single]).method("both").seconds_per_step == ()
+
+
 def test_the_scale_of_improvement_is_that_of_the_references(tmp_path, data):
     bench, _ = study(tmp_path / "out", data, [])
     job = next(job for job in bench.outcomes if job.arm == "joint" and job.repeat == 1)
@@ -204,3 +214,44 @@ def test_an_outcome_is_read_back(tmp_path, data):
     assert on_test_split(Trained(job, bench.learner(job), outcome, data.only(["digit"]), bench.runtime))[0].test == (
         {"digit": bench.runs[0].metrics["digit"]}
     )
+
+
+class Counter(Silent):
+    """Counts the networks that are announced and those that are done."""
+
+    def __init__(self):
+        self.expected, self.ended = 0, 0
+
+    def expect(self, runs, title=""):
+        self.expected += runs
+
+    def end(self):
+        self.ended += 1
+
+
+def test_every_job_counts_in_the_progress_also_without_training_and_when_remembered(tmp_path, data):
+    for resume in (False, True):
+        counter = Counter()
+        bench = Bench(Study(tmp_path / "out", open_runtime(), "umbel", resume, counter), Settings(), FIT, data)
+        bench.run([Job("net", 0)], lambda job: Training(network(data, job)))
+        bench.run(
+            [Job("sum", 0)], lambda job: lambda: 3.0, lambda trained: [Measurement({"digit": {"a": trained.model}})]
+        )
+        assert counter.expected == counter.ended == 2
+
+
+def test_an_arm_that_reads_some_networks_of_another_has_their_size_alone(tmp_path, data):
+    bench = bench_in(tmp_path / "out", data)
+    jobs = [Job.at("net", 0, width=width) for width in (4, 64)]
+
+    def both(trained):
+        for arm in ("net", "last"):
+            yield Measurement({"digit": {"accuracy": 0.5}}, dict(trained.job.place), arm=arm)
+
+    bench.run(jobs, lambda job: Training(network(data, job, width=job.place["width"])), both)
+    last = Arm("last", "Last", of="net", at=OperatingPoint(width=64))
+    results = bench.results("toy", "Toy", [Arm("net", "All"), last])
+    parameters = [bench.outcomes[job].parameters for job in jobs]
+    assert results.method("net").parameters == sum(parameters)
+    assert results.method("last").parameters == parameters[1] > parameters[0]
+    assert results.method("last").seconds_per_step == ()

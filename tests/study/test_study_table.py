@@ -53,6 +53,28 @@ def test_differences_are_taken_repeat_by_repeat():
     assert estimate.half_width == pytest.approx(12.706 * 5.0)
 
 
+def test_what_is_measured_once_is_compared_with_every_repeat():
+    bound = Table([*RUNS, run("bound", 0, 0.9, snr_db=0.0)]).at(snr_db=0.0)
+    gap = bound("a") - bound("bound").constant
+    assert dict(gap) == pytest.approx({0: -0.4, 1: -0.3, 2: -0.2})
+    assert math.isnan(bound("nobody").constant)
+    with pytest.raises(UmbelError, match="3 repeats have a number each"):
+        _ = bound("a").constant
+
+
+def test_numbers_over_one_value_of_the_place():
+    curve = TABLE.over("a", "snr_db")
+    assert list(curve) == [0.0, 5.0] and dict(curve[5.0]) == {0: 0.5, 1: 0.6, 2: 0.7}
+    assert TABLE.over("b", "snr_db", "accuracy", task="digit").keys() == {0.0}
+    assert TABLE.over("a", "snr_db", snr_db=5) == {5.0: curve[5.0]}
+    assert TABLE.over("a", "weight") == TABLE.over("nobody", "snr_db") == {}
+
+
+def test_a_line_of_what_was_not_measured_is_none():
+    for arm, metric, where in (("nobody", "accuracy", {}), ("a", "F1", {}), ("b", "accuracy", {"snr_db": 5.0})):
+        assert TABLE.series(arm, "snr_db", metric, task="digit", **where) is None
+
+
 @given(NUMBERS, NUMBERS, st.floats(-3, 3))
 def test_arithmetic_is_that_of_numbers(first, second, factor):
     one, two = Values(first), Values(second)
@@ -91,6 +113,8 @@ def test_claims_take_one_bar():
 def test_lines_leave_out_what_was_not_measured():
     drawn = line("l", {2: Values({0: 1.0, 1: 3.0}), 1: Values({})}, group="g")
     assert (drawn.x, drawn.y, drawn.group) == ((2.0,), (2.0,), "g") and drawn.half_width[0] == pytest.approx(12.706)
-    assert line("l", {1: Values({})}) is None
+    assert line("l", {1: Values({})}) is None and line("l", {1: Values({0: math.nan})}) is None
+    gap = line("l", {1: Values({0: 1.0, 1: math.nan}), 2: Values({0: math.nan, 1: math.nan}), 3: Values({0: 1.0})})
+    assert gap.x == (1.0, 3.0) and math.isnan(gap.y[0]), "measured in no repeat: left out; in some: a gap"
     assert chart("t", "x", "y", [drawn, line("m", {1: Values({})})]).series == (drawn,)
     assert TABLE.at().series("a", "snr_db", "accuracy", task="digit").y == pytest.approx((0.6, 0.6))

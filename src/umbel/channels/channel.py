@@ -14,7 +14,7 @@ from umbel.core.point import OperatingPoint
 from umbel.errors import UmbelError, unknown
 
 EMPTY_POINT = OperatingPoint()
-"""The point of a channel of which nothing is turned."""
+"""An empty operating point, for a channel that needs nothing from it."""
 
 LARGEST_SNR = 1e10
 """Effective signal-to-noise ratios are reported up to this (100 dB), also for a channel without noise."""
@@ -116,5 +116,5 @@ def standard_normal(shape: tuple[int, ...], like: Tensor, generator: torch.Gener
 
 
 def noise_deviation(snr_db: float, complex_uses: bool) -> float:
-    """Standard deviation of the noise on each real number at power 1: sqrt(s2/2) or, of real uses, sqrt(s2)."""
+    """Standard deviation of the noise on each real number at power 1: sqrt(s2/2) or, for real uses, sqrt(s2)."""
     return math.sqrt(noise_variance(snr_db) / (2 if complex_uses else 1))

@@ -31,7 +31,7 @@ class ChannelLink(PointModule):
         self.snr_db = snr_db
 
     def axes(self) -> Axes:
-        """Its signal-to-noise ratio, if it was said how that is drawn."""
+        """How its signal-to-noise ratio is drawn, where that was given."""
         if self.snr_db is None:
             return {}
         return {"snr_db": {self.receiver: self.snr_db} if self.receiver else self.snr_db}

@@ -10,7 +10,7 @@ from umbel.channels.units import channel_uses, check_power
 from umbel.errors import unknown
 
 Per = Literal["sample", "batch"]
-"""What keeps to the power: every sample, or only the mean of a batch."""
+"""What must have the power: every sample, or only the mean of a batch."""
 
 SMALLEST_NORM = 1e-4
 """A latent with a smaller Euclidean norm than this is scaled as if it had this norm; see `normalise_power`."""

@@ -42,7 +42,7 @@ def export(arguments: list[str]) -> int:
     from umbel.core import OperatingPoint  # noqa: PLC0415
     from umbel.engine import TerminalReporter, open_runtime  # noqa: PLC0415
     from umbel.recipes.exporting import export_network  # noqa: PLC0415
-    from umbel.recipes.points import point_text  # noqa: PLC0415
+    from umbel.recipes.operating_point import point_text  # noqa: PLC0415
     from umbel.recipes.settings import names  # noqa: PLC0415
     from umbel.recipes.turnable import open_turnable  # noqa: PLC0415
 

@@ -10,7 +10,7 @@ import tyro
 from umbel.command.arguments import console, parse
 
 if TYPE_CHECKING:
-    from umbel.recipes.answers import Answer
+    from umbel.recipes.operating_point import Answer
 
 
 @dataclass(frozen=True)
@@ -49,39 +49,39 @@ def search(arguments: list[str]) -> int:
     )
     parsed = parse(_Search, None, arguments, "umbel search", about)
     from umbel.engine import TerminalReporter, open_runtime  # noqa: PLC0415 - imports torch
-    from umbel.recipes.answers import answer  # noqa: PLC0415
+    from umbel.recipes.operating_point import answer  # noqa: PLC0415
     from umbel.recipes.turnable import open_turnable  # noqa: PLC0415
 
     with TerminalReporter(quiet=False) as reporter:
         network = open_turnable(parsed.checkpoint, open_runtime())
         options = parsed.budget_options
-        found = answer(network, options.budget, options.prefer, parsed.rule, reporter, **timing(options))
+        answered = answer(network, options.budget, options.prefer, parsed.rule, reporter, **timing(options))
     if parsed.json:
-        print(json.dumps(found.record(), indent=1))
+        print(json.dumps(answered.record(), indent=1))
     else:
-        show(found, parsed.checkpoint)
+        show(answered, parsed.checkpoint)
     return 0
 
 
 def timing(options: BudgetOptions) -> dict:
-    """How a budget of time is to be measured, as `umbel.recipes.answers.answer` takes it."""
+    """How a budget of time is to be measured, as `umbel.recipes.operating_point.answer` takes it."""
     return {"batch_size": options.batch_size, "backend": options.backend, "measure": options.measure}
 
 
-def show(found: "Answer", checkpoint: Path) -> None:
+def show(answer: "Answer", checkpoint: Path) -> None:
     """Print an answer as a table."""
     from rich.table import Table  # noqa: PLC0415
 
-    choice = found.choice
-    table = Table(title=f"Widths for {found.asked} ({choice.rule})", title_justify="left")
+    choice = answer.choice
+    table = Table(title=f"Widths for {answer.asked} ({choice.rule})", title_justify="left")
     for column in ("", "width", "metric", "predicted", "against full"):
         table.add_column(column, justify="left" if column in ("", "metric") else "right")
     table.add_row("encoder", f"{choice.point['width']:g}", "", "", "")
     for task, width in choice.point["head_widths"].items():
-        arrow = "↑" if found.table.metrics[task].higher_is_better else "↓"
+        arrow = "↑" if answer.table.metrics[task].higher_is_better else "↓"
         quality, change = f"{choice.quality[task]:.4g}", f"{100 * choice.relative[task]:+.1f} %"
-        table.add_row(task, f"{width:g}", f"{found.table.metrics[task].name} {arrow}", quality, change)
+        table.add_row(task, f"{width:g}", f"{answer.table.metrics[task].name} {arrow}", quality, change)
     screen = console()
     screen.print(table)
-    screen.print(f"cost: {found.cost_text()}; found in {1000 * choice.seconds:.1f} ms", markup=False, highlight=False)
-    screen.print(f"export it: umbel export {checkpoint} --point {found.point_text()}", markup=False, soft_wrap=True)
+    screen.print(f"cost: {answer.cost_text()}; found in {1000 * choice.seconds:.1f} ms", markup=False, highlight=False)
+    screen.print(f"export it: umbel export {checkpoint} --point {answer.point_text()}", markup=False, soft_wrap=True)

@@ -241,8 +241,9 @@ def _write_onnx(program: ExportedProgram, tasks: Sequence[str], path: Path) -> A
 def onnx_names(tasks: Sequence[str]) -> dict[str, str]:
     """Task -> name of its output: letters, digits and underscores, each once.
 
-    >>> onnx_names(["depth", "pm2.5", "pm2-5"])
-    {'depth': 'depth', 'pm2.5': 'pm2_5', 'pm2-5': 'pm2_5_2'}
+    Examples:
+        >>> onnx_names(["depth", "pm2.5", "pm2-5"])
+        {'depth': 'depth', 'pm2.5': 'pm2_5', 'pm2-5': 'pm2_5_2'}
     """
     names: dict[str, str] = {}
     for task in tasks:

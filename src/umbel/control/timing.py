@@ -30,8 +30,9 @@ Chain = Callable[[], list[float]]
 def machine_name(backend: Backend = "torch") -> str:
     """This machine as a table of latency names it: processor, threads, and what runs the network with its version.
 
-    >>> machine_name()
-    '..., ... torch 2...'
+    Examples:
+        >>> machine_name()
+        '..., ... torch 2...'
 
     Raises:
         UmbelError: An unknown backend, or one that is not installed.

@@ -5,15 +5,15 @@ from umbel.core.batch import Batch, Inputs
 from umbel.core.checks import check_finite, check_inputs, check_labels
 from umbel.core.descent import Descent, shares, total
 from umbel.core.gradients import align, flatten, sum_gradients, write
-from umbel.core.learner import Learner, trained_parameters
+from umbel.core.learner import Learner, ParameterGroup, trained_parameters
 from umbel.core.losses import Losses
 from umbel.core.model import ByTask, MultiTaskModel, PointModule, PointSequential, at_point, axes_of
 from umbel.core.point import OperatingPoint, Sweep
 from umbel.core.ragged import (
-    join,
     join_batches,
+    join_padded,
     lengths_of,
-    missing,
+    missing_label,
     pad,
     pad_inputs,
     pad_targets,
@@ -22,6 +22,7 @@ from umbel.core.ragged import (
 )
 from umbel.core.runtime import Runtime, SingleProcess
 from umbel.core.scores import Evaluation, Score, task_scores
+from umbel.core.taps import Taps
 from umbel.core.task import ElementLoss, Task, labelled
 from umbel.errors import UmbelError, unknown
 
@@ -39,12 +40,14 @@ __all__ = [
     "MultiTaskModel",
     "OneOf",
     "OperatingPoint",
+    "ParameterGroup",
     "PointModule",
     "PointSequential",
     "Runtime",
     "Score",
     "SingleProcess",
     "Sweep",
+    "Taps",
     "Task",
     "UmbelError",
     "Uniform",
@@ -56,11 +59,11 @@ __all__ = [
     "check_labels",
     "drawn_point",
     "flatten",
-    "join",
     "join_batches",
+    "join_padded",
     "labelled",
     "lengths_of",
-    "missing",
+    "missing_label",
     "pad",
     "pad_inputs",
     "pad_targets",

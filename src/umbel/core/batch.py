@@ -8,7 +8,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from umbel.errors import UmbelError, unknown
+from umbel.errors import unknown
 
 Inputs = Tensor | Mapping[str, Tensor]
 """One tensor [B, ...], or several by name, each with the samples along its first axis."""
@@ -68,16 +68,13 @@ class Batch:
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def chunks(self, count: int) -> Iterator["Batch"]:
-        """`count` consecutive pieces of (nearly) equal size; never an empty one.
+        """`count` consecutive pieces of (nearly) equal size; some are empty where there are fewer samples than that.
 
-        Raises:
-            UmbelError: The batch has fewer samples than `count`.
+        Always so many, since every process must compute as many pieces as the others, whatever its share of a batch.
         """
         if count == 1:
             yield self
             return
-        if len(self) < count:
-            raise UmbelError(f"cannot split a batch of {len(self)} samples into {count} pieces; lower `accumulate`")
         bounds = [round(i * len(self) / count) for i in range(count + 1)]
         for start, stop in itertools.pairwise(bounds):
             yield self[start:stop]

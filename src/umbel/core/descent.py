@@ -19,7 +19,9 @@ class Descent(nn.Module, ABC):
     Contract: on return the `.grad` of every trainable parameter of the learner (and of the descent itself, if it
     learns something) is the update direction of the *whole* batch, over all processes and pieces, the same on every
     process. A parameter whose `.grad` is None is left alone by the optimizer. The loop clears gradients before.
-    State that must survive a resume is kept in buffers or parameters.
+    State that must survive a resume is kept in buffers or parameters. A descent that steps a part of the learner with
+    an optimizer of its own (a critic's, several times for one step of the rest) makes it in `prepare`, returns its
+    state in `get_extra_state`, takes it up in `set_extra_state`, and leaves `.grad` of that part None at the end.
     """
 
     @abstractmethod
@@ -44,9 +46,12 @@ def shares(learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runti
         share_t = mean_t * n_t / N_t,   sum over pieces and processes of share_t = loss_t of the whole batch,
 
     so gradients of shares are *summed*, over pieces and over processes. A task without any label has share 0.
+
+    A piece may have no sample (Poisson sampling, a process with an empty share). The learner is asked for its losses
+    all the same, since layers may exchange values with other processes; whatever they are, their share is 0.
     """
     pieces = list(batch.chunks(runtime.accumulate))
-    if len(pieces) == 1 and runtime.world_size == 1:
+    if len(pieces) == 1 and runtime.world_size == 1 and len(batch):
         with runtime.autocast():
             losses = learner.losses(pieces[0], point)
         yield losses
@@ -60,7 +65,13 @@ def shares(learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runti
     for piece, fraction in zip(pieces, fractions, strict=True):
         with runtime.autocast():
             losses = learner.losses(piece, point)
+        losses = losses if len(piece) else _of_nothing(losses)
         yield losses.scaled(torch.stack([fraction[column.get(name, -1)] for name in losses]))
+
+
+def _of_nothing(losses: Losses) -> Losses:
+    """Losses of no sample: 0 where they are not finite (the mean of nothing is NaN), and still with their graph."""
+    return Losses({name: torch.where(torch.isfinite(value), value, 0.0) for name, value in losses.items()})
 
 
 def total(values: Tensor, names: list[str], runtime: Runtime) -> Losses:

@@ -1,6 +1,7 @@
 """A learner: what a method must say about itself, and nothing about the loop."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,23 +12,53 @@ from umbel.core.losses import Losses
 from umbel.core.model import MultiTaskModel, axes_of
 from umbel.core.point import OperatingPoint, Sweep
 from umbel.core.scores import Score, task_scores
+from umbel.core.taps import named_modules_of
 from umbel.core.task import Task
 from umbel.errors import UmbelError
+
+
+@dataclass(frozen=True, eq=False)
+class ParameterGroup:
+    """Parameters that the optimizer treats otherwise than the settings say; see `Learner.parameter_groups`.
+
+    Attributes:
+        parameters: Which; frozen ones among them are passed over.
+        rate: Multiple of the settings' learning rate in every step, so that the schedule keeps the ratio.
+        decay: Multiple of the settings' weight decay.
+        maximise: Ascend the gradient instead of descending it (a critic in a min-max game).
+    """
+
+    parameters: Iterable[nn.Parameter]
+    rate: float = 1.0
+    decay: float = 1.0
+    maximise: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", tuple(self.parameters))  # `module.parameters()` can be read once only
+        for name in ("rate", "decay"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UmbelError(f"parameter group: {name} is {getattr(self, name)}; give a multiple, at least 0")
 
 
 class Learner(nn.Module):
     """A model, its tasks, and how a batch becomes losses. Plain multi-task learning as it stands.
 
     A method overrides what it changes: `axes` (what is turned beside what the model's parts ask for), `losses`
-    (auxiliary terms), `after_step` (a teacher that follows), `shared_parameters` (what tasks compete for).
+    (auxiliary terms), `scores` (what may choose the best checkpoint), `parameter_groups` (parts that learn at a rate of
+    their own), `after_step` (a teacher that follows), `shared_parameters` (what tasks compete for).
     State that must survive a resume is kept in buffers or parameters, as in any `nn.Module`.
 
     Args:
         model: Usually a `MultiTaskModel`; any module that maps (inputs, point) to predictions by task name.
         tasks: The tasks, each with a head of its name.
+        shared: Inner modules of the model whose parameters the tasks compete for, as `named_modules` calls them
+            ("layers.3"); the encoder, unless you say otherwise.
+
+    Raises:
+        UmbelError: No task, two of one name, one without a head, or no module as `shared` names it.
     """
 
-    def __init__(self, model: nn.Module, tasks: Sequence[Task]) -> None:
+    def __init__(self, model: nn.Module, tasks: Sequence[Task], shared: Sequence[str] = ("encoder",)) -> None:
         super().__init__()
         names = [task.name for task in tasks]
         if not names:
@@ -36,8 +67,11 @@ class Learner(nn.Module):
             raise UmbelError(f"two tasks are called {min(repeated)!r}; task names are unique")
         if isinstance(model, MultiTaskModel) and (headless := set(names) - set(model.task_names)):
             raise UmbelError(f"task {min(headless)!r} has no head in the model")
+        if tuple(shared) != ("encoder",):  # a model without encoder is fine until something asks for it
+            named_modules_of(model, shared, "module")
         self.model = model
         self.tasks = tuple(tasks)
+        self.shared = tuple(shared)
 
     def axes(self) -> Axes:
         """What is drawn for a training step and swept in evaluation: by default what the model's parts ask for.
@@ -99,9 +133,28 @@ class Learner(nn.Module):
         """
         return task_scores(self.tasks)
 
+    def shared_modules(self) -> list[nn.Module]:
+        """The modules that `shared` names: what `FitSettings.compile` compiles.
+
+        Raises:
+            UmbelError: The model has no encoder, and no other modules were named.
+        """
+        if self.shared == ("encoder",):  # quick, and a model may make it up (an attribute that is no submodule)
+            encoder = getattr(self.model, "encoder", None)
+            if not isinstance(encoder, nn.Module):
+                name = type(self.model).__name__
+                raise UmbelError(f"a {name} has no encoder; name what its tasks share: Learner(..., shared=[...])")
+            return [encoder]
+        return named_modules_of(self.model, self.shared, "module")
+
     def shared_parameters(self) -> list[nn.Parameter]:
-        """The trainable parameters that the tasks compete for: by default the encoder's."""
-        return trained_parameters(self.model.get_submodule("encoder"))
+        """The trainable parameters that the tasks compete for: those of the shared modules, each once."""
+        modules = self.shared_modules()
+        return trained_parameters(modules[0] if len(modules) == 1 else nn.ModuleList(modules))
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Parts of the learner that learn at another rate, decay otherwise, or ascend; the rest learns as usual."""
+        return []
 
     def own_parameters(self) -> list[nn.Parameter]:
         """All other trainable parameters (heads, links, ...)."""

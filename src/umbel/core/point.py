@@ -89,8 +89,9 @@ class OperatingPoint(Mapping[str, Any]):
 class Sweep(Sequence[OperatingPoint]):
     """The operating points that an evaluation visits, in order.
 
-    >>> [point["width"] for point in Sweep.grid(snr_db=[0.0], width=[0.5, 1.0])]
-    [0.5, 1.0]
+    Examples:
+        >>> [point["width"] for point in Sweep.grid(snr_db=[0.0], width=[0.5, 1.0])]
+        [0.5, 1.0]
     """
 
     def __init__(self, points: Sequence[OperatingPoint] = (OperatingPoint(),)) -> None:

@@ -11,7 +11,7 @@ from umbel.errors import UmbelError
 _SUFFIX = "/size"
 
 
-def missing(dtype: torch.dtype, what: str = "a target") -> float | int:
+def missing_label(dtype: torch.dtype, what: str = "a target") -> float | int:
     """What marks a missing label in a target of some type: NaN in floating point, -1 in integers.
 
     Raises:
@@ -83,7 +83,7 @@ def pad_targets(tensors: Sequence[Tensor | None], padding: float | None = None) 
     present = [tensor for tensor in tensors if tensor is not None]
     if not present:
         raise UmbelError("no sample has a target to pad; give at least one that is not None")
-    absent = missing(present[0].dtype)
+    absent = missing_label(present[0].dtype)
     padded, _ = pad(present, absent if padding is None else padding, "target")
     whole = padded.new_full((len(tensors), *padded.shape[1:]), absent)
     whole[[i for i, tensor in enumerate(tensors) if tensor is not None]] = padded
@@ -130,7 +130,7 @@ def within(sizes: Tensor, shape: Sequence[int]) -> Tensor:
     return inside
 
 
-def join(tensors: Sequence[Tensor], value: float) -> Tensor:
+def join_padded(tensors: Sequence[Tensor], value: float) -> Tensor:
     """Tensors [n_i, ...] one after the other, those with shorter axes padded at their end with `value`."""
     longest = torch.tensor([tensor.shape[1:] for tensor in tensors]).amax(0).tolist() if tensors[0].ndim > 1 else []
     if all(list(tensor.shape[1:]) == longest for tensor in tensors):
@@ -180,7 +180,7 @@ def _joined_target(batches: Sequence[Batch], name: str, paddings: Mapping[str, f
     what, padding = f"target {name!r}", paddings.get(name)
     if all(name in batch.targets for batch in batches) and name not in paddings:
         return _joined([batch.targets[name] for batch in batches], what, False, 0)
-    absent = missing(example.dtype, what)
+    absent = missing_label(example.dtype, what)
     shape = example.shape[1:]
     every = [b.targets[name] if name in b.targets else example.new_full((len(b), *shape), absent) for b in batches]
     return _joined(every, what, name in paddings, absent if padding is None else padding)
@@ -195,4 +195,4 @@ def _joined(tensors: Sequence[Tensor], what: str, ragged: bool, value: float) ->
                 f"{what} of part 0 is {tuple(first.shape[1:])} {first.dtype} a sample, that of part {number} is "
                 f"{tuple(tensor.shape[1:])} {tensor.dtype}; convert one of them"
             )
-    return join(tensors, value)
+    return join_padded(tensors, value)

@@ -1,7 +1,7 @@
 """What a descent may ask of the machine: other processes, precision, pieces of a batch."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ class Runtime(Protocol):
     device: torch.device
     accumulate: int
 
-    def autocast(self) -> AbstractContextManager[object]:
+    def autocast(self) -> AbstractContextManager[Any]:
         """The context in which the forward pass runs (bf16, or nothing)."""
         ...
 
@@ -75,7 +75,7 @@ class SingleProcess:
         self.accumulate = accumulate
         self.device = torch.device(device)
 
-    def autocast(self) -> AbstractContextManager[object]:
+    def autocast(self) -> AbstractContextManager[Any]:
         """Nothing: full precision."""
         return nullcontext()
 

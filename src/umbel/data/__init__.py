@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from umbel.data.augment import Augmentations, CropAndFlip, Flip, FlipMaps, Shift
     from umbel.data.columns import Column, describe_columns
     from umbel.data.side_by_side import SideBySide
-    from umbel.data.source import Augmentation, MultiTaskData, Source, TensorSource, as_float, seeded
+    from umbel.data.source import (
+        Augmentation,
+        MultiTaskData,
+        PoissonSource,
+        Source,
+        TensorSource,
+        as_float,
+        first_samples,
+        seeded,
+    )
     from umbel.data.stream import StreamSource, data_from_datasets, from_dataset, in_memory
     from umbel.data.tables import from_table
 
@@ -28,6 +37,7 @@ __all__ = [
     "Flip",
     "FlipMaps",
     "MultiTaskData",
+    "PoissonSource",
     "Shift",
     "SideBySide",
     "Source",
@@ -40,6 +50,7 @@ __all__ = [
     "data_from_datasets",
     "describe_columns",
     "find",
+    "first_samples",
     "from_dataset",
     "from_table",
     "in_memory",
@@ -52,7 +63,16 @@ _FILES = {
     "augment": ("Augmentations", "CropAndFlip", "Flip", "FlipMaps", "Shift"),
     "columns": ("Column", "describe_columns"),
     "side_by_side": ("SideBySide",),
-    "source": ("Augmentation", "MultiTaskData", "Source", "TensorSource", "as_float", "seeded"),
+    "source": (
+        "Augmentation",
+        "MultiTaskData",
+        "PoissonSource",
+        "Source",
+        "TensorSource",
+        "as_float",
+        "first_samples",
+        "seeded",
+    ),
     "stream": ("StreamSource", "data_from_datasets", "from_dataset", "in_memory"),
     "tables": ("from_table",),
 }

@@ -35,7 +35,7 @@ def held_out(count: int, fraction: float = VALIDATION, salt: int = 0) -> tuple[T
 
 
 def held_out_groups(groups: Sequence[str] | np.ndarray, fraction: float = VALIDATION, salt: int = 0) -> np.ndarray:
-    """Hold out whole groups, such as all pictures of a person.
+    """Hold out whole groups, such as all pictures of one person.
 
     Args:
         groups: Group of each sample, [n].

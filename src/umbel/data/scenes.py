@@ -27,7 +27,7 @@ _NOTE = (
 
 
 def _chunk(seed: int, split: str, number: int, resolution: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """The samples numbered `_CHUNK * number` and on: byte pictures, and every target."""
+    """The `_CHUNK` samples from number `_CHUNK * number` on: byte pictures, and every target."""
     generator = seeded(seed, _SPLITS[split], number)
     drawn = random_scenes(_CHUNK, generator)
     views = render(drawn, resolution, resolution)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from umbel.core import Batch, Task, join_batches, missing
+from umbel.core import Batch, Task, join_batches, missing_label
 from umbel.data.source import Source, seeded
 from umbel.errors import UmbelError
 
@@ -91,7 +91,7 @@ class SideBySide:
             firsts = [next(iter(source.batches(1))).targets for source in self.sources]
             examples = {name: target for first in reversed(firsts) for name, target in first.items()}
             self._blanks = {
-                name: torch.full_like(target, missing(target.dtype, f"target {name!r}"))
+                name: torch.full_like(target, missing_label(target.dtype, f"target {name!r}"))
                 for name, target in examples.items()
                 if not all(name in first for first in firsts)
             }

@@ -84,6 +84,21 @@ def ready(batch: Batch) -> Batch:
     return replace(batch, inputs=inputs)
 
 
+def first_samples(source: Source, count: int) -> Batch:
+    """The first samples of a split, in order and unaugmented; all of them where there are fewer.
+
+    Args:
+        source: The split.
+        count: How many, at least 1.
+
+    Raises:
+        UmbelError: Fewer than 1.
+    """
+    if count < 1:
+        raise UmbelError(f"the first {count} samples of a split; at least 1 is needed")
+    return next(iter(source.batches(count)))[slice(0, count)]
+
+
 def shared_batch(samples: int, batch_size: int, rank: int, world_size: int) -> tuple[int, slice]:
     """The size of every training batch of a set, and which part of it a process takes.
 
@@ -138,6 +153,33 @@ class TensorSource:
     def select(self, index: Tensor) -> "TensorSource":
         """The samples that `index` (int64 or bool) picks."""
         return TensorSource(self.samples[index], self.augment)
+
+
+class PoissonSource(TensorSource):
+    """Every sample is in a batch with the same probability, by itself: what the accounting of privacy assumes.
+
+    Batches have `batch_size` samples on average (of all processes together); they vary in size and may be empty, as
+    may the share of a process. A sample may come several times in an epoch, or not at all.
+    """
+
+    def train_batches(
+        self, batch_size: int, seed: int, epoch: int, start: int = 0, rank: int = 0, world_size: int = 1
+    ) -> Iterator[Batch]:
+        """As many batches as an ordinary epoch has; see `Source`."""
+        for step in range(start, self.steps(batch_size)):
+            drawn = torch.rand(len(self), generator=seeded(seed, epoch, step, 6)) < self.probability(batch_size)
+            picked = drawn.nonzero()[:, 0]
+            count = len(picked)
+            share = slice(rank * count // world_size, (rank + 1) * count // world_size)
+            batch = ready(self.samples[picked[share]])
+            if self.augment is not None and len(batch):
+                uniform = torch.rand(count, self.augment.draws, generator=seeded(seed, epoch, step, 1))
+                batch = self.augment(batch, uniform[share])
+            yield batch
+
+    def probability(self, batch_size: int) -> float:
+        """How likely a sample is to be in a batch: q in the accounting."""
+        return min(1.0, batch_size / len(self))
 
 
 @dataclass(frozen=True)

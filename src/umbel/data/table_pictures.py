@@ -24,7 +24,7 @@ def load_pictures(paths: Sequence[Path], resolution: int | None = None) -> Tenso
             kept). None keeps the size, which must be that of the first picture.
 
     Raises:
-        UmbelError: A file is missing, is no picture or has another size; or all together are too large.
+        UmbelError: A file is missing, is not a picture or has another size; or all together are too large.
     """
     for path in paths:
         if not path.is_file():

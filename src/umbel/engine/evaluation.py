@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from umbel.core import Batch, Evaluation, Learner, OperatingPoint, Task, UmbelError, join, missing, unknown
+from umbel.core import Batch, Evaluation, Learner, OperatingPoint, Task, UmbelError, join_padded, missing_label, unknown
 from umbel.data import Source, seeded
 from umbel.engine.modes import modes_kept
 from umbel.engine.runtime import FabricRuntime, seed_default
@@ -62,6 +62,8 @@ def evaluate(
     with evaluating(learner, runtime, seed, runtime.rank):
         for _ in range(draws):
             for cpu_batch in source.batches(batch_size, runtime.rank, runtime.world_size):
+                if not len(cpu_batch):
+                    continue
                 batch = cpu_batch.to(runtime.device)
                 with runtime.autocast():
                     predictions = learner.predict(batch, point)
@@ -152,7 +154,7 @@ def predict_split(
                     raw[name].append(predictions[name].float().cpu())
                     targets[name].append(known[name].target_of(batch))
     return Predictions(
-        {n: join(raw[n], math.nan) for n in chosen}, {n: _joined_targets(known[n], targets[n]) for n in chosen}
+        {n: join_padded(raw[n], math.nan) for n in chosen}, {n: _joined_targets(known[n], targets[n]) for n in chosen}
     )
 
 
@@ -160,7 +162,7 @@ def _joined_targets(task: Task, targets: list[Tensor]) -> Tensor:
     """[N, ...]; those of a batch with shorter samples are padded as the task wants it."""
     if targets[0].dtype == torch.bool:  # cannot be padded
         return torch.cat(targets)
-    return join(targets, missing(targets[0].dtype) if task.padding is None else task.padding)
+    return join_padded(targets, missing_label(targets[0].dtype) if task.padding is None else task.padding)
 
 
 def _mean(total: float, count: float) -> float:
@@ -182,6 +184,20 @@ def compute_metrics(metrics: Mapping, labelled: bool) -> dict[str, float]:
         # A process whose share holds no label of the task computes from the others' sums alone.
         warnings.filterwarnings("ignore", message="The ``compute`` method of metric")
         return {name: float(metric.compute()) for name, metric in metrics.items()}
+
+
+def metrics_of(task: Task, prediction: Tensor, target: Tensor) -> dict[str, float]:
+    """Every metric of a task over predictions that are all at hand, as `predict_split` gives them; NaN without a label.
+
+    Args:
+        task: Whose.
+        prediction: Raw, [N, ...].
+        target: [N, ...], missing labels included.
+    """
+    metrics = {name: make() for name, make in task.metrics.items()}
+    for metric in metrics.values():
+        task.update(metric, prediction, target)
+    return compute_metrics(metrics, bool(task.count(target)))
 
 
 def decoded_predictions(

@@ -5,28 +5,22 @@ import itertools
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from umbel.core import Batch, Descent, Evaluation, Learner, Losses, OperatingPoint, UmbelError, align, check_finite
-from umbel.data import Source, seeded
+from umbel.core import Batch, Losses, UmbelError, align, check_finite
+from umbel.data import seeded
 from umbel.engine import checkpoint as checkpoints
 from umbel.engine.evaluation import evaluate
 from umbel.engine.log import Log
 from umbel.engine.modes import start_training
 from umbel.engine.monitor import Monitor
-from umbel.engine.optimise import learning_rate_factor, make_optimizer, set_learning_rate
-from umbel.engine.progress import Reporter
-from umbel.engine.runtime import FabricRuntime, seed_default
-from umbel.engine.settings import FitSettings
+from umbel.engine.optimise import learning_rate_factor, load_optimizer, make_optimizer, set_learning_rate
+from umbel.engine.plan import Plan, Progress
+from umbel.engine.runtime import seed_default
 from umbel.nn import synchronise_norms
-
-Observer = Callable[[int, Learner, Batch, OperatingPoint], None]
-"""Called before each step with (step, learner, batch, point); must leave everything as it is."""
 
 _FIXED = (
     *("seed", "batch_size", "accumulate", "optimizer", "learning_rate", "weight_decay", "schedule", "warmup"),
@@ -36,57 +30,6 @@ _FIXED = (
 
 class Interrupted(UmbelError):
     """The user stopped the run; its state is saved."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run is given; see `umbel.engine.fit`."""
-
-    learner: Learner
-    descent: Descent
-    train: Source
-    validation: Source
-    settings: FitSettings
-    runtime: FabricRuntime
-    out: Path | None
-    references: Mapping[str, float] | None
-    reporter: Reporter
-    label: str
-    describe: Mapping[str, object]
-    observe: Observer | None
-
-
-@dataclass
-class Progress:
-    """How far a run is: saved with every checkpoint, beside the weights, the optimizer and the descent.
-
-    Attributes:
-        step: Optimizer steps done.
-        best_step: Step of the best validation.
-        best_score: Its monitored number.
-        best: Its evaluation.
-        first: Main metrics of the first validation.
-        interval: Sum of the losses since the last row of the log, [T].
-        interval_steps: Steps in that sum.
-    """
-
-    step: int = 0
-    best_step: int = 0
-    best_score: float = -math.inf
-    best: Evaluation | None = None
-    first: dict[str, float] | None = None
-    interval: torch.Tensor | None = None
-    interval_steps: int = 0
-
-    def state(self) -> dict:
-        """Plain values and tensors."""
-        best = {"metrics": self.best.metrics, "losses": self.best.losses} if self.best else None
-        return {**self.__dict__, "best": best}
-
-    @classmethod
-    def of(cls, state: dict) -> "Progress":
-        """The progress that `state` was taken from."""
-        return cls(**{**state, "best": Evaluation(**state["best"]) if state["best"] else None})
 
 
 class TrainingRun:
@@ -105,9 +48,15 @@ class TrainingRun:
         self.saved_at = time.monotonic()
         self.stop_requested = False
         self.folder = plan.out / "checkpoints" if plan.out else None
-        size, count = self.settings.batch_size, self.runtime.world_size
-        if size % count:
-            raise UmbelError(f"batch size {size} does not divide by {count} processes; use a multiple of {count}")
+        self._check_sizes(self.settings.batch_size, self.runtime.world_size, self.settings.accumulate)
+
+    def _check_sizes(self, size: int, processes: int, pieces: int) -> None:
+        if size % processes:
+            raise UmbelError(
+                f"batch size {size} does not divide by {processes} processes; use a multiple of {processes}"
+            )
+        if pieces > (each := min(size, len(self.plan.train)) // processes):
+            raise UmbelError(f"cannot split a batch of {each} samples into {pieces} pieces; lower `accumulate`")
 
     # -- setting up ---------------------------------------------------------------------------------
 
@@ -124,14 +73,15 @@ class TrainingRun:
             self.learner.to(memory_format=torch.channels_last)
         self.plan.descent.to(self.runtime.device)
         self.plan.descent.prepare(self.learner)
-        self.optimizer = make_optimizer([self.learner, self.plan.descent], self.settings)
+        self.optimizer = make_optimizer(
+            [self.learner, self.plan.descent], self.settings, self.learner.parameter_groups()
+        )
         self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         if previous:
             self._restore(checkpoints.load(previous))
         if self.settings.compile:
-            if not isinstance(encoder := getattr(self.learner.model, "encoder", None), torch.nn.Module):
-                raise UmbelError("compile: the learner's model has no encoder; leave `compile` off")
-            encoder.compile()
+            for module in self.learner.shared_modules():
+                module.compile()
         self.runtime.check_replicas(self.learner, f"at step {self.progress.step}")
         main_out = self.plan.out if self.runtime.is_main else None
         if main_out:
@@ -149,7 +99,7 @@ class TrainingRun:
         checkpoints.load_weights(self.learner, saved)
         try:
             self.plan.descent.load_state_dict(saved.state["descent"])
-            self.optimizer.load_state_dict(saved.state["optimizer"])
+            load_optimizer(self.optimizer, saved.state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
             name = type(self.plan.descent).__name__
             raise UmbelError(

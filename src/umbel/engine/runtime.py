@@ -6,6 +6,7 @@ import os
 import time
 import warnings
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -48,7 +49,7 @@ class FabricRuntime:
         """Whether this process writes files and talks to the user."""
         return self.fabric.global_rank == 0
 
-    def autocast(self) -> AbstractContextManager:
+    def autocast(self) -> AbstractContextManager[Any]:
         """bf16 where chosen, else nothing."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
 

@@ -9,7 +9,8 @@ import torch
 from umbel.core import Descent, Evaluation, Learner
 from umbel.data import Source
 from umbel.engine import checkpoint as checkpoints
-from umbel.engine.loop import Observer, Plan, TrainingRun
+from umbel.engine.loop import TrainingRun
+from umbel.engine.plan import Observer, Plan
 from umbel.engine.progress import Reporter, Silent
 from umbel.engine.runtime import FabricRuntime, fastest_precision, open_runtime
 from umbel.engine.settings import FitSettings

@@ -4,7 +4,8 @@ from umbel.metrics.age import Age, age_of_information
 from umbel.metrics.angular_error import MeanAngularError
 from umbel.metrics.calibration import Reliability, expected_calibration_error, fit_temperature, reliability
 from umbel.metrics.confidence import MeanConfidence
-from umbel.metrics.improvement import confidence_interval, mean_relative_improvement, relative_improvement
+from umbel.metrics.guessing import guess_accuracy
+from umbel.metrics.improvement import as_loss, confidence_interval, mean_relative_improvement, relative_improvement
 from umbel.metrics.pictures import PicturePSNR, PictureSSIM
 from umbel.metrics.sample_mean import SampleMean
 
@@ -17,9 +18,11 @@ __all__ = [
     "Reliability",
     "SampleMean",
     "age_of_information",
+    "as_loss",
     "confidence_interval",
     "expected_calibration_error",
     "fit_temperature",
+    "guess_accuracy",
     "mean_relative_improvement",
     "relative_improvement",
     "reliability",

@@ -27,6 +27,19 @@ def relative_improvement(value: float, reference: float, higher_is_better: bool)
     return (100 if higher_is_better else -100) * (value - reference) / abs(reference)
 
 
+def as_loss(value: float, higher_is_better: bool) -> float:
+    """A loss from a metric M: 1 - M for a part from 0 to 1 (an accuracy, an overlap), M itself where lower is better.
+
+    Raises:
+        UmbelError: Higher is better and the value is above 1, so that there is no loss to make of it.
+    """
+    if not higher_is_better:
+        return value
+    if value > 1:
+        raise UmbelError(f"a metric of {value:g}, higher is better, is no part from 0 to 1, so it has no loss")
+    return 1 - value
+
+
 def mean_relative_improvement(
     values: Mapping[str, float], references: Mapping[str, float], higher_is_better: Mapping[str, bool]
 ) -> float:

@@ -9,9 +9,9 @@ from typing import TypeVar
 from umbel.core import Learner, UmbelError, check_inputs, check_labels
 from umbel.data import MultiTaskData, TensorSource, describe_columns, from_table, load
 from umbel.data.pictures import subset
-from umbel.methods.controllable import ControllableLearner, slimmable_model
+from umbel.methods.controllable import controllable
 from umbel.nn import build_model
-from umbel.recipes.settings import DataSettings, ModelSettings, names, options
+from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, names, options
 
 Built = TypeVar("Built")
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
@@ -124,16 +124,17 @@ def make_learner(settings: ModelSettings, data: MultiTaskData, seed: int, maps: 
         seed: Of the random start.
         maps: Whether the encoder keeps the resolution that tasks with maps want; unset: when `data` has one. A
             single-task reference is given what the joint network has.
+
+    Raises:
+        UmbelError: No such network, or one that cannot be controllable.
     """
-    about = {"keep_maps": predicts_maps(data) if maps is None else maps, "vector_head": settings.vector_head}
-    build = partial(
-        build_model, data.input_shape, data.tasks, settings.encoder or None, seed=seed, hidden=settings.hidden, **about
-    )
-    model = with_options(settings.encoder_options, build)
-    if not settings.widths:
-        return Learner(model, data.tasks)
-    slim = slimmable_model(model, data.input_shape, settings.grid)
-    return ControllableLearner(slim, data.tasks, settings.distillation, settings.strength)
+    network = data.input_shape, data.tasks, settings.encoder or None
+    about = {"seed": seed, "hidden": settings.hidden, "vector_head": settings.vector_head}
+    about["keep_maps"] = predicts_maps(data) if maps is None else maps
+    if not (isinstance(settings, ControllableModelSettings) and settings.widths):
+        return Learner(with_options(settings.encoder_options, partial(build_model, *network, **about)), data.tasks)
+    about |= {"grid": settings.grid, "distillation": settings.distillation, "strength": settings.strength}
+    return with_options(settings.encoder_options, partial(controllable, *network, **about))
 
 
 def predicts_maps(data: MultiTaskData) -> bool:
@@ -155,7 +156,8 @@ def rebuild(described: Mapping[str, object], where: str) -> tuple[Learner, Multi
     """
     try:
         data = DataSettings(**described["data"])
-        model = ModelSettings(**described["model"])
+        kind = ControllableModelSettings if "widths" in described["model"] else ModelSettings
+        model = kind(**described["model"])
         tasks, seed, maps = described["tasks"], described["seed"], described["maps"]
     except (KeyError, TypeError):
         raise UmbelError(

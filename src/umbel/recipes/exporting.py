@@ -5,8 +5,7 @@ from pathlib import Path
 
 from umbel.control import Exported, export
 from umbel.engine.progress import Reporter
-from umbel.recipes.answers import answer
-from umbel.recipes.points import parse_point
+from umbel.recipes.operating_point import answer, parse_point
 from umbel.recipes.turnable import Turnable
 
 
@@ -39,13 +38,13 @@ def export_network(
         UmbelError: What `parse_point`, `answer` and `export` refuse.
     """
     if point:
-        chosen, found = parse_point(point, network.table.tasks), {}
+        chosen, how = parse_point(point, network.table.tasks), {}
     else:
         answered = answer(network, budget, prefer, "exact", reporter, **timing)
-        chosen, found = answered.choice.point, {"search": answered.record()}
+        chosen, how = answered.choice.point, {"search": answered.record()}
     tasks = {
         task.name: {"kind": task.kind, "labels": list(task.labels), "unit": task.unit} for task in network.learner.tasks
     }
-    about = {"checkpoint": str(network.saved.path), "data": network.data.name, "tasks": tasks, **found}
+    about = {"checkpoint": str(network.saved.path), "data": network.data.name, "tasks": tasks, **how}
     model = network.learner.model
     return export(model, chosen, network.data.input_shape, out, formats=tuple(formats), about=about)

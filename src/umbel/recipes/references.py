@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from umbel.core import Descent, Learner, UmbelError, task_scores
+from umbel.core import Descent, Learner, task_scores
 from umbel.data import MultiTaskData
 from umbel.descent import DESCENTS, make_descent
-from umbel.engine import FitSettings, Monitor
+from umbel.engine import FitSettings
 from umbel.engine.monitor import IMPROVEMENT
 from umbel.recipes.build import describe, make_learner, predicts_maps
 from umbel.recipes.settings import DataSettings, ModelSettings, options
@@ -59,20 +59,6 @@ def joint_training(bench: Bench[ComparisonSettings], job: Job, descent: Descent)
         references=tuple(need for need in job.needs if need.arm == SINGLE),
         describe=_described(bench, bench.data, job.repeat),
     )
-
-
-def check_training(model: ModelSettings, fit: FitSettings, data: MultiTaskData, processes: int) -> None:
-    """What `Bench.check` finds, for a study that does not stand on the bench yet.
-
-    Raises:
-        UmbelError: No such network, a batch that does not divide by the processes, or an unknown monitor.
-    """
-    learner = make_learner(model, data, 0)
-    if fit.batch_size % processes:
-        raise UmbelError(
-            f"batch size {fit.batch_size} does not divide by {processes} processes; use a multiple of {processes}"
-        )
-    Monitor(fit.monitor, {}).check(learner)
 
 
 def network(bench: Bench[ComparisonSettings], data: MultiTaskData, seed: int) -> Learner:

@@ -45,6 +45,16 @@ class ModelSettings:
     """Width of the heads' hidden layer; unset: none for vectors, a sensible one for maps."""
     vector_head: Literal["linear", "conv"] = "linear"
     """Heads that predict vectors from maps: linear layers on the maps' mean, or a convolution first."""
+
+    def __post_init__(self) -> None:
+        if self.hidden is not None and self.hidden < 1:
+            raise UmbelError(f"hidden is {self.hidden}; give at least 1, or leave it out")
+
+
+@dataclass(frozen=True)
+class ControllableModelSettings(ModelSettings):
+    """The network, which may be a controllable one: with widths that can be turned after training."""
+
     widths: str = ""
     """Make the network controllable: the widths that encoder and heads can be turned to, as 0.25/0.5/0.75/1."""
     distillation: Literal["prefix", "relational", "attention", "logits", "none"] = "prefix"
@@ -53,8 +63,7 @@ class ModelSettings:
     """Controllable: weight of that."""
 
     def __post_init__(self) -> None:
-        if self.hidden is not None and self.hidden < 1:
-            raise UmbelError(f"hidden is {self.hidden}; give at least 1, or leave it out")
+        super().__post_init__()
         if not 0 <= self.strength < math.inf:
             raise UmbelError(f"strength is {self.strength}; give a finite number, 0 or more")
         widths = self.grid

@@ -9,7 +9,7 @@ from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError
 from umbel.methods.controllable import is_controllable
 from umbel.recipes.build import columns_text, describe, load_data, make_learner, predicts_maps, rebuild
-from umbel.recipes.points import parse_point
+from umbel.recipes.operating_point import parse_point
 from umbel.recipes.settings import options
 from umbel.recipes.train_settings import TrainSettings
 from umbel.recipes.turnable import make_ready

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from umbel.engine.settings import FitSettings
-from umbel.recipes.settings import DataSettings, ModelSettings
+from umbel.recipes.settings import ControllableModelSettings, DataSettings
 
 
 @dataclass(frozen=True)
@@ -11,7 +11,7 @@ class TrainSettings:
     """One network for all tasks."""
 
     data: DataSettings = field(default_factory=DataSettings)
-    model: ModelSettings = field(default_factory=ModelSettings)
+    model: ControllableModelSettings = field(default_factory=ControllableModelSettings)
     descent: str = "equal"
     """How conflicts are settled; `umbel list` shows the choices."""
     descent_options: str = ""

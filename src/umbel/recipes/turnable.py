@@ -50,10 +50,10 @@ def make_ready(run: Path, learner: Learner, data: MultiTaskData, runtime: Fabric
         runtime: Processes and precision.
     """
     folder = run / "checkpoints"
-    if found := checkpoints.latest(folder, "ready"):
-        saved = load(found)
+    if ready := checkpoints.latest(folder, "ready"):
+        saved = load(ready)
         load_weights(learner, saved)
-        return ConfigurationTable.from_json(saved.state[_TABLE], str(found))
+        return _table_of(saved)
     calibrate(learner, data.train, runtime)
     table = configuration_table(learner, data.validation, runtime)
     if runtime.is_main:
@@ -64,6 +64,24 @@ def make_ready(run: Path, learner: Learner, data: MultiTaskData, runtime: Fabric
         checkpoints.save(folder, "ready", trained.step, weights, state, settings)
     runtime.barrier()
     return table
+
+
+def ready_table(run: Path) -> ConfigurationTable:
+    """The table of all configurations of a training that was made ready.
+
+    Raises:
+        UmbelError: It was not.
+    """
+    return _table_of(load(resolve(run)))
+
+
+def _table_of(saved: Checkpoint) -> ConfigurationTable:
+    if _TABLE not in saved.state:
+        raise UmbelError(
+            f"{saved.path} was not made ready (its training did not end); go on with --resume, or give the folder of a "
+            "finished training"
+        )
+    return ConfigurationTable.from_json(saved.state[_TABLE], str(saved.path))
 
 
 def open_turnable(path: Path, runtime: FabricRuntime) -> Turnable:
@@ -78,15 +96,11 @@ def open_turnable(path: Path, runtime: FabricRuntime) -> Turnable:
             f"{saved.path} has one width only; train a network that can be turned with `umbel run controllable` or "
             "`umbel train --widths 0.25/0.5/0.75/1`"
         )
-    if _TABLE not in saved.state:
-        raise UmbelError(
-            f"{saved.path} was not made ready (its training did not end); go on with --resume, or give the folder of a "
-            "finished training"
-        )
+    table = _table_of(saved)
     learner, data = rebuild(saved.settings, str(saved.path))
     load_weights(learner, saved)
     learner.to(runtime.device).eval()
-    return Turnable(learner, data, ConfigurationTable.from_json(saved.state[_TABLE], str(saved.path)), saved)
+    return Turnable(learner, data, table, saved)
 
 
 def timed(

@@ -4,7 +4,7 @@ from umbel.report.charts import Chart, Series, chart_series
 from umbel.report.claims import NOT_SHOWN, REFUTED, SHOWN, Claim, count_states
 from umbel.report.combine import write_combined
 from umbel.report.environment import describe_environment
-from umbel.report.image_grid import draw_image_grid
+from umbel.report.image_grid import draw_image_grid, psnr_captions
 from umbel.report.page import write_page
 from umbel.report.pictures import draw_samples
 from umbel.report.records import (
@@ -53,6 +53,7 @@ __all__ = [
     "main_table",
     "markdown_report",
     "print_report",
+    "psnr_captions",
     "summary",
     "write_combined",
     "write_page",

@@ -1,5 +1,6 @@
 """A grid of pictures with headings, such as images received at each layer and SNR."""
 
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,6 +53,23 @@ def draw_image_grid(
         raise UmbelError("image grid: nothing to draw; give at least one picture")
     sheet = _drawn(tiles, [heading for heading, _ in rows], columns, captions, scale)
     return write_atomically(Path(path), encoded(sheet))
+
+
+def psnr_captions(rows: Sequence[tuple[str, Sequence[Any]]]) -> dict[tuple[int, int], str]:
+    """Captions that give the PSNR of every picture in decibels, relative to the first row's in the same column.
+
+    Pictures of another size than the original, and empty cells, have none. Without any error it is 100 dB.
+
+    Args:
+        rows: As `draw_image_grid` takes them, pictures in 0 to 1; the first row holds the originals.
+    """
+    captions = {}
+    for row, (_, pictures) in enumerate(rows[1:], start=1):
+        for column, (shown, original) in enumerate(zip(pictures, rows[0][1], strict=True)):
+            if shown is not None and original is not None and tuple(shown.shape) == tuple(original.shape):
+                error = float(numpy.square(array_of(shown).astype(float) - array_of(original)).mean())
+                captions[row, column] = f"{-10 * math.log10(max(1e-10, error)):.1f} dB"
+    return captions
 
 
 def _check_shape(

@@ -87,8 +87,9 @@ def parse_budget(text: str) -> Budget:
     batch of the size that it was calibrated with. A bare percentage is of the full configuration's latency where it
     was measured, otherwise of its MACs.
 
-    >>> parse_budget("50MFLOPs")
-    Budget(amount=25000000.0, kind='macs', percent=False)
+    Examples:
+        >>> parse_budget("50MFLOPs")
+        Budget(amount=25000000.0, kind='macs', percent=False)
 
     Raises:
         UmbelError: Not a number, no unit, an unknown unit, or not above 0.
@@ -123,8 +124,9 @@ def _amount(number: Fraction, text: str) -> float:
 def format_cost(kind: str, amount: float) -> str:
     """A cost as people read it: "3.2 ms", "25 MMACs", "200 KB".
 
-    >>> format_cost("macs", 25e6)
-    '25 MMACs'
+    Examples:
+        >>> format_cost("macs", 25e6)
+        '25 MMACs'
     """
     one_of(kind, "kind of cost", COST_KINDS)
     amount = real_number(amount, "a cost")

@@ -1,6 +1,6 @@
 """Metrics of control: Pareto fronts, hypervolume, uniformity, the response to a preference, the budget's error."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -101,6 +101,20 @@ def _volume(gains: np.ndarray) -> float:
         # Exclusive volume of the row: its box, without what the boxes after it take of that.
         total += float(row.prod()) - _volume(_front(np.minimum(ranked[i + 1 :], row)))
     return total
+
+
+def group_losses(
+    losses: Mapping[str, float], references: Mapping[str, float], groups: Sequence[Sequence[str]]
+) -> list[float]:
+    """For each group of tasks the mean of their losses, each as a part of a reference's: a point of a front.
+
+    Args:
+        losses: Task -> loss, 0 or more.
+        references: Task -> the reference's loss.
+        groups: Names of the tasks of each group.
+    """
+    relative = {name: loss / max(references[name], 1e-9) for name, loss in losses.items()}
+    return [float(np.mean([relative[name] for name in group])) for group in groups]
 
 
 def uniformity(losses: ArrayLike, preferences: ArrayLike) -> float:

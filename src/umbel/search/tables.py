@@ -205,6 +205,12 @@ class ConfigurationTable:
                 "in FLOPs, parameters or bytes"
             )
 
+    def quality_at(self, point: Mapping[str, Any]) -> dict[str, float]:
+        """Task -> quality at the widths of an operating point, `width` and `head_widths`."""
+        row = self.encoder_widths.index(point["width"])
+        columns = [self.head_widths.index(point["head_widths"][task]) for task in self.tasks]
+        return dict(zip(self.tasks, self.quality[range(len(columns)), row, columns].tolist(), strict=True))
+
     def cost(self, kind: str, encoder: int, heads: Sequence[int]) -> float:
         """Exact cost of one configuration, given as places on the grids of widths; heads in the order of tasks."""
         self.require(kind)

@@ -121,14 +121,15 @@ class Bench(Generic[S]):
         outcome = self.study.outcome(job.key)
         if self.study.has_measured(job.key, "measured"):
             kept = self.study.measured(job.key, "measured", dict)
-            self.study.reporter.begin(job.label, 1, 1)
-            self.study.reporter.end()
+            self._count(job)
             return outcome, build(Measured, kept, f"{self.study.folder(job.key)}: ")
         made = self._makers[job](job)
         data = (made.data if isinstance(made, Training) else None) or self.data
         model: Any = made.learner if isinstance(made, Training) else made()
         if isinstance(made, Training):
             outcome = self._trained(job, made)
+        else:
+            self._count(job)
         trained = Trained(job, model, outcome, data, self.runtime)
 
         def measured() -> Measured:
@@ -138,6 +139,11 @@ class Bench(Generic[S]):
 
         kept = self.study.measured(job.key, "measured", measured)
         return outcome, build(Measured, kept, f"{self.study.folder(job.key)}: ")
+
+    def _count(self, job: Job) -> None:
+        """Show a job without a training loop of its own as done."""
+        self.study.reporter.begin(job.label, 1, 1)
+        self.study.reporter.end()
 
     def _trained(self, job: Job, training: Training) -> Outcome:
         references = {name: v for need in training.references for name, v in self.validation(need).items()}
@@ -212,6 +218,8 @@ class Bench(Generic[S]):
         """
         runs, data = self.table.runs, self.data
         measured = {run.method for run in runs}
+        rows = [arm for arm in arms if arm.key in measured]
+        keys = {arm.key for arm in rows}
         chosen = {job: outcome for job, outcome in self.outcomes.items() if counted(job)}
         sizes = {split: len(getattr(data, split)) for split in SPLITS}
         return Results(
@@ -220,9 +228,7 @@ class Bench(Generic[S]):
             command=self.study.command,
             data=DataInfo(data.name, data.title, data.note, sizes),
             tasks=tuple(map(TaskInfo.of, data.tasks) if tasks is None else tasks),
-            methods=tuple(
-                method_info(arm, chosen, (costs or {}).get(arm.key, {})) for arm in arms if arm.key in measured
-            ),
+            methods=tuple(method_info(arm, chosen, arm.of not in keys, (costs or {}).get(arm.key, {})) for arm in rows),
             runs=runs,
             settings=dataclasses.asdict(self.settings),  # type: ignore[call-overload]
             environment=describe_environment(self.fit.precision, why_precision(self.settings, self.fit)),

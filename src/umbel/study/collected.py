@@ -6,6 +6,7 @@ from typing import Any
 
 from umbel.engine import FitSettings
 from umbel.report import MethodInfo, Run
+from umbel.report.schema import contains
 from umbel.report.summary import point_key
 from umbel.study.folder import Outcome
 from umbel.study.job import Arm, Job
@@ -40,21 +41,23 @@ def _joined(one: Run, two: Run) -> Run:
     )
 
 
-def method_info(arm: Arm, outcomes: Mapping[Job, Outcome], costs: Mapping[str, float]) -> MethodInfo:
+def method_info(arm: Arm, outcomes: Mapping[Job, Outcome], timed: bool, costs: Mapping[str, float]) -> MethodInfo:
     """An arm as a row of the tables.
 
     Args:
-        arm: The arm; one that reads another's networks has their size, and no training time of its own.
+        arm: The arm.
         outcomes: Of the jobs that together serve all tasks once, in every repeat.
+        timed: Whether it shows how long its networks trained; one that reads the networks of another row does not.
         costs: Further costs by name.
     """
-    of_arm = [(job, outcome) for job, outcome in outcomes.items() if job.arm == (arm.of or arm.key)]
+    key = arm.of or arm.key
+    of_arm = [(job, o) for job, o in outcomes.items() if job.arm == key and contains(job.place, arm.at)]
     seconds: dict[int, float] = {}
     for job, outcome in of_arm:
         seconds[job.repeat] = seconds.get(job.repeat, 0.0) + outcome.seconds_per_step
     first = min((job.repeat for job, _ in of_arm), default=0)
     parameters = sum(outcome.parameters for job, outcome in of_arm if job.repeat == first)
-    known = () if arm.of else tuple(s for s in seconds.values() if s > 0)
+    known = tuple(s for s in seconds.values() if s > 0) if timed else ()
     also = {name: float(cost) for name, cost in costs.items()}
     return MethodInfo(arm.key, arm.title, arm.about, parameters, known, also)
 

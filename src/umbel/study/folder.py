@@ -23,7 +23,7 @@ from umbel.engine import (
     resolve_settings,
 )
 from umbel.engine.log import read
-from umbel.engine.loop import Observer
+from umbel.engine.plan import Observer
 from umbel.engine.progress import Reporter
 from umbel.report.files import write_atomically
 from umbel.report.schema import build, finite_again, plain

@@ -17,13 +17,16 @@ class Arm:
         key: Unique within the study; `Run.method` of its runs.
         title: Name in tables.
         about: One sentence on what it does.
-        of: Key of the arm whose networks it reads, where it trains none of its own (another rule on the same network).
+        of: The `arm` of the jobs whose networks it reads, where it trains none of its own: another row's (another rule
+            on the same network), or that of jobs which are no row themselves because they serve several arms.
+        at: What the places of the networks that it reads hold, where it does not read all of them.
     """
 
     key: str
     title: str
     about: str = ""
     of: str = ""
+    at: OperatingPoint = field(default_factory=OperatingPoint)
 
 
 @dataclass(frozen=True)

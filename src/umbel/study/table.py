@@ -8,7 +8,7 @@ from typing import Any
 
 from umbel.core import UmbelError
 from umbel.report import Estimate, Run, Series, chart_series
-from umbel.report.schema import plain
+from umbel.report.schema import contains, is_number, plain
 
 _SPLITS = {"test": "metrics", "validation": "validation"}
 
@@ -49,6 +49,21 @@ class Values(Mapping[int, float]):
     def mean(self) -> float:
         """Mean over the repeats; NaN when nothing was measured."""
         return self.estimate.mean
+
+    @property
+    def constant(self) -> float:
+        """The number of something that was measured once, without repeats: a bound, a link that no seed changes.
+
+            gain = table("network") - table("bound").constant       # of every repeat, and not of repeat 0 alone
+
+        NaN when nothing was measured.
+
+        Raises:
+            UmbelError: Several repeats have a number each.
+        """
+        if len(self) > 1:
+            raise UmbelError(f"{len(self)} repeats have a number each, where one number for all of them is wanted")
+        return next(iter(self.values()), math.nan)
 
     def map(self, function: Callable[[float], float]) -> "Values":
         """A function of every number."""
@@ -171,6 +186,24 @@ class Table:
         repeats = {run.repeat for _, run in self._by_arm.get(arm, ())}
         return Values({r: self._number(runs.get(r), metric, split, task) for r in repeats})
 
+    def over(
+        self, arm: str, x: str, metric: str = "", split: str = "test", task: str = "", **place: Any
+    ) -> dict[float, Values]:
+        """A metric of an arm over one value of its points: x -> numbers, rising, wherever the arm has a run.
+
+        Args:
+            arm: Key of the arm.
+            x: The value of the operating point that varies.
+            metric: As in a call of the table.
+            split: Likewise.
+            task: Likewise.
+            **place: Likewise.
+        """
+        where = {**self.where, **place}
+        points = [run.point for _, run in self._by_arm.get(arm, ()) if contains(run.point, where)]
+        places = sorted({point[x] for point in points if is_number(point.get(x))})
+        return {float(at): self(arm, metric, split, task, **{**place, x: at}) for at in places}
+
     def _number(self, run: Run | None, metric: str, split: str, task: str) -> float:
         if run is None:
             return math.nan
@@ -179,8 +212,8 @@ class Table:
         metrics = by_task.get(name, {})
         return metrics.get(metric or next(iter(metrics), ""), math.nan)
 
-    def series(self, arm: str, x: str, metric: str, *, task: str = "", label: str = "", **more: Any) -> Series:
-        """A metric of an arm over one value of its points, as a line of a chart.
+    def series(self, arm: str, x: str, metric: str, *, task: str = "", label: str = "", **more: Any) -> Series | None:
+        """A metric of an arm over one value of its points, as a line of a chart; None when nothing was measured there.
 
         Args:
             arm: Key of the arm.
@@ -191,14 +224,19 @@ class Table:
             **more: `style`, `group` and `against` as `umbel.report.chart_series` takes them; values of the point.
         """
         looks = {name: more.pop(name) for name in ("style", "group", "against") if name in more}
-        runs = [run for _, run in self._by_arm.get(arm, ())]
-        where = {**self.where, **more}
-        return chart_series(runs, arm, x, task or self.task, metric, where, label=label, **{"group": arm, **looks})
+        where, of_task = {**self.where, **more}, task or self.task
+        runs = [run for _, run in self._by_arm.get(arm, ()) if contains(run.point, where)]
+        if not any(metric in run.metrics.get(of_task, {}) for run in runs):
+            return None
+        return chart_series(runs, arm, x, of_task, metric, where, label=label, **{"group": arm, **looks})
 
 
 def line(label: str, values: Mapping[float, Values], style: str = "line", group: str = "") -> Series | None:
-    """A line of a chart from numbers at each x: mean and interval over repeats; None when nothing was measured."""
-    known = {x: v.estimate for x, v in sorted(values.items()) if len(v)}
+    """A line of a chart from numbers at each x: mean and interval over repeats; None when nothing was measured.
+
+    An x where no repeat has a number is left out; one where some have none is a gap.
+    """
+    known = {x: v.estimate for x, v in sorted(values.items()) if not all(map(math.isnan, v.values()))}
     if not known:
         return None
     widths = tuple(estimate.half_width for estimate in known.values())

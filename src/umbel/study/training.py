@@ -7,7 +7,7 @@ from typing import Any
 from umbel.core import Descent, Learner
 from umbel.data import MultiTaskData
 from umbel.engine import FabricRuntime, FitSettings, evaluate
-from umbel.engine.loop import Observer
+from umbel.engine.plan import Observer
 from umbel.report import Profile
 from umbel.study.folder import Outcome
 from umbel.study.job import Job

@@ -5,6 +5,7 @@ from umbel.transmission.code import DenseCode, MapCode, make_code
 from umbel.transmission.decoder import MapDecoder, VectorDecoder, signal_quality
 from umbel.transmission.goal import Goal, Stage
 from umbel.transmission.learner import SnrRange, StagedLearner
+from umbel.transmission.listener import Listener
 from umbel.transmission.model import Coherence, Combine, Receiver, StagedModel
 from umbel.transmission.rounds import RoundPredictions, ages, fit_temperatures
 from umbel.transmission.stopping import (
@@ -25,6 +26,7 @@ __all__ = [
     "Combine",
     "DenseCode",
     "Goal",
+    "Listener",
     "MapCode",
     "MapDecoder",
     "Receiver",

@@ -38,7 +38,7 @@ class BlockErrors:
         mcs: Name, as in "QPSK 1/2".
         uses: Complex channel uses of a block.
         crc: Name of the check.
-        payload_bits: Bits of the user's in a block.
+        payload_bits: Payload bits in a block.
         snr_db: Es/N0 for each complex use, rising.
         blocks: Blocks sent at each.
         errors: Blocks lost at each.
@@ -86,8 +86,19 @@ class BlockErrorTable:
         return sorted({uses for uses, _ in self._entries})
 
     def codes(self, uses: int) -> list[ModulationCoding]:
-        """The modulations and codings measured for so many uses."""
-        return [find_mcs(mcs) for length, mcs in self._entries if length == uses]
+        """The modulations and codings measured for so many uses.
+
+        Raises:
+            UmbelError: None was.
+        """
+        measured = [find_mcs(mcs) for length, mcs in self._entries if length == uses]
+        if not measured:
+            lengths = ", ".join(map(str, self.uses)) or "none"
+            raise UmbelError(
+                f"the block error table has no blocks of {uses} uses (measured: {lengths}); measure them: "
+                f"python -m umbel.channels.digital.measure_block_errors --uses {uses} --out FILE"
+            )
+        return measured
 
     def entry(self, mcs: str | ModulationCoding, uses: int) -> BlockErrors:
         """The counts of one code.
@@ -119,7 +130,7 @@ class BlockErrorTable:
             snr_db: Es/N0 for each complex use.
 
         Raises:
-            UmbelError: A code that the table has not; an SNR that is NaN.
+            UmbelError: A code that is not in the table; an SNR that is NaN.
         """
         if math.isnan(snr_db):
             raise UmbelError("snr_db is NaN; it must be a number")
@@ -140,7 +151,7 @@ class BlockErrorTable:
         """Read a table.
 
         Raises:
-            UmbelError: No such file, not a table, or one of another decoder than `CodedLink`'s.
+            UmbelError: No such file, not a table, or made by a decoder other than `CodedLink`'s.
         """
         path = Path(path)
         if not path.is_file():

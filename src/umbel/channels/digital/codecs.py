@@ -22,7 +22,7 @@ class Codec:
     Attributes:
         name: As in `CODECS`.
         title: For tables.
-        qualities: The ladder that is searched, worst first; what the numbers mean is the codec's own affair.
+        qualities: The ladder that is searched, worst first; what the numbers mean is up to the codec.
         needs: Package beyond the core that writes and reads it; empty when none.
         write: (uint8 [H, W, C], quality) -> file. Use `encode`.
         read: (file, channels) -> uint8 [H, W, C]. Use `decode`.
@@ -161,6 +161,20 @@ def find_codec(codec: str | Codec) -> Codec:
     if codec not in CODECS:
         raise unknown("codec", codec, CODECS)
     return CODECS[codec]
+
+
+def why_unusable(codec: str | Codec) -> str:
+    """Why a codec cannot be used on this machine; empty where it can.
+
+    Raises:
+        UmbelError: No codec of that name.
+    """
+    found = find_codec(codec)
+    try:
+        found.encode(np.zeros((8, 8, 3), np.uint8), found.qualities[0])
+    except UmbelError as error:
+        return str(error)
+    return ""
 
 
 @cache

@@ -31,7 +31,7 @@ def through_noise(
         y / h, [B, n], and the variance of its noise, 10^(-snr_db/10) / |h|^2, [B, 1].
 
     Raises:
-        UmbelError: An SNR that is not finite, another fading.
+        UmbelError: An SNR that is not finite, an unknown kind of fading.
     """
     if not math.isfinite(snr_db):
         raise UmbelError(f"snr_db is {snr_db}; it must be a finite number")
@@ -57,7 +57,7 @@ class CodedLink:
     Attributes:
         mcs: Modulation and coding.
         uses: Complex channel uses of a block.
-        payload_bits: Bits of the user's in a block.
+        payload_bits: Payload bits in a block.
     """
 
     def __init__(self, mcs: str | ModulationCoding, uses: int, iterations: int = ITERATIONS) -> None:
@@ -117,7 +117,7 @@ class CodedLink:
             The received payload, [B, payload_bits], and whether its check holds, bool [B].
 
         Raises:
-            UmbelError: Bits of another shape, an SNR that is not finite, another fading.
+            UmbelError: Bits of another shape, an SNR that is not finite, an unknown kind of fading.
         """
         if bits.ndim != 2 or bits.shape[1] != self.payload_bits:
             raise UmbelError(f"bits have shape {tuple(bits.shape)}; this link takes [blocks, {self.payload_bits}]")

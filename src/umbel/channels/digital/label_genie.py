@@ -98,7 +98,7 @@ class LabelGenie:
             fading: None (AWGN) or "rayleigh" (one gain for the whole label, known to the receiver).
 
         Raises:
-            UmbelError: SNR is NaN; another fading.
+            UmbelError: SNR is NaN; an unknown kind of fading.
         """
         return max(self.ways(snr_db, fading).values())
 

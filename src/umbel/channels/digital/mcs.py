@@ -53,7 +53,7 @@ class ModulationCoding:
         return "CRC16" if short else "CRC24A"
 
     def payload_bits(self, uses: int) -> int:
-        """Bits of the user's in so many complex uses; 0 where the block is too short for the code and its check.
+        """Payload bits in so many complex uses; 0 where the block is too short for the code and its check.
 
         Raises:
             UmbelError: Not one use, or more than one code block would be needed.

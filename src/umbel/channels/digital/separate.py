@@ -1,6 +1,7 @@
 """Separate source and channel coding: each picture a file, each file a block over the digital link."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from umbel.channels.digital.mcs import ModulationCoding, find_mcs
 from umbel.channels.digital.rate_table import RateTable, as_float
 from umbel.errors import UmbelError, unknown
 
+FADINGS: Mapping[str, str | None] = {"awgn": None, "rayleigh": "rayleigh"}
+"""Channels that the digital links know, as on the command line -> what they call their fading."""
 _LEAST_ERROR = 1e-10  # 100 dB, as `umbel.metrics.PicturePSNR` counts a picture without error
 _BATCH = 200
 _IDEAL = ("capacity", "finite block")
@@ -69,7 +72,7 @@ class SeparateChain:
         """Puts the parts together.
 
         Raises:
-            UmbelError: The colour has not one value for each channel, or the table has no block of so many uses.
+            UmbelError: The colour does not have one value for each channel, or the table has no block of so many uses.
         """
         if fallback.shape != (table.pictures.shape[3],):
             raise UmbelError(
@@ -90,14 +93,7 @@ class SeparateChain:
         Raises:
             UmbelError: The block error table has none.
         """
-        found = self.block_errors.codes(self.uses)
-        if not found:
-            lengths = ", ".join(map(str, self.block_errors.uses)) or "none"
-            raise UmbelError(
-                f"the block error table has no blocks of {self.uses} uses (measured: {lengths}); measure them: "
-                f"python -m umbel.channels.digital.measure_block_errors --uses {self.uses} --out FILE"
-            )
-        return found
+        return self.block_errors.codes(self.uses)
 
     def choice(self, bits: float) -> Tensor:
         """The quality of each picture for a budget of bits, as `RateTable.choose`; kept."""
@@ -114,7 +110,7 @@ class SeparateChain:
             fading: None (AWGN) or "rayleigh" (one gain for each picture, known to the receiver).
 
         Raises:
-            UmbelError: The table has no such code; SNR is NaN; another fading.
+            UmbelError: The table has no such code; SNR is NaN; an unknown kind of fading.
         """
         mcs = find_mcs(mcs)
         rates = {None: self.block_errors.error_rate, "rayleigh": self.block_errors.fading_error_rate}
@@ -174,8 +170,14 @@ class SeparateChain:
         """
         if not real:
             return self.psnr_of(self.delivery(snr_db, mcs, fading))
-        errors = self.send(snr_db, mcs, generator, fading) - self.table.originals()
-        return float(_psnr(errors.double().square().mean((1, 2, 3))).mean())
+        return mean_psnr(self.send(snr_db, mcs, generator, fading), self.table.originals())
+
+    def shown(self, image: int, delivery: Delivery, luck: float) -> Tensor:
+        """What is shown of one picture, float [C, H, W]: its file where `luck`, in 0 to 1, is below `arrives`."""
+        rung = int(delivery.choice[image])
+        if rung >= 0 and luck < delivery.arrives:
+            return self.table.decoded(image, rung)
+        return self.fallback[:, None, None].expand(-1, *self.table.pictures.shape[1:3])
 
     def ideal_psnr(
         self, snr_db: float, bound: str = "capacity", error: float = 1e-3, fading: str | None = None
@@ -252,7 +254,7 @@ class SeparateChain:
         side = self.table.pictures.shape[1:3]
         pictures = self.fallback[None, :, None, None].expand(len(self.table), -1, *side).clone()
         sent = (choice >= 0).nonzero().squeeze(1)
-        for images in sent.split(_BATCH):
+        for images in sent.split(_BATCH) if len(sent) else ():
             files = [self.table.file(int(i), int(choice[i])) for i in images]
             over_air = [file[self._known_bytes(file, link.payload_bits) :] for file in files]
             bits = link.random_bits(len(files), generator)
@@ -275,6 +277,11 @@ class SeparateChain:
         except UmbelError:  # an error that the check missed: one block in 65,536 of those lost
             shown = self.fallback[:, None, None]
         return shown
+
+
+def mean_psnr(pictures: Tensor, originals: Tensor) -> float:
+    """Mean over pictures [N, C, H, W] in 0 to 1 of each one's PSNR in dB; one without error counts 100 dB."""
+    return float(_psnr((pictures - originals).double().square().mean((1, 2, 3))).mean())
 
 
 def _psnr(squared_error: Tensor) -> Tensor:

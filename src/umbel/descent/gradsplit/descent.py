@@ -56,7 +56,7 @@ class GradSplit(Descent):
 
     Args:
         accept: "own" (each group its own task), "all" (joint training), "measured" (see `Measured`, which may be given
-            itself for other settings), or T x T numbers, 0 or 1: accept[t][g] says whether group g takes task t's
+            itself for other settings), or T x T numbers, 0 or 1: `accept[t][g]` says whether group g takes task t's
             gradient. The diagonal is 1. Tasks and groups are in the order of the learner's tasks.
         layers: Names of layers in the encoder, or of its parts for all layers in them; or the fraction of its
             convolution and linear layers, the last ones, that are split. None: the deeper half.

@@ -1,6 +1,6 @@
 """`umbel run broadcast`: one transmitter, sent in stages to receivers that want different things."""
 
-from umbel.recipes.broadcast.settings import QUICK, BroadcastSettings, Wish
+from umbel.recipes.broadcast.settings import QUICK, BroadcastSettings, ReceiverSpec
 from umbel.recipes.recipe import Recipe
 
 BROADCAST = Recipe(
@@ -9,6 +9,7 @@ BROADCAST = Recipe(
     settings=BroadcastSettings,
     quick=QUICK,
     study="umbel.recipes.broadcast.study:broadcast_study",
+    findings="umbel.recipes.broadcast.findings:findings",
     about=(
         "Composes multi-resolution, multi-receiver and multi-round transmission in one network: stages are broadcast, "
         "each receiver decodes what it has heard over its own channel, and leaves when it is sure of its classes "
@@ -17,4 +18,4 @@ BROADCAST = Recipe(
     ),
 )
 
-__all__ = ["BROADCAST", "QUICK", "BroadcastSettings", "Wish"]
+__all__ = ["BROADCAST", "QUICK", "BroadcastSettings", "ReceiverSpec"]

@@ -12,8 +12,8 @@ PICTURES = ("picture", "pyramid")
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What one receiver wants.
+class ReceiverSpec:
+    """What one receiver wants, and over what channel.
 
     Attributes:
         name: Of the receiver.
@@ -44,7 +44,7 @@ class BroadcastSettings:
     uses: str = "49/49"
     """Channel uses of each stage, with / between; a multiple of the feature map's cells keeps places."""
     encoder: str = ""
-    """Encoder of every network; unset: one that suits the wishes."""
+    """Encoder of every network; unset: one that suits what is wanted."""
     encoder_options: str = ""
     """Options of the encoder and the decoders: "width=32,decoder_width=32"."""
     picture_scale: float = 30.0
@@ -71,8 +71,8 @@ class BroadcastSettings:
             raise UmbelError(f"draws is {self.draws}; each sample must be sent at least once")
         if not 0 <= self.spare < 1:
             raise UmbelError(f"--spare {self.spare}: give a part of the samples, at least 0 and below 1")
-        numbers(self.test_snr_db, "--test-snr-db")
-        stages, count = self.stages, len(self.wishes)
+        _ = self.test_values
+        stages, count = self.stages, len(self.specs)
         if len(stages) < 2:
             raise UmbelError(f"--uses {self.uses}: one stage; give at least two, as in 8/8")
         if min(stages) < count:
@@ -84,21 +84,26 @@ class BroadcastSettings:
         return whole_numbers(self.uses, "--uses")
 
     @property
-    def wishes(self) -> list[Wish]:
+    def specs(self) -> list[ReceiverSpec]:
         """The receivers."""
-        found = [_wish(text.strip()) for text in self.receivers.split(",") if text.strip()]
-        names = [wish.name for wish in found]
+        specs = [_spec(text.strip()) for text in self.receivers.split(",") if text.strip()]
+        names = [spec.name for spec in specs]
         if len(set(names)) < max(len(names), 1):
             raise UmbelError(f"--receivers {self.receivers}: give at least one, each with a name of its own")
-        return found
+        return specs
+
+    @property
+    def test_values(self) -> list[float]:
+        """The SNRs of the evaluation, in dB, rising."""
+        return sorted(set(numbers(self.test_snr_db, "--test-snr-db")))
 
     def own_stages(self, index: int) -> list[int]:
         """Uses of each stage of the network that receiver `index` has for itself: its share of the broadcast's."""
-        count = len(self.wishes)
+        count = len(self.specs)
         return [uses // count + (index < uses % count) for uses in self.stages]
 
 
-def _wish(text: str) -> Wish:
+def _spec(text: str) -> ReceiverSpec:
     """One receiver from its text; a channel may have options of its own after a colon."""
     parts = [part.strip() for part in text.split(":")]
     if len(parts) not in (4, 5) or not all(parts):
@@ -110,7 +115,7 @@ def _wish(text: str) -> Wish:
         raise UmbelError(f"--receivers: {name} wants {wanted!r}; name each task once, with + between")
     if len(values) > 2 or values[0] > values[-1]:
         raise UmbelError(f"--receivers: {name} has SNR {ratio}; give lowest/highest, or one number")
-    return Wish(name, tasks, ":".join(channel).replace(";", ","), (values[0], values[-1]))
+    return ReceiverSpec(name, tasks, ":".join(channel).replace(";", ","), (values[0], values[-1]))
 
 
 QUICK = BroadcastSettings(

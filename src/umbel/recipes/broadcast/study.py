@@ -1,56 +1,41 @@
-"""The broadcast study: one network for all receivers against one for each at the same total of channel uses."""
+"""The broadcast study: one network for all receivers against one for each at the same total of channel uses.
+
+A network is stages x receivers x tasks. Receivers that want classes alone leave when they are sure; their thresholds
+are chosen on validation. `findings` says what came of it.
+"""
 
 import dataclasses
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote
 
-from umbel.core import OperatingPoint, UmbelError
+import torch
+from torch import Tensor
+
+from umbel.channels import parse_channel
+from umbel.core import OperatingPoint, Task, UmbelError
 from umbel.data import MultiTaskData
-from umbel.descent import make_descent
-from umbel.engine import FitSettings, evaluate
-from umbel.metrics import confidence_interval
-from umbel.recipes.broadcast.network import leave_early, make_learner, middle_point, wanted_task
-from umbel.recipes.broadcast.settings import BroadcastSettings, Wish
-from umbel.recipes.build import load_data
-from umbel.recipes.communications import numbers
-from umbel.recipes.study import Outcome, Study
-from umbel.report import (
-    Chart,
-    Claim,
-    DataInfo,
-    MethodInfo,
-    Results,
-    Run,
-    TaskInfo,
-    chart_series,
-    describe_environment,
+from umbel.engine import evaluate, predict_split
+from umbel.methods.multi_round import check_classification
+from umbel.recipes.broadcast.settings import PICTURES, BroadcastSettings, ReceiverSpec
+from umbel.recipes.build import load_data, with_options
+from umbel.report import Profile, Results, TaskInfo
+from umbel.study import Arm, Bench, Job, Measurement, Study, Trained, Training
+from umbel.tasks import picture
+from umbel.transmission import (
+    Goal,
+    Listener,
+    RoundPredictions,
+    Stage,
+    StagedLearner,
+    build_transmission,
+    delay_of,
 )
 
 JOINT, OWN = "broadcast", "separate"
-_AT_STOP, _ALL = "at its stop", "all stages"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """One network and what was measured of it.
-
-    Attributes:
-        arm: JOINT or OWN.
-        seed: Of the repetition.
-        wishes: Its receivers.
-        uses: Of each stage.
-        outcome: Of its training.
-        found: See `_measure`.
-    """
-
-    arm: str
-    seed: int
-    wishes: list[Wish]
-    uses: list[int]
-    outcome: Outcome
-    found: dict[str, Any]
+AT_STOP, ALL = "at its stop", "all stages"
+"""Rules: receivers leave when they are sure, or all listen to the end."""
+AIR = "uses until the last receiver has left"
+"""Name of the profile with one number, "uses": the mean over test samples."""
 
 
 def broadcast_study(settings: BroadcastSettings, study: Study) -> Results:
@@ -59,181 +44,174 @@ def broadcast_study(settings: BroadcastSettings, study: Study) -> Results:
     Raises:
         UmbelError: A task, channel, encoder or descent that is not there, ...; before anything is trained.
     """
-    make_descent(settings.descent)
-    data = load_data(settings.data)
-    plans = [(JOINT, settings.wishes, settings.stages)]
-    plans += [(OWN, [wish], settings.own_stages(i)) for i, wish in enumerate(settings.wishes)]
-    for _, wishes, uses in plans:
-        make_learner(settings, data, wishes, uses, 0)
-    processes, size = study.runtime.world_size, settings.fit.batch_size
-    if size % processes:
-        raise UmbelError(f"batch size {size} does not divide by {processes} processes; use a multiple of {processes}")
-    if settings.fit.monitor != "loss":
-        raise UmbelError(f"monitor {settings.fit.monitor!r}: networks of other receivers share no metric; use loss")
-    fit = study.settle(settings, settings.fit)
-    study.reporter.expect(settings.seeds * len(plans))
-    trained = [
-        _trained(settings, study, fit, data, arm, seed, wishes, uses)
-        for seed in range(settings.seeds)
-        for arm, wishes, uses in plans
-    ]
-    return _results(settings, study, fit, data, trained)
-
-
-def _trained(
-    settings: BroadcastSettings,
-    study: Study,
-    fit: FitSettings,
-    data: MultiTaskData,
-    arm: str,
-    seed: int,
-    wishes: list[Wish],
-    uses: list[int],
-) -> Trained:
-    key = f"{arm}/seed-{seed}" if arm == JOINT else f"{arm}/{quote(wishes[0].name, safe='')}/seed-{seed}"
-    learner = make_learner(settings, data, wishes, uses, seed)
-    descent, mine = make_descent(settings.descent), fit.replace(seed=seed)
-    outcome = study.trained(key, learner, descent, data, mine, label=key.replace("/", " "), tested=False)
-    runtime = study.runtime.with_settings(fit.precision, 1)
-    points = [(f"{snr_db:g}", OperatingPoint(snr_db=snr_db)) for snr_db in _snrs(settings)]
-    points.append(("middle", middle_point(wishes)))
-
-    def measure() -> dict[str, Any]:
-        draws = settings.draws
-        metrics = {name: evaluate(learner, data.test, runtime, p, draws=draws).metrics for name, p in points}
-        return {"metrics": metrics, "stop": leave_early(learner, wishes, uses, data, runtime, draws, settings.spare)}
-
-    return Trained(arm, seed, wishes, uses, outcome, study.measured(key, "test", measure))
-
-
-def _snrs(settings: BroadcastSettings) -> list[float]:
-    return sorted(set(numbers(settings.test_snr_db, "--test-snr-db")))
-
-
-def _runs(one: Trained) -> Iterator[Run]:
-    """Of each network: every stage at every SNR, and each receiver at the middle of its own, with and without stop."""
-    about = {"steps": one.outcome.steps, "seconds": one.outcome.seconds, "best_step": one.outcome.best_step}
-    pairs = [(wish, task) for wish in one.wishes for task in wish.tasks]
-    for place, metrics in one.found["metrics"].items():
-        for stage in range(1, len(one.uses) + 1):
-            taken = {f"{w.name}/{t}": metrics[f"{w.name}/{t}@{stage}"] for w, t in pairs}
-            if place != "middle":
-                yield Run(one.arm, one.seed, taken, {"stage": stage, "snr_db": float(place)}, **about)
-        if place == "middle":
-            whole = {name: {**values, "uses": float(sum(one.uses))} for name, values in taken.items()}
-            yield Run(one.arm, one.seed, whole, {"rule": _ALL}, **about)
-            yield Run(one.arm, one.seed, _stopped(one, whole), {"rule": _AT_STOP}, **about)
-
-
-def _stopped(one: Trained, whole: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-    """The same where receivers leave early; of those that stay, what they had."""
-    found = {}
-    for wish in one.wishes:
-        stop = one.found["stop"]["receivers"][wish.name]
-        for task in wish.tasks:
-            name = f"{wish.name}/{task}"
-            early = {"accuracy": stop["accuracy"][task]} if task in stop["accuracy"] else whole[name]
-            found[name] = {**early, "uses": stop["delay"]}
-    return found
-
-
-def _results(
-    settings: BroadcastSettings, study: Study, fit: FitSettings, data: MultiTaskData, trained: list[Trained]
-) -> Results:
-    infos = []
-    for wish in settings.wishes:
-        for name in wish.tasks:
-            info = TaskInfo.of(wanted_task(name, data, 1.0))
-            infos.append(dataclasses.replace(info, name=f"{wish.name}/{name}", metrics=(*info.metrics, "uses")))
-    runs = _merged([run for one in trained for run in _runs(one)])
-    total = sum(settings.stages)
-    count = len(settings.wishes)
-    texts = {
-        JOINT: ("One broadcast", f"one network, {total} uses for all {count} receivers"),
-        OWN: ("A network each", f"{count} networks that share the {total} uses"),
-    }
-    parameters = {
-        arm: sum(one.outcome.parameters for one in trained if one.arm == arm and one.seed == 0) for arm in texts
-    }
-    sizes = {split: len(getattr(data, split)) for split in ("train", "validation", "test")}
-    found = Results(
-        study="broadcast",
-        title=f"One transmission for {count} receivers: {settings.uses} channel uses, {data.title}",
-        command=study.command,
-        data=DataInfo(data.name, data.title, data.note, sizes),
-        tasks=infos,
-        methods=[MethodInfo(arm, *text, parameters[arm]) for arm, text in texts.items()],
-        runs=runs,
-        settings=dataclasses.asdict(settings),
-        environment=describe_environment(fit.precision, ""),
-        headline=[{"rule": _ALL}, {"rule": _AT_STOP}],
-        warnings=[*study.warnings, *([] if settings.seeds > 2 else ["few seeds: intervals are wide or missing."])],
+    data, total, count = load_data(settings.data), sum(settings.stages), len(settings.specs)
+    bench = Bench(study, settings, settings.fit, data, settings.descent)
+    bench.run(list(jobs(settings)), lambda job: Training(make_learner(settings, data, job)), _Measure(settings, data))
+    return bench.results(
+        "broadcast",
+        f"One transmission for {count} receivers: {settings.uses} channel uses, {data.title}",
+        [
+            Arm(JOINT, "One broadcast", f"one network, {total} uses for all {count} receivers"),
+            Arm(OWN, "A network each", f"{count} networks that share the {total} uses"),
+        ],
+        tasks=[_info(spec, name, data) for spec in settings.specs for name in spec.tasks],
+        headline=({"rule": ALL}, {"rule": AT_STOP}),
     )
-    charts = [_chart(settings, found, info) for info in infos]
-    return dataclasses.replace(found, charts=charts, claims=_claims(found), verdict=_verdict(settings, found, trained))
 
 
-def _merged(runs: list[Run]) -> list[Run]:
-    """The networks of one arm and seed serve different receivers: together they are one run at each point."""
-    together: dict[tuple, Run] = {}
-    for run in runs:
-        place = (run.method, run.repeat, *run.point.items())
-        before = together.get(place)
-        together[place] = (
-            dataclasses.replace(run, metrics=before.metrics | run.metrics, seconds=before.seconds + run.seconds)
-            if before
-            else run
-        )
-    return list(together.values())
+def jobs(settings: BroadcastSettings) -> Iterator[Job]:
+    """The broadcast, and the network that each receiver has for itself."""
+    for seed in range(settings.seeds):
+        yield Job(JOINT, seed)
+        yield from (Job.at(OWN, seed, receiver=spec.name) for spec in settings.specs)
 
 
-def _chart(settings: BroadcastSettings, results: Results, info: TaskInfo) -> Chart:
-    """A task of a receiver over its SNR, after every stage."""
-    stages = range(1, len(settings.stages) + 1)
-    lines = [
-        chart_series(
-            results.runs, arm, "snr_db", info.name, info.metric, {"stage": stage},
-            label=f"{title}, stage {stage}", style=style, group=arm,
-        )
-        for arm, title, style in ((JOINT, "broadcast", "line"), (OWN, "own network", "dashed"))
-        for stage in (stages if arm == JOINT else stages[-1:])
-    ]  # fmt: skip
-    unit = f" in {info.unit}" if info.unit else ""
-    note = "Both arms take the same total of channel uses; a network of its own has the receiver's share of them."
-    return Chart(info.name, "SNR in dB", f"{info.metric}{unit}", lines, note, info.name.split("/")[0])
+def served(settings: BroadcastSettings, job: Job) -> tuple[list[ReceiverSpec], list[int]]:
+    """The receivers of a network, and the channel uses of each of its stages."""
+    if job.arm == JOINT:
+        return settings.specs, settings.stages
+    index = [spec.name for spec in settings.specs].index(job.place["receiver"])
+    return [settings.specs[index]], settings.own_stages(index)
 
 
-def _value(results: Results, arm: str, rule: str, info: TaskInfo, metric: str) -> list[float]:
-    """A metric for each seed, in order."""
-    runs = [run for run in results.runs if run.method == arm and run.point == {"rule": rule}]
-    return [run.metrics[info.name][metric] for run in sorted(runs, key=lambda run: run.repeat)]
+# -- networks ------------------------------------------------------------------------------------------------------
 
 
-def _claims(results: Results) -> list[Claim]:
-    claims = []
-    for info in results.tasks:
-        ours, own = (_value(results, arm, _ALL, info, info.metric) for arm in (JOINT, OWN))
-        sign = 1 if info.higher_is_better else -1
-        scale, unit = (100, "points") if info.metric == "accuracy" else (1, info.unit)
-        mean, half = confidence_interval([scale * sign * (a - b) for a, b in zip(ours, own, strict=True)])
-        statement = f"{info.name}: the broadcast is no worse than a network of its own with its share of the uses"
-        claims.append(Claim.measured(f"gain {info.name}", statement, mean, 0.0, half_width=half, unit=unit))
-    return claims
+def make_learner(settings: BroadcastSettings, data: MultiTaskData, job: Job) -> StagedLearner:
+    """A fresh network; the same seed gives every network the same encoder, where it can be.
+
+    Raises:
+        UmbelError: A task, channel, encoder or option that is not there, ...
+    """
+    specs, uses = served(settings, job)
+    everyone = [wanted_task(name, data) for spec in settings.specs for name in spec.tasks]
+    encoder = settings.encoder or ("pixel" if any(task.output == "picture" for task in everyone) else None)
+    model = with_options(
+        settings.encoder_options,
+        lambda **options: build_transmission(
+            data.input_shape,
+            [Stage(count) for count in uses],
+            goals_of(specs, data, len(uses), settings.picture_scale),
+            {spec.name: parse_channel(spec.channel) for spec in specs},
+            encoder,
+            seed=job.repeat,
+            **options,
+        ),
+    )
+    return StagedLearner(model, {spec.name: spec.snr_db for spec in specs})
 
 
-def _verdict(settings: BroadcastSettings, results: Results, trained: list[Trained]) -> list[str]:
-    total, said = sum(settings.stages), []
-    for info in results.tasks:
-        ours, own = (_value(results, arm, _ALL, info, info.metric) for arm in (JOINT, OWN))
-        early, uses = (_value(results, JOINT, _AT_STOP, info, metric) for metric in (info.metric, "uses"))
-        mean = [confidence_interval(values)[0] for values in (ours, own, early, uses)]
-        text = f"{info.name}: {info.metric} {mean[0]:.3g}{info.unit and ' ' + info.unit} after all {total} uses"
-        if mean[3] < total:
-            text += f", {mean[2]:.3g} when it leaves after {mean[3]:.3g} on average"
-        said.append(f"{text}; a network of its own with its share of the uses: {mean[1]:.3g}.")
-    air = confidence_interval([one.found["stop"]["air"] for one in trained if one.arm == JOINT])[0]
-    if air < total:
-        said.append(
-            f"The last receiver has left after {air:.3g} of {total} uses on average; then nothing more is sent."
-        )
-    return said
+def goals_of(specs: Sequence[ReceiverSpec], data: MultiTaskData, stages: int, scale: float) -> list[Goal]:
+    """Every task of every receiver after every stage; a pyramid's picture is half as large a stage before."""
+    goals = []
+    for stage in range(1, stages + 1):
+        for spec in specs:
+            for name in spec.tasks:
+                shrink = 2 ** (stages - stage) if name == "pyramid" else 1
+                goals.append(Goal(wanted_task(name, data, scale), stage, spec.name, shrink=shrink))
+    return goals
+
+
+def wanted_task(name: str, data: MultiTaskData, scale: float = 1.0) -> Task:
+    """The task that a receiver's word means.
+
+    Raises:
+        UmbelError: No task of the set, or pictures of inputs that are none.
+    """
+    if name not in PICTURES:
+        return data.task(name)
+    if len(data.input_shape) != 3:
+        raise UmbelError(f"{data.name} has inputs of shape {tuple(data.input_shape)}; nobody can want a {name} of them")
+    return picture(name, data.input_shape[0], scale)
+
+
+def _info(spec: ReceiverSpec, name: str, data: MultiTaskData) -> TaskInfo:
+    info = TaskInfo.of(wanted_task(name, data))
+    return dataclasses.replace(info, name=f"{spec.name}/{name}", metrics=(*info.metrics, "uses"))
+
+
+# -- measurement ---------------------------------------------------------------------------------------------------
+
+
+def middle_point(specs: Sequence[ReceiverSpec]) -> OperatingPoint:
+    """Every receiver at the middle of its SNRs."""
+    return OperatingPoint(snr_db={spec.name: spec.middle_db for spec in specs})
+
+
+class _Measure:
+    """Every stage at every SNR; each receiver at the middle of its own, to the end and where it leaves."""
+
+    def __init__(self, settings: BroadcastSettings, data: MultiTaskData) -> None:
+        self.settings, self.data = settings, data
+
+    def __call__(self, trained: Trained) -> Iterator[Measurement | Profile]:
+        specs, uses = served(self.settings, trained.job)
+        for snr_db in self.settings.test_values:
+            metrics = self._evaluated(trained, OperatingPoint(snr_db=snr_db))
+            for stage in range(1, len(uses) + 1):
+                yield Measurement(_after(metrics, specs, stage), {"stage": stage, "snr_db": snr_db})
+        last = _after(self._evaluated(trained, middle_point(specs)), specs, len(uses))
+        whole = {name: {**values, "uses": float(sum(uses))} for name, values in last.items()}
+        early, chosen, air = self._leaving(trained, specs, uses)
+        yield Measurement(whole, {"rule": ALL})
+        yield Measurement(whole | early, {"rule": AT_STOP}, settings=chosen)
+        yield Profile(trained.job.arm, AIR, {"uses": (air,)}, trained.job.repeat, dict(trained.job.place))
+
+    def _evaluated(self, trained: Trained, point: OperatingPoint) -> dict[str, dict[str, float]]:
+        draws = self.settings.draws
+        return evaluate(trained.model, trained.data.test, trained.runtime, point, draws=draws).metrics
+
+    def _leaving(
+        self, trained: Trained, specs: Sequence[ReceiverSpec], uses: Sequence[int]
+    ) -> tuple[dict[str, dict[str, float]], dict[str, Any], float]:
+        """What leaving early changes; a receiver that wants more than classes stays to the end.
+
+        Returns:
+            Name of a task -> its metrics where its receiver leaves; the thresholds, from validation; mean uses until
+            the last one has left.
+        """
+        leaving = [spec for spec in specs if self._wants_classes(spec)]
+        validation, test = (self._listeners(trained, split, leaving, len(uses)) for split in ("validation", "test"))
+        early, chosen, stops = {}, {}, []
+        for spec in leaving:
+            thresholds = validation[spec.name].thresholds(uses, self.settings.spare)
+            chosen[f"thresholds of {spec.name}"] = thresholds
+            stops.append(test[spec.name].leaves(thresholds))
+            delay = float(delay_of(stops[-1], uses).mean())
+            for task, accuracy in test[spec.name].accuracies(stops[-1]).items():
+                early[f"{spec.name}/{task}"] = {"accuracy": accuracy, "uses": delay}
+        if len(leaving) < len(specs):
+            return early, chosen, float(sum(uses))
+        return early, chosen, float(delay_of(torch.stack(stops).amax(0), uses).mean())
+
+    def _wants_classes(self, spec: ReceiverSpec) -> bool:
+        try:
+            for name in spec.tasks:
+                check_classification(wanted_task(name, self.data))
+        except UmbelError:
+            return False
+        return True
+
+    def _listeners(
+        self, trained: Trained, split: str, specs: Sequence[ReceiverSpec], stages: int
+    ) -> Mapping[str, Listener]:
+        """By name, all on the same samples: those that have a label of every task of these receivers."""
+        goals = {(s.name, task): [f"{s.name}/{task}@{n + 1}" for n in range(stages)] for s in specs for task in s.tasks}
+        names = [name for of_task in goals.values() for name in of_task]
+        if not names:
+            return {}
+        point, draws = middle_point(served(self.settings, trained.job)[0]), self.settings.draws
+        source = getattr(trained.data, split)
+        seen = predict_split(trained.model, source, trained.runtime, point, tasks=names, draws=draws)
+        kept = torch.stack([seen.targets[name] >= 0 for name in names]).all(0)
+
+        def rounds(of_task: Sequence[str]) -> RoundPredictions:
+            logits: Tensor = torch.stack([seen.raw[name][kept] for name in of_task])
+            return RoundPredictions(logits, seen.targets[of_task[0]][kept])
+
+        return {s.name: Listener({task: rounds(goals[s.name, task]) for task in s.tasks}) for s in specs}
+
+
+def _after(metrics: Mapping[str, Any], specs: Sequence[ReceiverSpec], stage: int) -> dict[str, dict[str, float]]:
+    """Those after a stage, by "receiver/task"."""
+    return {f"{spec.name}/{task}": metrics[f"{spec.name}/{task}@{stage}"] for spec in specs for task in spec.tasks}

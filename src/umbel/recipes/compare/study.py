@@ -13,7 +13,7 @@ from umbel.descent import DESCENTS, ConflictProbe, WeightedSum
 from umbel.descent.weightings import Fixed
 from umbel.engine import decoded_predictions
 from umbel.engine.log import append_row
-from umbel.engine.loop import Observer
+from umbel.engine.plan import Observer
 from umbel.metrics import mean_relative_improvement
 from umbel.recipes.build import columns_text, load_data
 from umbel.recipes.compare.settings import CompareSettings

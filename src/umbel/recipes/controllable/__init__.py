@@ -9,6 +9,7 @@ CONTROLLABLE = Recipe(
     settings=ControllableSettings,
     quick=QUICK,
     study="umbel.recipes.controllable.study:controllable_study",
+    findings="umbel.recipes.controllable.findings:findings",
     about=(
         "Trains a network whose encoder and heads run at any width, and beside it: the same with other distillations, "
         "separate networks of several widths, and networks of fixed cost that take the preference as an input; same "

@@ -1,13 +1,13 @@
 """Settings of the controllable study. Free of torch, so that the command's help stays quick."""
 
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError, unknown
-from umbel.recipes.settings import DataSettings, ModelSettings, check_seeds, names
+from umbel.recipes.settings import ControllableModelSettings, DataSettings, check_seeds, names
 
-ABLATIONS = ("prefix", "relational", "attention", "logits", "none")
+DISTILLATIONS = ("prefix", "relational", "attention", "logits", "none")
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class ControllableSettings:
     data: DataSettings = field(
         default_factory=lambda: DataSettings(data="cifar100-mtl", train_size=10000, resolution=24)
     )
-    model: ModelSettings = field(
-        default_factory=lambda: ModelSettings(
+    model: ControllableModelSettings = field(
+        default_factory=lambda: ControllableModelSettings(
             encoder="conv", hidden=32, vector_head="conv", widths="0.25/0.5/0.75/1", distillation="prefix"
         )
     )
@@ -54,13 +54,13 @@ class ControllableSettings:
         if len(self.model.grid) < 2:
             raise UmbelError(f"--widths {self.model.widths}: a network to be turned needs at least two widths")
         for name in self.others:
-            if name not in ABLATIONS:
-                raise unknown("distillation in --ablations", name, ABLATIONS)
+            if name not in DISTILLATIONS:
+                raise unknown("distillation in --ablations", name, DISTILLATIONS)
         if not 0 < self.tuning_budget <= 1:
             raise UmbelError(
                 f"tuning_budget is {self.tuning_budget}; it is a part of a training, above 0 and at most 1"
             )
-        if not all(0 < strength < float("inf") for strength in self.trials):
+        if not all(0 < strength < float("inf") for strength in self.strength_trials):
             raise UmbelError(f"--strengths {self.strengths}: give numbers above 0, as in 0.1/0.3/1")
         if not all(0 <= penalty < float("inf") for penalty in self.penalty_trials):
             raise UmbelError(f"--penalties {self.penalties}: give numbers of 0 or more, as in 0/1/4")
@@ -80,9 +80,19 @@ class ControllableSettings:
         return _numbers(self.budgets, "--budgets", "20/40/70")
 
     @property
-    def trials(self) -> list[float]:
+    def middle_percent(self) -> float:
+        """The budget at which the dial is judged: the middle one, the lower of two."""
+        return self.percents[(len(self.percents) - 1) // 2]
+
+    @property
+    def strength_trials(self) -> list[float]:
         """The strengths of distillation to choose from, rising; none when there is no choice."""
         return _numbers(self.strengths, "--strengths", "0.1/0.3/1")
+
+    @property
+    def penalty_trials(self) -> list[float]:
+        """The penalties to choose from, rising; none when there is no choice."""
+        return _numbers(self.penalties, "--penalties", "0/1/4")
 
     def groups_of(self, tasks: list[str]) -> list[list[str]]:
         """The groups of tasks whose preferences turn together.
@@ -90,33 +100,23 @@ class ControllableSettings:
         Raises:
             UmbelError: An unknown task, a task twice or left out, or one group only.
         """
-        if not self.groups.strip():
-            half = (len(tasks) + 1) // 2
-            found = [[task] for task in tasks] if len(tasks) <= 3 else [tasks[:half], tasks[half:]]
-        else:
-            found = [list(names(part)) for part in self.groups.split("/")]
-        members = list(itertools.chain(*found))
+        half = (len(tasks) + 1) // 2
+        groups = [[task] for task in tasks] if len(tasks) <= 3 else [tasks[:half], tasks[half:]]
+        if self.groups.strip():
+            groups = [list(names(part)) for part in self.groups.split("/")]
+        members = list(itertools.chain(*groups))
         for name in members:
             if name not in tasks:
                 raise unknown("task in --groups", name, tasks)
-        if sorted(members) != sorted(tasks) or len(found) < 2:
+        if sorted(members) != sorted(tasks) or len(groups) < 2:
             raise UmbelError(f"--groups {self.groups}: put every task in exactly one of at least two groups")
-        return found
+        return groups
 
     def rays(self, groups: int) -> list[tuple[float, ...]]:
         """Preferences of the groups that are asked for: an even grid; no group is given up altogether."""
         steps = self.divisions if groups == 2 else max(2, self.divisions // 2)
         parts = [cut for cut in itertools.product(range(steps + 1), repeat=groups) if sum(cut) == steps]
         return [tuple(max(part / steps, 0.02) for part in cut) for cut in sorted(parts)]
-
-    @property
-    def penalty_trials(self) -> list[float]:
-        """The penalties to choose from, rising; none when there is no choice."""
-        return _numbers(self.penalties, "--penalties", "0/1/4")
-
-    def supernet(self, distillation: str, strength: float) -> ModelSettings:
-        """The settings of the controllable network with one kind of distillation."""
-        return replace(self.model, distillation=distillation, strength=strength)
 
 
 def _numbers(text: str, flag: str, example: str) -> list[float]:
@@ -128,7 +128,7 @@ def _numbers(text: str, flag: str, example: str) -> list[float]:
 
 QUICK = ControllableSettings(
     data=DataSettings(data="overlay-digits", train_size=3000, tasks="left,right,gap"),
-    model=ModelSettings(
+    model=ControllableModelSettings(
         encoder="conv", encoder_options="widths=16/32/64", hidden=32, vector_head="conv", widths="0.25/0.5/1"
     ),
     ablations="none",

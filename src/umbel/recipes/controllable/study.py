@@ -1,31 +1,47 @@
-"""The controllable study: train every network for every seed, turn the dial, say what came of it."""
+"""The controllable study: which networks are trained, all with the same encoder and the same steps, and in which order.
+
+Widths for a budget, weights of distillations and penalties are chosen on validation; `findings` says what came of it.
+"""
 
 import dataclasses
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from umbel.descent import make_descent
-from umbel.recipes.build import columns_text, load_data
-from umbel.recipes.controllable import arms
-from umbel.recipes.controllable.arms import EQUAL, EXACT, PREFERENCE, RULE, SEPARATE, TITLES, Bench
-from umbel.recipes.controllable.charts import charts
-from umbel.recipes.controllable.measure import (
-    dial,
-    measure_plain,
-    measure_preference,
-    measure_tables,
-    measure_times,
-)
-from umbel.recipes.controllable.reading import Measured, Numbers
-from umbel.recipes.controllable.settings import ControllableSettings
-from umbel.recipes.controllable.verdict import claims, middle, verdict
-from umbel.recipes.references import check_training
-from umbel.recipes.study import Study
-from umbel.report import DataInfo, MethodInfo, Results, Run, TaskInfo, describe_environment
-from umbel.search import ConfigurationTable, equal_widths
+import numpy as np
 
-_SPLITS = ("train", "validation", "test")
+from umbel.core import Learner, Task, UmbelError
+from umbel.engine import evaluate
+from umbel.methods.controllable_ablations import fresh_dense_model
+from umbel.methods.preference_conditioned import PreferenceLearner, conditioned_model
+from umbel.metrics import relative_improvement
+from umbel.recipes.build import columns_text, describe, load_data, make_learner, predicts_maps
+from umbel.recipes.controllable.measure import EQUAL, EXACT, RULE, Measure, asked, task_losses
+from umbel.recipes.controllable.settings import ControllableSettings
+from umbel.recipes.turnable import ready_table
+from umbel.report import Results, TaskInfo
+from umbel.search import ConfigurationTable, equal_widths, group_losses, hypervolume
+from umbel.study import Arm, Bench, Job, Study, Training
+
+SEPARATE, PREFERENCE, DISTILLATION, TRIAL = "separate", "preference", "distillation-", "trial-"
+"""Two arms, and what stands before a name: of a distillation, and of the arm that a trial chooses something for."""
+CORNER = 1.1
+"""The reference point of hypervolumes: so many times the losses of the smallest configuration."""
+_TRIAL_SEED = 1000
+
+
+def arms(settings: ControllableSettings) -> list[Arm]:
+    """The arms, in the order of the tables."""
+    rule = "the same network; head widths in proportion to the preferences, as the paper says"
+    reads = "for each budget a network of that cost that reads the preference (FiLM)"
+    same = "the controllable network with distillation"
+    return [
+        Arm(SEPARATE, "Separate networks", "a network for each width, trained by itself"),
+        Arm(EXACT, "Controllable", "one slimmable network; widths found by the exact search on validation"),
+        Arm(RULE, "Proportional rule", rule, EXACT),
+        Arm(EQUAL, "Equal head widths", "the same network; one width for all heads, the best for the budget", EXACT),
+        Arm(PREFERENCE, "Preference as input", reads),
+        *(Arm(DISTILLATION + kind, f"Distillation {kind}", f"{same} {kind}") for kind in settings.others),
+    ]
 
 
 def controllable_study(settings: ControllableSettings, study: Study) -> Results:
@@ -34,181 +50,161 @@ def controllable_study(settings: ControllableSettings, study: Study) -> Results:
     Raises:
         UmbelError: A network that cannot be slimmed, unknown tasks or descent, ...; before anything is trained.
     """
-    make_descent(settings.descent)
     if text := columns_text(settings.data):
         study.reporter.say(text)
     data = load_data(settings.data)
-    settings.groups_of([task.name for task in data.tasks])
-    check_training(settings.model, settings.fit, data, study.runtime.world_size)
-    fit = study.settle(settings, settings.fit)
-    bench = Bench(study, settings, fit, data)
-    kinds = [settings.model.distillation, *settings.others]
-    each = len(settings.model.grid) + len(kinds) + len(settings.percents)
-    trials = len(settings.trials) * sum(kind != "none" for kind in kinds) + len(settings.penalty_trials)
-    study.reporter.expect(settings.seeds * each + trials)
-    measured = Measured()
-    for seed in range(settings.seeds):
-        _one_seed(bench, seed, measured)
-    return _results(bench, measured)
-
-
-def _one_seed(bench: Bench, seed: int, measured: Measured) -> None:
-    """Train and measure the networks of one seed; the separate full one first, as the others' reference."""
-    settings, study = bench.settings, bench.study
-    references = None
-    for width in reversed(settings.model.grid):
-        learner = arms.train_separate(bench, width, seed, references)
-        key = arms.separate_key(width, seed)
-        references = references or bench.outcomes[key].main_validation()
-        found = study.measured(key, "quality", lambda m=learner: measure_plain(bench, m))
-        measured.separate[width, seed] = found
-    for kind in (settings.model.distillation, *settings.others):
-        learner, table = arms.train_supernet(bench, kind, seed, references)
-        key = arms.supernet_key(kind, seed)
-        found = study.measured(key, "tables", lambda m=learner, t=table: measure_tables(bench, m, t))
-        measured.supernets[kind, seed] = found
-        if kind == settings.model.distillation and seed == 0 and settings.latency:
-            measured.times = study.measured(key, "times", lambda m=learner, t=table: measure_times(bench, m, t))
-    _preference(bench, seed, references, measured)
-    measured.dials[seed] = list(dial(bench, measured.supernets[settings.model.distillation, seed]))
-
-
-def _preference(bench: Bench, seed: int, references: dict[str, float], measured: Measured) -> None:
-    """For each budget the network that reads preferences; its widths are the best equal ones for the budget."""
-    table = ConfigurationTable.from_json(measured.supernets[bench.settings.model.distillation, seed]["table"])
-    for percent in reversed(bench.settings.percents):
-        shape = arms.equal_shape(table, equal_widths(table, f"{percent}% macs"))
-        penalty = _penalty(bench, measured, shape, references)
-        learner = arms.train_preference(bench, shape, seed, references, penalty)
-        found = bench.study.measured(
-            arms.preference_key(shape, seed), "rays", lambda m=learner: measure_preference(bench, m)
-        )
-        measured.preference[percent, seed], measured.shapes[percent, seed] = found, shape
-
-
-def _penalty(bench: Bench, measured: Measured, shape: dict[str, float], references: dict[str, float]) -> float:
-    """The penalty of all networks that read the preference: the best of several by hypervolume on validation.
-
-    Trials are trained once, for the first budget that asks.
-    """
-    if bench.penalty is None and bench.settings.penalty_trials:
-        numbers, scores = Numbers(bench, measured), {}
-        for value in bench.settings.penalty_trials:
-            key = f"tuning/penalty-{value:g}"
-            trial = arms.train_preference(bench, shape, arms.TUNING_SEED, references, value, trial=key)
-            rays = bench.study.measured(
-                key, "rays", lambda m=trial: measure_preference(bench, m, splits=("validation",))
-            )
-            scores[value] = numbers.volume_of([numbers.group_losses(ray["validation"], 0) for ray in rays], 0)
-        bench.penalty = max(scores, key=scores.get)
-    return 1.0 if bench.penalty is None else bench.penalty
-
-
-def _results(bench: Bench, measured: Measured) -> Results:
-    data, settings, study = bench.data, bench.settings, bench.study
-    numbers = Numbers(bench, measured)
-    runs = list(_runs(bench, measured, numbers))
-    infos = [dataclasses.replace(TaskInfo.of(task), metrics=(task.main_metric,)) for task in data.tasks]
-    middle_percent = middle(settings.percents)
-    return Results(
-        study="controllable",
-        title=f"One network for every budget and preference: {data.title}",
-        command=study.command,
-        data=DataInfo(data.name, data.title, data.note, {s: len(getattr(data, s)) for s in _SPLITS}),
-        tasks=infos,
-        methods=list(_methods(bench, {run.method for run in runs})),
-        runs=runs,
+    _check_losses(data.tasks)
+    bench = Bench(study, settings, settings.fit, data, settings.descent)
+    networks = _Networks(bench)
+    facts = networks.run()
+    tasks = [dataclasses.replace(TaskInfo.of(task), metrics=(task.main_metric,)) for task in data.tasks]
+    return bench.results(
+        "controllable",
+        f"One network for every budget and preference: {data.title}",
+        arms(settings),
+        tasks=tasks,
         reference=SEPARATE,
-        settings=dataclasses.asdict(settings),
-        environment=describe_environment(bench.fit.precision, "as asked" if settings.fit.precision != "auto" else ""),
-        headline=[
-            *({"width": width, "heads": width} for width in reversed(numbers.widths)),
-            {"budget": f"{middle_percent:g} %", "preference": _text(_even(settings, bench))},
-        ],
-        charts=charts(numbers),
-        claims=claims(numbers),
-        verdict=verdict(numbers),
-        warnings=[*study.warnings, *_warnings(bench)],
+        facts=facts,
+        headline=tuple(_headline(settings, networks.measure.rays)),
+        warnings=_warnings(networks.measure.groups),
     )
 
 
-def _even(settings: ControllableSettings, bench: Bench) -> tuple[float, ...]:
-    """The ray that is nearest to equal preferences."""
-    return min(settings.rays(len(bench.groups)), key=lambda ray: (max(ray) - min(ray), ray))
+def _check_losses(tasks: Sequence[Task]) -> None:
+    for task in tasks:
+        if task.higher_is_better and task.unit:
+            raise UmbelError(
+                f"task {task.name!r}: its metric {task.main_metric} is neither a part from 0 to 1 nor an error, so "
+                "there is no loss to make of it; leave the task out with --tasks"
+            )
 
 
-def _text(ray: Any) -> str:
-    return "/".join(f"{share:g}" for share in ray)
+class _Networks:
+    """All networks of the study: separate ones, controllable ones, and those that read the preference."""
+
+    def __init__(self, bench: Bench[ControllableSettings]) -> None:
+        self.bench, self.settings, self.data = bench, bench.settings, bench.data
+        self.measure = Measure(bench)
+        self.names = [task.name for task in bench.data.tasks]
+        self.kinds = {EXACT: self.settings.model.distillation}
+        self.kinds |= {DISTILLATION + kind: kind for kind in self.settings.others}
+        self.references = [Job.at(SEPARATE, seed, width=1.0) for seed in range(self.settings.seeds)]
+
+    def run(self) -> dict[str, Any]:
+        """Train and measure everything; what was chosen by trials on validation."""
+        bench, settings, first = self.bench, self.settings, self.references[0]
+        full_shape = {"width": 1.0, "heads": 1.0, "penalty": 1.0}
+        bench.check([Job.at(EXACT, 0, first, strength=1.0), Job.at(PREFERENCE, 0, first, **full_shape)], self.make)
+        narrow = [Job.at(SEPARATE, j.repeat, j, width=w) for j in self.references for w in settings.model.grid[-2::-1]]
+        bench.run([*self.references, *narrow], self.make, self.measure.separate)
+        strengths = {arm: self._strength(arm) for arm in self.kinds}
+        supernets = [Job.at(arm, j.repeat, j, strength=strengths[arm]) for j in self.references for arm in self.kinds]
+        bench.run(supernets, self.make, self.measure.configurations)
+        tables = {job.repeat: ready_table(bench.study.folder(job.key)) for job in supernets if job.arm == EXACT}
+        penalty = self._penalty(tables[0])
+        readers = [job for j in self.references for job in self._readers(j, tables[j.repeat], penalty)]
+        bench.run(readers, self.make, self.measure.preferences)
+        facts: dict[str, Any] = {}
+        if settings.strength_trials:
+            facts["strengths"] = {kind: strengths[arm] for arm, kind in self.kinds.items() if kind != "none"}
+        return facts | ({"penalty": penalty} if settings.penalty_trials else {})
+
+    def make(self, job: Job) -> Training:
+        """How the network of a job is trained; a trial is a shorter training of the same."""
+        arm, place, fit = job.arm.removeprefix(TRIAL), job.place, None
+        if arm != job.arm:
+            steps = max(1, round(self.bench.steps * self.settings.tuning_budget))
+            fit = self.bench.fit.replace(seed=job.repeat, steps=steps)
+        about: dict[str, Any] = {"fit": fit, "references": job.needs}
+        if arm in (SEPARATE, PREFERENCE):
+            full = make_learner(self.settings.model, self.data, job.repeat)
+            shape = full.point(place["width"], place.get("heads"))
+            dense = fresh_dense_model(full.model, shape, job.repeat)
+            if arm == SEPARATE:
+                return Training(Learner(dense, self.data.tasks), **about)
+            model = conditioned_model(dense, self.data.input_shape, job.repeat)
+            learner = PreferenceLearner(model, self.data.tasks, groups=self.measure.groups, penalty=place["penalty"])
+            return Training(learner, **about)
+        kind, maps = self.kinds[arm], predicts_maps(self.data)
+        model = dataclasses.replace(self.settings.model, distillation=kind, strength=place["strength"])
+        described = describe(self.settings.data, model, self.names, job.repeat, maps)
+        return Training(make_learner(model, self.data, job.repeat, maps), describe=described, **about)
+
+    def _readers(self, reference: Job, table: ConfigurationTable, penalty: float) -> Iterator[Job]:
+        """The networks that read the preference: one of the best equal widths for each budget, those alike but once."""
+        budgets: dict[tuple[float, float], list[float]] = {}
+        for percent in reversed(self.settings.percents):
+            budgets.setdefault(_equal_shape(table, percent), []).append(percent)
+        for (width, heads), percents in budgets.items():
+            shape = {"width": width, "heads": heads}
+            yield Job.at(PREFERENCE, reference.repeat, reference, budgets=tuple(percents), **shape, penalty=penalty)
+
+    # -- choices on validation ---------------------------------------------------------------------------------------
+
+    def _strength(self, arm: str) -> float:
+        """The weight of an arm's distillation: as set, or the best of several.
+
+        Best is the mean over configurations and tasks of the relative improvement over the separate full network.
+        """
+        if self.kinds[arm] == "none":
+            return 0.0
+        full = self.references[0]
+
+        def score(job: Job) -> float:
+            table, reference = self.measure.ready(job, self.bench.learner(job)), self.bench.validation(full)
+            gains = [
+                relative_improvement(quality, reference[task.name], task.higher_is_better)
+                for task, of_task in zip(self.data.tasks, table.quality, strict=True)
+                for quality in of_task.ravel()
+            ]
+            return float(np.mean(gains))
+
+        trials = {v: Job.at(TRIAL + arm, _TRIAL_SEED, full, strength=v) for v in self.settings.strength_trials}
+        return self._best(trials, score, self.settings.model.strength)
+
+    def _penalty(self, table: ConfigurationTable) -> float:
+        """The penalty of all networks that read the preference: the best of several by hypervolume."""
+        width, heads = _equal_shape(table, self.settings.percents[-1])
+        full, smallest = self.references[0], dict(zip(self.names, table.quality[:, 0, 0].tolist(), strict=True))
+
+        def losses(metrics: Mapping[str, float]) -> np.ndarray:
+            of_tasks, of_full = (task_losses(self.data.tasks, of) for of in (metrics, self.bench.validation(full)))
+            return np.array(group_losses(of_tasks, of_full, self.measure.groups))
+
+        def score(job: Job) -> float:
+            fixed = [learner for _, learner in self.measure.fixed(self.bench.learner(job))]
+            front = [losses(evaluate(one, self.data.validation, self.bench.runtime).main()) for one in fixed]
+            return hypervolume(front, CORNER * losses(smallest))
+
+        trials = {
+            value: Job.at(TRIAL + PREFERENCE, _TRIAL_SEED, full, width=width, heads=heads, penalty=value)
+            for value in self.settings.penalty_trials
+        }
+        return self._best(trials, score, 1.0)
+
+    def _best(self, trials: Mapping[float, Job], score: Callable[[Job], float], unset: float) -> float:
+        """The value whose trial has the best score, which is remembered; `unset` without trials."""
+        self.bench.run(list(trials.values()), self.make, lambda trained: ())
+        scores = {v: self.bench.study.measured(j.key, "score", lambda j=j: score(j)) for v, j in trials.items()}
+        return max(scores, key=lambda value: scores[value], default=unset)
 
 
-def _runs(bench: Bench, measured: Measured, numbers: Numbers) -> Iterator[Run]:
-    """Separate networks and controllable ones at one width; the dial's answers at every budget and ray."""
-    main = bench.settings.model.distillation
-    for (width, seed), found in measured.separate.items():
-        point = {"width": width, "heads": width}
-        yield _run(bench, SEPARATE, seed, found, point, arms.separate_key(width, seed))
-    for kind, seed in measured.supernets:
-        for width in numbers.widths:
-            for heads in numbers.widths if kind == main else (width,):
-                found = {"test": numbers.at_widths(kind, seed, width, heads)}
-                method = EXACT if kind == main else f"distillation-{kind}"
-                yield _run(bench, method, seed, found, {"width": width, "heads": heads}, arms.supernet_key(kind, seed))
-    for seed in range(bench.settings.seeds):
-        for percent in bench.settings.percents:
-            for arm in (EXACT, RULE, EQUAL, PREFERENCE):
-                for entry in numbers.entries(arm, percent, seed):
-                    point = {"budget": f"{percent:g} %", "preference": _text(entry["ray"])}
-                    shape = measured.shapes[percent, seed]
-                    key = arms.preference_key(shape, seed) if arm == PREFERENCE else arms.supernet_key(main, seed)
-                    chosen = shape if arm == PREFERENCE else {"point": entry["point"], "used": entry["used"]}
-                    yield _run(bench, arm, seed, entry, point, key, chosen)
+def _equal_shape(table: ConfigurationTable, percent: float) -> tuple[float, float]:
+    """Widths of the encoder and of all heads: the best for a budget without preferences."""
+    point = equal_widths(table, f"{percent}% macs").point
+    return point["width"], point["head_widths"][table.tasks[0]]
 
 
-def _run(
-    bench: Bench, arm: str, seed: int, found: dict, point: dict, key: str, chosen: dict[str, Any] | None = None
-) -> Run:
-    metric = {task.name: task.main_metric for task in bench.data.tasks}
-    outcome = bench.outcomes[key]
-    tested = {name: {metric[name]: round(value, 5)} for name, value in found["test"].items()}
-    steps = {"steps": outcome.steps, "seconds": round(outcome.seconds, 1), "best_step": outcome.best_step}
-    return Run(arm, seed, tested, point, settings=chosen or {}, **steps)
+def _headline(settings: ControllableSettings, rays: Sequence[tuple[float, ...]]) -> Iterator[dict[str, Any]]:
+    """Encoder and heads at one width; the middle budget at the preferences that are nearest to equal."""
+    yield from ({"width": width, "heads": width} for width in reversed(settings.model.grid))
+    yield asked(settings.middle_percent, min(rays, key=lambda ray: (max(ray) - min(ray), ray)))
 
 
-def _methods(bench: Bench, used: set[str]) -> Iterator[MethodInfo]:
-    main = bench.settings.model.distillation
-    seeds = range(bench.settings.seeds)
-    for arm in (SEPARATE, EXACT, RULE, EQUAL, PREFERENCE, *(f"distillation-{kind}" for kind in bench.settings.others)):
-        if arm not in used:
-            continue
-        prefix = {SEPARATE: f"{SEPARATE}/", PREFERENCE: f"{PREFERENCE}/"}.get(arm)
-        if prefix is None:
-            kind = arm.removeprefix("distillation-") if arm.startswith("distillation-") else main
-            prefix = f"{EXACT}/{kind}/"
-        keys = [key for key in bench.outcomes if key.startswith(prefix)]
-        parameters = sum(bench.outcomes[key].parameters for key in keys if key.endswith("seed-0"))
-        seconds = [sum(bench.outcomes[k].seconds_per_step for k in keys if k.endswith(f"seed-{s}")) for s in seeds]
-        kind = arm.removeprefix("distillation-")
-        title, about = TITLES.get(arm, (f"Distillation {kind}", f"the controllable network with distillation {kind}"))
-        known = [value for value in seconds if math.isfinite(value)]
-        yield MethodInfo(arm, title, about, parameters, known if arm in (SEPARATE, EXACT) else ())
-
-
-def _warnings(bench: Bench) -> Iterator[str]:
-    settings = bench.settings
-    if settings.seeds < 3:
-        yield f"{settings.seeds} seed(s) only: intervals are wide or missing; the full study has three or more."
-    groups = bench.groups
+def _warnings(groups: Sequence[Sequence[str]]) -> Iterator[str]:
     if any(len(group) > 1 for group in groups):
-        yield (
-            "Preferences turn groups of tasks, not each task: "
-            + "; ".join(f"group {i + 1}: {', '.join(group)}" for i, group in enumerate(groups))
-            + "."
-        )
-    if bench.strengths:
-        chosen = ", ".join(f"{kind} {strength:g}" for kind, strength in bench.strengths.items())
-        yield f"Weights of the distillations, chosen on validation: {chosen}."
-    if bench.penalty is not None:
-        yield f"Penalty of the networks that read the preference, chosen on validation: {bench.penalty:g}."
+        listed = "; ".join(f"group {number}: {', '.join(group)}" for number, group in enumerate(groups, 1))
+        yield f"Preferences turn groups of tasks, not each task: {listed}."
     yield (
         "Checkpoints of the controllable network are chosen by its full width on validation; narrower configurations "
         "take what comes with it, while each separate network chooses its own."

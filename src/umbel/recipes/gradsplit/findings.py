@@ -124,14 +124,23 @@ def _claims(results: Results, matrices: _Matrices) -> Iterator[Claim]:
         reason="" if OWN in arms else "own is not among --others",
     )
     over_random, controlled = _gain(results, RANDOM), matrices.controlled()
-    only = "all or no pairs are accepted, so that there is one matrix of that density only"
     yield claim(
         "beats-random",
         "The measured matrix is at least as good as a random one of the same density",
         Values({repeat: over_random[repeat] for repeat in controlled}),
         at_least=0.0,
-        reason="random is not among --others" if RANDOM not in arms else "" if controlled else only,
+        reason=_no_control(len(controlled), len(matrices.measured))
+        if RANDOM in arms
+        else "random is not among --others",
     )
+
+
+def _no_control(controlled: int, seeds: int) -> str:
+    """Why a random matrix is no control; empty where it is."""
+    if not controlled:
+        return "all or no pairs are accepted, so that there is one matrix of that density only"
+    few = f"in {seeds - controlled} of {seeds} seeds all or no pairs are accepted, which leaves one seed: no interval"
+    return few if controlled == 1 < seeds else ""
 
 
 # -- charts ----------------------------------------------------------------------------------------------------------

@@ -54,8 +54,6 @@ class GradSplitSettings:
             raise UmbelError(f"look_ahead is {self.look_ahead}; it must be greater than 0")
         if self.reference_passes <= 0:
             raise UmbelError(f"reference_passes is {self.reference_passes}; it must be greater than 0")
-        if self.model.widths:
-            raise UmbelError(f"--widths {self.model.widths}: this study trains networks of one width; leave it out")
         _ = self.other_set
 
     @property

@@ -15,7 +15,7 @@ from umbel.data.catalogue import SETS
 from umbel.descent import Affinity, AfterWarmUp, GradSplit, Measured, make_descent, random_matrix
 from umbel.descent.passes import untouched
 from umbel.engine import peak_bytes
-from umbel.engine.loop import Observer
+from umbel.engine.plan import Observer
 from umbel.nn import count_macs, with_attention
 from umbel.recipes.build import columns_text, load_data
 from umbel.recipes.gradsplit.settings import GradSplitSettings

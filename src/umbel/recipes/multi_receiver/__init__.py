@@ -8,7 +8,8 @@ MULTI_RECEIVER = Recipe(
     title="One transmission for several receivers against one for each",
     settings=MultiReceiverSettings,
     quick=QUICK,
-    study="umbel.recipes.multi_receiver.study:study_receivers",
+    study="umbel.recipes.multi_receiver.study:multi_receiver_study",
+    findings="umbel.recipes.multi_receiver.findings:findings",
     about=(
         "Trains one transmitter for several receivers, each with a task of its own, and compares it with single-task "
         "networks of the same total of channel uses and of the same uses each, with transmitters made for another "

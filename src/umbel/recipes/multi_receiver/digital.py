@@ -1,181 +1,159 @@
-"""Digital rivals of a shared transmission: the label that the transmitter classified, and the coded picture."""
+"""The digital rivals of a shared transmission: the labels that the transmitter classified, and the coded picture.
 
-from collections.abc import Callable, Sequence
-from itertools import islice
+Both ends decide by classifiers of clean pictures, so their jobs come after those classifiers' trainings.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from umbel.channels.digital import Judge, LabelGenie, RateTable, SeparateChain, mean_colour, shipped_table
-from umbel.core import Learner, OperatingPoint, UmbelError
-from umbel.data import Source
-from umbel.recipes.multi_receiver.arms import Bench, Group, train_clean
-from umbel.report import Run
+from umbel.channels.digital import (
+    FADINGS,
+    CodedPictures,
+    LabelCombinations,
+    PictureJudge,
+    RateTable,
+    mean_colour,
+    shipped_table,
+)
+from umbel.core import OperatingPoint, UmbelError
+from umbel.data import Source, first_samples
+from umbel.recipes.multi_receiver.settings import MultiReceiverSettings
+from umbel.study import Bench, Job, Measurement, Trained
 
 GENIE, WHOLE, FREE, CLEAN = "label-genie", "picture-whole-file", "picture-header-free", "clean"
-FADINGS = {"awgn": None, "rayleigh": "rayleigh"}
-"""Channels that the digital links know -> what they call them."""
-_CODEC = "webp"
+PICTURE = "coded-picture"
+"""Jobs that send coded pictures: no row of the tables, but each serves `WHOLE` and `FREE`."""
+_PICTURES_FOR_COLOUR = 2000
 
 
-def check_digital_uses(counts: Sequence[int]) -> None:
-    """Refuse a number of uses of which no block was measured.
-
-    Raises:
-        UmbelError: It names the known ones.
-    """
-    for uses in counts:
-        if uses not in shipped_table().uses:
-            known = "/".join(map(str, shipped_table().uses))
-            raise UmbelError(f"--digital-uses {uses}: no block error rates for so many uses; measured are {known}")
-
-
-def label_signals(source: Source, group: Group) -> dict[str, Tensor]:
-    """The combinations of labels that occur: task -> the label in each combination, int64 [M]."""
-    seen: set[tuple[int, ...]] = set()
-    for batch in source.batches(1024):
-        targets = torch.stack([task.target_of(batch) for task in group.tasks], dim=1)
-        seen.update(map(tuple, targets[(targets >= 0).all(1)].tolist()))
-    if len(seen) < 2:
-        raise UmbelError(f"--pairs {group.name}: no two combinations of labels occur together")
-    table = torch.tensor(sorted(seen))
-    return {name: table[:, index] for index, name in enumerate(group.names)}
-
-
-def genie_accuracies(
-    combinations: dict[str, Tensor], clean: dict[str, float], uses: int, snr_db: float, fading: str | None
-) -> dict[str, float]:
-    """Accuracy of every receiver when the transmitter sends the classified labels, in the better of two ways.
-
-    Either the combination of all labels as one of M signals over all uses, or each label in its even share of them.
-    A combination that is lost is taken for any other with equal probability.
+class DigitalRivals:
+    """Jobs of the digital rivals, and what is measured in them.
 
     Args:
-        combinations: As from `label_signals`.
-        clean: Task -> accuracy of the transmitter's classifier on clean pictures.
-        uses: Channel uses in all.
-        snr_db: Mean Es/N0.
-        fading: None or "rayleigh".
+        bench: Of the study.
+        labels: Task -> its training labels [N], of the same samples; negative where missing.
+
+    Attributes:
+        warnings: How far the rivals are to be trusted, and what was left out.
+
+    Raises:
+        UmbelError: Labels of a group that never differ, or channel uses of which no block was measured.
     """
-    names, signals = list(combinations), len(next(iter(combinations.values())))
-    arrives = LabelGenie(signals, uses).success(snr_db, fading)
-    together = {}
-    for name, labels in combinations.items():
-        sizes = labels.unique(return_counts=True)[1]
-        same = float((sizes * (sizes - 1)).sum()) / (signals * (signals - 1))
-        right = arrives + (1 - arrives) * same
-        together[name] = right * clean[name] + (1 - right) * (1 - clean[name]) / (len(sizes) - 1)
-    each, apart = uses // len(names), {}
-    if each:
-        for name, labels in combinations.items():
-            apart[name] = LabelGenie(len(labels.unique()), each).accuracy(clean[name], snr_db, fading)
-    return max((way for way in (together, apart) if way), key=lambda way: sum(way.values()))
 
+    def __init__(self, bench: Bench[MultiReceiverSettings], labels: Mapping[str, Tensor]) -> None:
+        self.bench, self.settings = bench, bench.settings
+        groups = self.settings.groups
+        self.combinations = {group: LabelCombinations({n: labels[n] for n in group}) for group in groups}
+        for uses in self.settings.digital_values:
+            shipped_table().codes(uses)
+        self._judges: dict[Job, PictureJudge] = {}
+        self.why_no_pictures = self._why_no_pictures()
+        self.warnings = list(self._warnings())
 
-def add_digital(bench: Bench) -> None:
-    """Runs of the digital rivals, for every seed."""
-    pictures = _Pictures.of(bench)
-    for channel in bench.channels:
-        if channel not in FADINGS:
-            bench.study.warnings.append(f"The digital rivals know awgn and rayleigh only; none is shown for {channel}.")
-    names = list(dict.fromkeys(name for group in bench.groups for name in group.names))
-    combinations = {group.name: label_signals(bench.data.train, group) for group in bench.groups}
-    for seed in range(bench.settings.seeds):
-        clean = {name: train_clean(bench, bench.data.task(name), seed) for name in names}
-        for group in bench.groups:
-            accuracy = {name: clean[name][1].test[name]["accuracy"] for name in group.names}
-            metrics = {name: {"accuracy": value} for name, value in accuracy.items()}
-            bench.runs.append(Run(CLEAN, seed, metrics, {"pair": group.name, "channel": "none"}))
-            for arm in (CLEAN, GENIE, WHOLE, FREE):
-                bench.outcomes.setdefault(arm, []).extend(clean[name][1] for name in group.names)
-            for channel in (c for c in bench.channels if c in FADINGS):
-                _add_genie(bench, group, channel, seed, combinations[group.name], accuracy)
-                if pictures:
-                    pictures.add_runs(bench, group, channel, seed, {name: clean[name][0] for name in group.names})
-
-
-def _add_genie(bench: Bench, group: Group, channel: str, seed: int, combinations, clean: dict[str, float]) -> None:
-    for uses in bench.settings.use_values:
-        for snr_db in bench.settings.link.test_values:
-            found = genie_accuracies(combinations, clean, uses, snr_db, FADINGS[channel])
-            point = {"pair": group.name, "channel": channel, "uses": uses, "total_uses": uses, "snr_db": snr_db}
-            metrics = {name: {"accuracy": value} for name, value in found.items()}
-            bench.runs.append(Run(GENIE, seed, metrics, point))
-
-
-class _Pictures:
-    """Coded pictures of the validation and test splits, and who judges them."""
-
-    def __init__(self, bench: Bench) -> None:
-        count = bench.settings.digital_pictures
-        self.fallback = mean_colour(_first(bench.data.train, 2000)[0])
-        self.parts = {}
-        for split in ("validation", "test"):
-            images, targets = _first(getattr(bench.data, split), count)
-            table = RateTable(images, _CODEC)
-            self.parts[split] = (table, targets)
-        self.judges: dict[tuple[str, str, int], Judge] = {}
-        self.chains: dict[tuple[str, int, bool], SeparateChain] = {}
-
-    @classmethod
-    def of(cls, bench: Bench) -> "_Pictures | None":
-        """None, with a warning, where pictures cannot be coded."""
+    def _why_no_pictures(self) -> str:
         try:
-            return cls(bench)
+            RateTable(self.splits[0][0][:1])
         except UmbelError as error:
-            bench.study.warnings.append(f"The coded picture is left out: {error}.")
-            return None
+            return str(error)
+        return ""
 
-    def chain(self, split: str, uses: int, whole: bool) -> SeparateChain:
-        key = (split, uses, whole)
-        if key not in self.chains:
-            self.chains[key] = SeparateChain(self.parts[split][0], uses, self.fallback, count_header=whole)
-        return self.chains[key]
+    def _warnings(self) -> Iterator[str]:
+        for channel in self.settings.link.channel_names:
+            if channel not in FADINGS:
+                yield f"The digital rivals know awgn and rayleigh only; none is shown for {channel}."
+        if self.why_no_pictures:
+            yield f"The coded picture is left out: {self.why_no_pictures}."
+        else:
+            yield (
+                f"The coded picture is measured on the first {self.settings.digital_pictures} test pictures (at most) "
+                "with block error rates from a table; a few channel uses are too few for any file, so it is shown at "
+                "more."
+            )
+        yield "The digital labels are a bound: ideal signals and decoding, the better of two ways to send at each SNR."
 
-    def judge(self, split: str, name: str, seed: int, classifier: Callable[[Tensor], Tensor]) -> Judge:
-        key = (split, name, seed)
-        if key not in self.judges:
-            table, targets = self.parts[split]
-            self.judges[key] = Judge(table, classifier, targets[name], self.fallback)
-        return self.judges[key]
+    def jobs(self) -> Iterator[Job]:
+        """One of each kind for each seed, group and channel."""
+        for seed in range(self.settings.seeds):
+            for group in self.settings.groups:
+                clean = [Job.at(CLEAN, seed, task=task) for task in group]
+                for channel in (name for name in self.settings.link.channel_names if name in FADINGS):
+                    for arm in (GENIE,) if self.why_no_pictures else (GENIE, PICTURE):
+                        yield Job.at(arm, seed, *clean, pair="/".join(group), channel=channel)
 
-    def add_runs(self, bench: Bench, group: Group, channel: str, seed: int, clean: dict[str, Learner]) -> None:
+    def make(self, job: Job) -> Callable[[], Any]:
+        """The combinations of labels of a job's group, or the judges of its coded pictures."""
+        if job.arm == GENIE:
+            return lambda: self.combinations[group_of(job)]
+        return lambda: [self.judge(clean) for clean in job.needs]
+
+    def measure(self, trained: Trained) -> Iterator[Measurement]:
+        """Accuracy of all tasks at every test SNR and number of channel uses."""
+        return self._labels(trained) if trained.job.arm == GENIE else self._pictures(trained)
+
+    def _labels(self, trained: Trained) -> Iterator[Measurement]:
+        job, table = trained.job, self.bench.table.at(pair=trained.job.place["pair"], channel="none")
+        clean = {task: table(CLEAN, "accuracy", task=task)[job.repeat] for task in group_of(job)}
+        for uses in self.settings.use_values:
+            for snr_db in self.settings.link.test_values:
+                accuracies = trained.model.accuracies(clean, uses, snr_db, FADINGS[job.place["channel"]])
+                yield _measurement(job, accuracies.values(), uses, snr_db)
+
+    def _pictures(self, trained: Trained) -> Iterator[Measurement]:
         """The best coding on validation pictures at each SNR, measured on test pictures."""
-        fading = FADINGS[channel]
-        device = bench.study.runtime.device
-        judges = {
-            split: [
-                self.judge(split, name, seed, _classifier(learner, name, device)) for name, learner in clean.items()
-            ]
-            for split in ("validation", "test")
-        }
+        judges, fading = trained.model, FADINGS[trained.job.place["channel"]]
         for arm, whole in ((WHOLE, True), (FREE, False)):
-            for uses in bench.settings.digital_values:
-                chains = {split: self.chain(split, uses, whole) for split in judges}
-                for snr_db in bench.settings.link.test_values:
+            for uses in self.settings.digital_values:
+                link = self.pictures.link(uses, whole)
+                for snr_db in self.settings.link.test_values:
+                    coding = link.best(snr_db, fading, judges)
+                    accuracies = link.expected(snr_db, coding, fading, judges).accuracies
+                    chosen = {"coding": coding.mcs.name}
+                    yield _measurement(trained.job, accuracies, uses, snr_db, arm=arm, settings=chosen)
 
-                    def score(coding, chain=chains["validation"], snr_db=snr_db) -> float:
-                        return sum(chain.accuracy(judge, snr_db, coding, fading) for judge in judges["validation"])
+    @cached_property
+    def splits(self) -> tuple[tuple[Tensor, dict[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]:
+        """The first pictures and labels of validation and test."""
+        data, count = self.bench.data, self.settings.digital_pictures
+        return _first(data.validation, count), _first(data.test, count)
 
-                    best = max(chains["test"].codings, key=score)
-                    found = [chains["test"].accuracy(judge, snr_db, best, fading) for judge in judges["test"]]
-                    metrics = {name: {"accuracy": value} for name, value in zip(group.names, found, strict=True)}
-                    point = {"pair": group.name, "channel": channel, "uses": uses, "total_uses": uses, "snr_db": snr_db}
-                    bench.runs.append(Run(arm, seed, metrics, point, settings={"coding": best.name}))
+    @cached_property
+    def pictures(self) -> CodedPictures:
+        """These pictures as files; encoded only where a job is not done yet."""
+        (validation, _), (test, _) = self.splits
+        return CodedPictures(validation, test, mean_colour(_first(self.bench.data.train, _PICTURES_FOR_COLOUR)[0]))
+
+    def judge(self, clean: Job) -> PictureJudge:
+        """Whether the classifier of that job recognises what arrives; it sees every file once."""
+        if clean not in self._judges:
+            task, device = clean.place["task"], self.bench.runtime.device
+            model = self.bench.learner(clean).eval().model
+
+            def classify(pictures: Tensor) -> Tensor:
+                return model(pictures.to(device), OperatingPoint())[task]
+
+            self._judges[clean] = self.pictures.judge(classify, *(labels[task] for _, labels in self.splits))
+        return self._judges[clean]
+
+
+def group_of(job: Job) -> tuple[str, ...]:
+    """The tasks of a job that serves several."""
+    return tuple(job.place["pair"].split("/"))
+
+
+def _measurement(job: Job, accuracies: Iterable[float], uses: int, snr_db: float, **more: Any) -> Measurement:
+    """Of all tasks of a job."""
+    test = {task: {"accuracy": value} for task, value in zip(group_of(job), accuracies, strict=True)}
+    return Measurement(test, {**job.place, "uses": uses, "total_uses": uses, "snr_db": snr_db}, **more)
 
 
 def _first(source: Source, count: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """The first samples of a split that have every label: pictures in 0 to 1 and targets."""
-    batches = list(islice(source.batches(250), -(-count // 250)))
-    if not isinstance(batches[0].inputs, Tensor):
+    """The first samples of a split that have every label: pictures in 0 to 1, and task -> labels."""
+    batch = first_samples(source, count)
+    if not isinstance(batch.inputs, Tensor):
         raise UmbelError("the inputs are no pictures")
-    targets = {name: torch.cat([batch.targets[name] for batch in batches])[:count] for name in batches[0].targets}
-    whole = torch.stack([labels >= 0 for labels in targets.values()]).all(0)
-    pictures = torch.cat([batch.inputs for batch in batches])[:count]
-    return pictures[whole], {name: labels[whole] for name, labels in targets.items()}
-
-
-def _classifier(learner: Learner, name: str, device: torch.device) -> Callable[[Tensor], Tensor]:
-    learner.eval()
-    learner.to(device)
-    return lambda pictures: learner.model(pictures.to(device), OperatingPoint())[name]
+    whole = torch.stack([labels >= 0 for labels in batch.targets.values()]).all(0)
+    return batch.inputs[whole], {name: labels[whole] for name, labels in batch.targets.items()}

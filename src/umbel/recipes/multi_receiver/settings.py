@@ -1,5 +1,6 @@
 """Settings of the study of several receivers. Free of torch, so that the command's help stays quick."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from umbel.engine.settings import FitSettings
@@ -68,6 +69,16 @@ class MultiReceiverSettings:
         return sorted(set(whole_numbers(self.uses, "--uses")))
 
     @property
+    def single_uses(self) -> dict[str, list[int]]:
+        """Task -> uses of its single-task networks: those of the shared transmission, and their even shares."""
+        uses_of: dict[str, set[int]] = {}
+        for group in self.groups:
+            for task in group:
+                shares = {uses // len(group) for uses in self.use_values}
+                uses_of[task] = uses_of.get(task, set()) | shares | set(self.use_values)
+        return {task: sorted(uses) for task, uses in uses_of.items()}
+
+    @property
     def digital_values(self) -> list[int]:
         """Channel uses of the coded picture, rising."""
         return sorted(set(whole_numbers(self.digital_uses, "--digital-uses")))
@@ -84,6 +95,32 @@ class MultiReceiverSettings:
             return None
         first, others = numbers(self.unequal_snr_db, "--unequal-snr-db")
         return first, others
+
+    def unequal_of(self, group: Sequence[str]) -> dict[str, float]:
+        """Receiver -> its SNR in dB, where they differ; empty where that is left out."""
+        if self.unequal_values is None:
+            return {}
+        first, others = self.unequal_values
+        return {name: others if index else first for index, name in enumerate(group)}
+
+    def unequal_ranges(self, group: Sequence[str]) -> dict[str, tuple[float, float]]:
+        """Receiver -> range of its SNR in training: from the training range's nearer end to its own SNR."""
+        low, high = self.link.train_range
+        return {
+            name: (min(low, snr), snr) if snr <= (low + high) / 2 else (snr, max(high, snr))
+            for name, snr in self.unequal_of(group).items()
+        }
+
+    @property
+    def swept(self) -> tuple[str, int]:
+        """Channel and uses at which weights are swept."""
+        return self.link.channel_names[0], self.sweep_uses
+
+    @property
+    def middle_snr_db(self) -> float:
+        """The test SNR at which claims and the main table are read: the middle one."""
+        values = self.link.test_values
+        return values[(len(values) - 1) // 2]
 
 
 def _check_groups(groups: list[tuple[str, ...]], text: str, uses: list[int]) -> None:

@@ -159,17 +159,18 @@ class _Channel:
     def _title(self, arm: str) -> str:
         return self.results.method(arm).title
 
-    def _line(self, arm: str, x: str, metric: str = "accuracy", table: Table | None = None, **more: object) -> Series:
+    def _line(
+        self, arm: str, x: str, metric: str = "accuracy", table: Table | None = None, **more: object
+    ) -> Series | None:
         return (table or self.at).series(arm, x, metric, **{"label": self._title(arm), **more})
 
-    def _chart(self, what: str, x_label: str, y_label: str, series: Sequence[Series], note: str) -> Chart:
+    def _chart(self, what: str, x_label: str, y_label: str, series: Sequence[Series | None], note: str) -> Chart:
         return chart(f"{what}, {self.name}", x_label, y_label, series, note, self.name)
 
     def _delay(self) -> Chart:
         lines = [(ROUNDS, "tau", "line"), (SINGLE, "uses", "line"), (LATEST, "tau", "dashed")]
-        lines += [(REPEAT, "tau", "dashed"), (RANDOM, "tau", "dashed"), (PREFIX, "uses", "dashed")]
-        if any(run.method == GENIE and run.point["channel"] == self.name for run in self.results.runs):
-            lines.append((GENIE, "uses", "dashed"))
+        lines += [(REPEAT, "tau", "dashed"), (RANDOM, "tau", "dashed")]
+        lines += [(PREFIX, "uses", "dashed"), (GENIE, "uses", "dashed")]
         series = [self._line(arm, x, against="delay", style=style) for arm, x, style in lines]
         fixed = f"{self._title(ROUNDS)}, rounds always sent"
         series.append(self._line(ROUNDS, "round", style="dots", label=fixed, against="delay"))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from umbel.channels import Truncate, parse_channel
-from umbel.channels.digital import LabelGenie
+from umbel.channels.digital import FADINGS, LabelGenie
 from umbel.core import Learner, OperatingPoint
 from umbel.data import MultiTaskData, seeded
 from umbel.engine import Predictions, evaluate
@@ -43,7 +43,6 @@ BUDGET, MIDDLE, TARGET = "75 % of the uses", "middle delay", "1.5 points below"
 ALWAYS = "all rounds"
 """The rule without thresholds: every round is sent, whatever the receiver thinks."""
 BUDGET_PART, POINTS_BELOW = 0.75, 0.015
-_GENIE_FADING = {"awgn": None, "rayleigh": "rayleigh"}
 
 
 def arms(settings: MultiRoundSettings) -> list[Arm]:
@@ -173,10 +172,10 @@ class _Measure:
         """
         task = trained.data.tasks[0]
         right = evaluate(trained.model, trained.data.test, trained.runtime).metrics[task.name]["accuracy"]
-        for channel in (name for name in self.settings.link.channel_names if name in _GENIE_FADING):
+        for channel in (name for name in self.settings.link.channel_names if name in FADINGS):
             for snr_db in self.snrs_db:
                 for uses in self.settings.singles:
-                    accuracy = LabelGenie(task.outputs, uses).accuracy(right, snr_db, _GENIE_FADING[channel])
+                    accuracy = LabelGenie(task.outputs, uses).accuracy(right, snr_db, FADINGS[channel])
                     age = ages(torch.tensor([float(uses)]), torch.tensor([accuracy]))
                     place = {"channel": channel, "snr_db": snr_db, "uses": uses}
                     yield self._measurement({"accuracy": accuracy, "delay": float(uses), **age}, place)

@@ -1,240 +1,208 @@
-"""Separate source and channel coding in the study: envelopes, bounds, the fixed chain and its cliff."""
+"""The digital chain of the study: the best coding at each SNR, ideal codes, one coding for all SNRs, and pictures.
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+It has no repeats: no seed changes anything in it.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from umbel.channels.digital import Judge, ModulationCoding, RateTable, SeparateChain, find_codec, mean_colour
+from umbel.channels.digital import (
+    FADINGS,
+    CodedLink,
+    CodedPictures,
+    Coding,
+    PictureJudge,
+    PictureLink,
+    RateTable,
+    Received,
+    SeparateChain,
+    find_mcs,
+    mean_colour,
+    shipped_table,
+    why_unusable,
+)
 from umbel.core import Batch, Learner, OperatingPoint, UmbelError
-from umbel.data import Source
-from umbel.recipes.multires_jscc.arms import CLASSIFIER, Bench, train_classifier
+from umbel.data import first_samples
+from umbel.descent import make_descent
+from umbel.engine import decoded_predictions
+from umbel.methods.multires_jscc import PICTURE
+from umbel.nn import build_model
+from umbel.recipes.multires_jscc.settings import COUNTS, FIXED_CHAIN, IDEAL, JOINT, MultiresSettings
 from umbel.recipes.settings import names
-from umbel.report import Run
+from umbel.report import SampleSheet, draw_image_grid, psnr_captions
+from umbel.study import Bench, Job, Measurement, Trained, Training
 
-COUNTS = {"whole file": True, "header-free": False}
-"""Ways to count a file's bytes: all of them, or what exceeds the codec's floor."""
-BOUNDS = ("capacity", "finite block")
-_FADING: Mapping[str, str | None] = {"awgn": None, "rayleigh": "rayleigh"}
-_CLIFF_STEP = 0.25  # dB between points of the fixed chain
+CLASSIFIER = "classifier"
+"""The job that trains a classifier of clean pictures, for what the chain delivers."""
+_CLIFF_STEP_DB = 0.25
 _COLOUR_PICTURES = 2000
 
 
-@dataclass
-class Digital:
-    """The digital chain of a study.
+class DigitalChain:
+    """Separate source and channel coding of the study's pictures: its jobs and what is measured in them.
 
-    Attributes:
-        warnings: What was left out, and why.
-        values: (channel, uses, count, kind) -> SNR in dB -> metrics. Kinds: "envelope", the bounds, "fixed".
-        codings: (channel, uses, count) -> the modulation and coding that is fixed for the design SNR.
-        chains: (codec, uses, count) -> the chain of the test pictures.
-        chosen: (channel, uses, count, SNR) -> codec and coding of the envelope there.
-    """
-
-    warnings: list[str] = field(default_factory=list)
-    values: dict[tuple[str, int, str, str], dict[float, dict[str, float]]] = field(default_factory=dict)
-    codings: dict[tuple[str, int, str], str] = field(default_factory=dict)
-    chains: dict[tuple[str, int, str], SeparateChain] = field(default_factory=dict)
-    chosen: dict[tuple[str, int, str, float], tuple[str, ModulationCoding]] = field(default_factory=dict)
-
-    def series(self, channel: str, uses: int, count: str, kind: str, metric: str = "PSNR") -> dict[float, float]:
-        """SNR in dB -> value; empty when it was not measured."""
-        found = self.values.get((channel, uses, count, kind), {})
-        return {snr_db: metrics[metric] for snr_db, metrics in found.items() if metric in metrics}
-
-    def picture(self, channel: str, uses: int, count: str, snr_db: float, image: int, draw: float) -> Tensor | None:
-        """What a receiver shows of a test picture, [C, H, W], when its block's luck is `draw` in 0 to 1."""
-        found = self.chosen.get((channel, uses, count, snr_db))
-        if found is None:
-            return None
-        chain = self.chains[found[0], uses, count]
-        delivery = chain.delivery(snr_db, found[1], _FADING[channel])
-        rung = int(delivery.choice[image])
-        if rung >= 0 and draw < delivery.arrives:
-            return chain.table.decoded(image, rung)
-        height, width = chain.table.pictures.shape[1:3]
-        return chain.fallback[:, None, None].expand(-1, height, width)
-
-
-def first_pictures(source: Source, count: int) -> Batch:
-    """The first samples of a split."""
-    batch = next(iter(source.batches(count)))
-    return batch[slice(0, count)]
-
-
-def usable_codecs(wanted: str, warnings: list[str]) -> list[str]:
-    """The codecs that can be used here; a warning for each that lacks its package.
+    Args:
+        bench: Of the study; it is told what is left out, and why.
 
     Raises:
-        UmbelError: An unknown codec.
+        UmbelError: An unknown codec, or blocks are to be really decoded and the `[comms]` extra is missing.
     """
-    found = []
-    for name in names(wanted):
-        codec = find_codec(name)
-        try:
-            codec.encode(torch.zeros(8, 8, 3, dtype=torch.uint8).numpy(), codec.qualities[0])
-            found.append(name)
-        except UmbelError as error:
-            warnings.append(f"The digital chain with {name} was left out: {error}.")
-    return found
 
+    def __init__(self, bench: Bench[MultiresSettings]) -> None:
+        self.bench, self.settings = bench, bench.settings
+        self.semantic = next((task for task in bench.data.tasks if task.kind == "classification"), None)
+        self.classifier = Job(CLASSIFIER, 0) if self.semantic else None
+        reasons = {name: why_unusable(name) for name in names(self.settings.codecs)}
+        self.codecs = [name for name, why in reasons.items() if not why]
+        bench.study.warnings += self._left_out(reasons)
+        if self.codecs and self.settings.real_decoding:
+            CodedLink("QPSK 1/2", uses=128)  # complains at once, and not when all networks are trained
 
-def measure_digital(bench: Bench) -> Digital:
-    """All of the digital chain; what cannot be had is left out with a warning."""
-    digital, settings = Digital(), bench.settings
-    codecs = usable_codecs(settings.codecs, digital.warnings)
-    semantic = next((task for task in bench.semantics if task.kind == "classification"), None)
-    if not codecs:
-        return digital
-    classifier = train_classifier(bench, semantic) if semantic else None
-    for channel in settings.link.channel_names:
-        if channel not in _FADING:
-            digital.warnings.append(f"The digital chain knows no channel {channel}: awgn and rayleigh only.")
-    pair = _Pair.of(bench, codecs, classifier, semantic.name if semantic else "")
-    for uses in settings.totals:
-        for count, whole in COUNTS.items():
-            _Measure(bench, digital, pair, uses, count, whole).all()
-    digital.warnings = list(dict.fromkeys(digital.warnings))
-    for warning in digital.warnings:
-        bench.study.reporter.say(warning)
-    return digital
-
-
-@dataclass
-class _Pair:
-    """Rate tables of validation pictures (they choose) and of test pictures (they measure), by codec."""
-
-    choosing: dict[str, RateTable]
-    testing: dict[str, RateTable]
-    judges: dict[str, tuple[Judge, Judge]]
-    colour: Tensor
-
-    @classmethod
-    def of(cls, bench: Bench, codecs: list[str], classifier: Learner | None, task: str) -> "_Pair":
-        colour = mean_colour(first_pictures(bench.data.train, _COLOUR_PICTURES).inputs)
-        batches = [first_pictures(s, bench.settings.sscc_images) for s in (bench.data.validation, bench.data.test)]
-        bench.study.reporter.say(f"encoding {sum(map(len, batches))} pictures with {', '.join(codecs)}")
-        tables = [{name: RateTable(batch.inputs, name) for name in codecs} for batch in batches]
-        judges = {}
-        if classifier is not None and all(bool((batch.targets[task] >= 0).all()) for batch in batches):
-            ask = _asking(classifier, task)
-            for name in codecs:
-                judges[name] = tuple(
-                    Judge(table[name], ask, batch.targets[task], colour)
-                    for table, batch in zip(tables, batches, strict=True)
-                )
-        return cls(*tables, judges, colour)
-
-
-def _asking(classifier: Learner, task: str) -> Callable[[Tensor], Tensor]:
-    device = next(classifier.parameters()).device
-
-    def ask(pictures: Tensor) -> Tensor:
-        return classifier.model(pictures.to(device), OperatingPoint())[task]
-
-    return ask
-
-
-class _Measure:
-    """The chain at one number of uses and one way to count bytes, over channels and SNRs."""
-
-    def __init__(self, bench: Bench, digital: Digital, pair: _Pair, uses: int, count: str, whole: bool) -> None:
-        self.bench, self.digital, self.pair, self.uses, self.count = bench, digital, pair, uses, count
-        self.choosing = {n: SeparateChain(t, uses, pair.colour, whole) for n, t in pair.choosing.items()}
-        self.testing = {n: SeparateChain(t, uses, pair.colour, whole) for n, t in pair.testing.items()}
-        digital.chains |= {(name, uses, count): chain for name, chain in self.testing.items()}
-
-    def all(self) -> None:
-        """Every channel; envelope and fixed coding only where the table has blocks of this length."""
-        settings = self.bench.settings
-        for channel in settings.link.channel_names:
-            if channel not in _FADING:
-                continue
-            snrs_db = settings.link.test_values
-            for bound in BOUNDS:
-                self._record(channel, bound, {s: self._ideal(s, bound, channel) for s in snrs_db})
+    def _left_out(self, reasons: dict[str, str]) -> Iterator[str]:
+        yield from (f"The digital chain with {name} was left out: {why}." for name, why in reasons.items() if why)
+        for channel in self.settings.link.channel_names if self.codecs else ():
+            if channel not in FADINGS:
+                yield f"The digital chain knows no channel {channel}: awgn and rayleigh only."
+        for uses in self.settings.totals if self.codecs else ():
             try:
-                self._coded(channel, snrs_db)
+                shipped_table().codes(uses)
             except UmbelError as error:
-                self.digital.warnings.append(f"The digital chain shows bounds only at {self.uses} uses: {error}.")
+                yield f"The digital chain shows bounds only at {uses} uses: {error}."
 
-    def _record(self, channel: str, kind: str, values: dict[float, dict[str, float]]) -> None:
-        self.digital.values[channel, self.uses, self.count, kind] = values
+    def jobs(self) -> list[Job]:
+        """The classifier, then one job for each channel, layer and way to count bytes."""
+        before = (self.classifier,) if self.classifier else ()
+        channels = [name for name in self.settings.link.channel_names if name in FADINGS]
+        places = itertools.product(channels, range(1, self.settings.layers + 1), COUNTS)
+        links = [Job.at(arm, 0, *before, channel=channel, layer=layer) for channel, layer, arm in places]
+        return [*before, *links] if self.codecs else []
 
-    def _ideal(self, snr_db: float, bound: str, channel: str) -> dict[str, float]:
-        found = []
-        for name, chain in self.testing.items():
-            delivery = chain.ideal_delivery(snr_db, bound, fading=_FADING[channel])
-            found.append(self._metrics(chain, name, delivery))
-        return max(found, key=lambda metrics: metrics["PSNR"])
+    def make(self, job: Job) -> Training | Callable[[], PictureLink]:
+        """How the classifier is trained; for the other jobs the link at the layer's channel uses."""
+        if job.arm != CLASSIFIER:
+            uses, whole = self.settings.totals[job.place["layer"] - 1], COUNTS[job.arm] == "whole file"
+            return lambda: self.pictures.link(uses, whole)
+        data = self.bench.data.only([self.semantic.name])
+        learner = Learner(build_model(data.input_shape, data.tasks, "conv", seed=0), data.tasks)
+        return Training(learner, make_descent("equal"), data)
 
-    def _metrics(self, chain: SeparateChain, codec: str, delivery) -> dict[str, float]:
-        values = {"PSNR": chain.psnr_of(delivery)}
-        if codec in self.pair.judges:
-            values["accuracy"] = chain.accuracy_of(delivery, self.pair.judges[codec][1])
-        return values
+    @cached_property
+    def colour(self) -> Tensor:
+        """Shown where a picture is lost."""
+        return mean_colour(first_samples(self.bench.data.train, _COLOUR_PICTURES).inputs)
 
-    def _coded(self, channel: str, snrs_db: list[float]) -> None:
-        settings, fading = self.bench.settings, _FADING[channel]
-        envelope = {}
+    @cached_property
+    def _samples(self) -> list[Batch]:
+        data, count = self.bench.data, self.settings.sscc_images
+        return [first_samples(split, count) for split in (data.validation, data.test)]
+
+    @cached_property
+    def pictures(self) -> CodedPictures:
+        """The first pictures of validation and test as files; encoded only where a job is not done yet."""
+        validation, test = (batch.inputs for batch in self._samples)
+        self.bench.study.reporter.say(f"encoding {len(validation) + len(test)} pictures with {', '.join(self.codecs)}")
+        return CodedPictures(validation, test, self.colour, self.codecs)
+
+    @cached_property
+    def judges(self) -> list[PictureJudge]:
+        """The classifier of clean pictures; none where there is no such task or labels are missing."""
+        if self.classifier is None:
+            return []
+        name, device = self.semantic.name, self.bench.runtime.device
+        labels = [batch.targets[name] for batch in self._samples]
+        if any(bool((of_split < 0).any()) for of_split in labels):
+            return []
+        model = self.bench.learner(self.classifier).eval().model
+
+        def ask(pictures: Tensor) -> Tensor:
+            return model(pictures.to(device), OperatingPoint())[name]
+
+        return [self.pictures.judge(ask, *labels)]
+
+    # -- measurement ---------------------------------------------------------------------------------------------------
+
+    def measure(self, trained: Trained) -> Iterator[Measurement]:
+        """The envelope and the bounds at every test SNR; after the last layer also one coding at many SNRs."""
+        if trained.job.arm == CLASSIFIER:
+            return
+        link, place, fading = trained.model, dict(trained.job.place), FADINGS[trained.job.place["channel"]]
+        uses, snrs_db = self.settings.totals[place["layer"] - 1], self.settings.link.test_values
+        place["uses"] = uses
+        counted = {**place, "count": COUNTS[trained.job.arm]}
         for snr_db in snrs_db:
-            codec, coding = self._best(snr_db, fading)
-            self.digital.chosen[channel, self.uses, self.count, snr_db] = codec, coding
-            envelope[snr_db] = self._at(codec, coding, snr_db, channel)
-        self._record(channel, "envelope", envelope)
-        codec, coding = self._best(settings.design_snr_db, fading)
-        self.digital.codings[channel, self.uses, self.count] = f"{coding.name}, {codec}"
-        grid = {settings.design_snr_db + step * _CLIFF_STEP for step in range(-80, 25)}
-        near = [snr_db for snr_db in grid if snr_db >= min(snrs_db)]
-        everywhere = sorted({*near, *snrs_db, *(settings.design_snr_db + shift for shift in (-5.0, 0.0, 5.0))})
-        self._record(channel, "fixed", {s: self._at(codec, coding, s, channel) for s in everywhere})
+            for bound, arm in IDEAL.items():
+                received = link.ideal(snr_db, bound, fading, self.judges)
+                yield self._measurement(received, {**counted, "snr_db": snr_db}, arm=arm)
+        if uses not in shipped_table().uses:
+            return
+        for snr_db in snrs_db:
+            yield self._sent(link, link.best(snr_db, fading), fading, {**place, "snr_db": snr_db})
+        if place["layer"] == self.settings.layers:
+            fixed = link.best(self.settings.design_snr_db, fading)
+            for snr_db in self._cliff_snrs_db():
+                yield self._sent(link, fixed, fading, {**counted, "snr_db": snr_db}, arm=FIXED_CHAIN)
 
-    def _best(self, snr_db: float, fading: str | None) -> tuple[str, ModulationCoding]:
-        """Codec and coding with the best PSNR on validation pictures."""
-        options = [(name, chain, chain.best_mcs(snr_db, fading)) for name, chain in self.choosing.items()]
-        name, _, coding = max(options, key=lambda option: option[1].psnr(snr_db, option[2], fading))
-        return name, coding
+    def _cliff_snrs_db(self) -> list[float]:
+        """From the lowest test SNR to 6 dB above the design in small steps, and wherever networks are measured."""
+        settings = self.settings
+        grid = {settings.design_snr_db + step * _CLIFF_STEP_DB for step in range(-80, 25)}
+        lowest = min(settings.link.test_values)
+        return sorted({*(s for s in grid if s >= lowest), *settings.link.test_values, *settings.around_design})
 
-    def _at(self, codec: str, coding: ModulationCoding, snr_db: float, channel: str) -> dict[str, float]:
-        chain, fading = self.testing[codec], _FADING[channel]
-        if not self.bench.settings.real_decoding:
-            return self._metrics(chain, codec, chain.delivery(snr_db, coding, fading))
-        return self._really(chain, codec, coding, snr_db, channel)
+    def _sent(self, link: PictureLink, coding: Coding, fading: str | None, place: dict, arm: str = "") -> Measurement:
+        """By the table of block errors, or really sent and decoded."""
+        if self.settings.real_decoding:
+            generator = torch.Generator().manual_seed(0)
+            received = link.decoded(place["snr_db"], coding, fading, self.judges, generator)
+        else:
+            received = link.expected(place["snr_db"], coding, fading, self.judges)
+        chosen = {"codec": coding.codec, "coding": coding.mcs.name}
+        return self._measurement(received, place, settings=chosen, arm=arm)
 
-    def _really(self, chain, codec: str, coding: ModulationCoding, snr_db: float, channel: str) -> dict[str, float]:
-        """Every block through the real decoder, remembered by the study."""
+    def _measurement(self, received: Received, place: dict, **more: Any) -> Measurement:
+        metrics = {PICTURE: {"PSNR": received.psnr}}
+        for accuracy in received.accuracies:
+            metrics[self.semantic.name] = {self.semantic.main_metric: accuracy}
+        return Measurement(metrics, place, **more)
 
-        def measure() -> dict[str, float]:
-            received = chain.send(snr_db, coding, torch.Generator().manual_seed(0), _FADING[channel])
-            error = (received - chain.table.originals()).double().square().mean((1, 2, 3)).clamp(min=1e-10)
-            values = {"PSNR": float((-10 * error.log10()).mean())}
-            if codec in self.pair.judges:
-                values["accuracy"] = self.pair.judges[codec][1].accuracy(received)
-            return values
+    # -- pictures ------------------------------------------------------------------------------------------------------
 
-        place = f"{channel}-{self.uses}-{self.count}-{codec}-{coding.name}-{snr_db:g}"
-        key = f"{CLASSIFIER}/decoded" if codec in self.pair.judges else "decoded"
-        return self.bench.study.measured(key, place.replace(" ", "_").replace("/", "_"), measure)
+    def sheets(self) -> Iterator[SampleSheet]:
+        """A sheet for each channel: the first test picture as the joint network of seed 0 and the chain show it."""
+        bench, snrs_db = self.bench, self.settings.link.test_values
+        batch = first_samples(bench.data.test, 1)
+        for number, channel in enumerate(self.settings.link.channel_names, start=1):
+            learner = bench.learner(Job.at(JOINT, 0, channel=channel))
+            points = [OperatingPoint(snr_db=float(snr_db)) for snr_db in snrs_db]
+            shown = [decoded_predictions(learner, batch, bench.runtime, point) for point in points]
+            rows: list[tuple[str, Sequence[Any]]] = [("original", [batch.inputs[0]] * len(snrs_db))]
+            for goal in (goal for goal in learner.model.goals if goal.task.name == PICTURE):
+                uses = self.settings.totals[goal.stage - 1]
+                rows.append((f"layer {goal.stage}, {uses} uses", [one[goal.name][0] for one in shown]))
+            rows += self._digital_rows(channel, batch.inputs)
+            path = bench.study.out / f"received-{number}.png"
+            draw_image_grid(path, rows, [f"{snr_db:g} dB" for snr_db in snrs_db], captions=psnr_captions(rows))
+            title = f"{channel}: one test picture as received, seed 0"
+            alt = f"One picture as received over {channel} after each layer and by the digital chain, by SNR"
+            yield SampleSheet(JOINT, path.name, title, alt)
 
-
-def digital_runs(bench: Bench, digital: Digital) -> list[Run]:
-    """The envelopes as runs of an arm each: "sscc" (whole files) and "sscc-header-free"."""
-    runs, totals = [], bench.settings.totals
-    for (channel, uses, count, kind), values in digital.values.items():
-        if kind != "envelope":
-            continue
-        for snr_db, metrics in values.items():
-            found = {"picture": {"PSNR": metrics["PSNR"]}}
-            if "accuracy" in metrics:
-                task = next(task for task in bench.semantics if task.kind == "classification")
-                found[task.name] = {task.main_metric: metrics["accuracy"]}
-            point = {"channel": channel, "layer": totals.index(uses) + 1, "uses": uses, "snr_db": snr_db}
-            runs.append(Run(arm_of(count), 0, found, point))
-    return runs
-
-
-def arm_of(count: str) -> str:
-    """The key of the digital chain's arm for a way to count."""
-    return "sscc" if count == "whole file" else "sscc-header-free"
+    def _digital_rows(self, channel: str, picture: Tensor) -> Iterator[tuple[str, list[Tensor]]]:
+        """What the chain with all uses shows of one picture [1, C, H, W]; its blocks have the same luck everywhere."""
+        luck = torch.rand((), generator=torch.Generator().manual_seed(0)).item()
+        uses = self.settings.totals[-1]
+        for arm, count in COUNTS.items():
+            shown = []
+            for snr_db in self.settings.link.test_values:
+                chosen = self.bench.table.runs_of(arm, channel=channel, uses=uses, snr_db=snr_db)
+                if 0 in chosen:
+                    how = chosen[0].settings
+                    chain = SeparateChain(RateTable(picture, how["codec"]), uses, self.colour, count == "whole file")
+                    delivery = chain.delivery(snr_db, find_mcs(how["coding"]), FADINGS[channel])
+                    shown.append(chain.shown(0, delivery, luck))
+            if shown:
+                yield f"digital, {uses} uses, {count}", shown

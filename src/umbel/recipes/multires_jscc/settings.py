@@ -12,6 +12,13 @@ JOINT, NO_PAST, GREEDY, INDEPENDENT, FIXED = "joint", "no-past", "greedy", "inde
 ARMS = (JOINT, NO_PAST, GREEDY, INDEPENDENT, FIXED)
 """What can be trained; "truncated" comes with "independent", the digital chain with any."""
 TRUNCATED = "truncated"
+COUNTS = {"sscc": "whole file", "sscc-header-free": "header-free"}
+"""Arms of the digital chain with the best coding at each SNR -> how they count a file's bytes: all of them, or what
+exceeds the codec's smallest file."""
+IDEAL = {"capacity": "sscc-capacity", "finite block": "sscc-finite-block"}
+"""Bounds -> their arms; as those of `FIXED_CHAIN`, their points say in "count" how bytes are counted."""
+FIXED_CHAIN = "sscc-fixed"
+"""The arm of the chain whose coding is the best at the design SNR and stays so."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,27 @@ class MultiresSettings:
         return [sum(uses[: layer + 1]) for layer in range(len(uses))]
 
     @property
+    def layers(self) -> int:
+        """How many layers there are."""
+        return len(self.layer_uses)
+
+    @property
+    def middle_snr_db(self) -> float:
+        """The test SNR at which claims are judged unless they say otherwise: the middle one, of two the lower."""
+        values = self.link.test_values
+        return values[(len(values) - 1) // 2]
+
+    @property
+    def around_design(self) -> tuple[float, float, float]:
+        """5 dB below the design SNR, the design SNR, and 5 dB above it."""
+        return self.design_snr_db - 5, self.design_snr_db, self.design_snr_db + 5
+
+    @property
+    def encoder_text(self) -> str:
+        """Options of the encoder, as they are written."""
+        return self.encoder_options or ("width=48,blocks=2" if self.encoder in ("", "pixel") else "")
+
+    @property
     def arm_names(self) -> list[str]:
         """The arms that are trained, the method first."""
         return [arm for arm in ARMS if arm == JOINT or arm in names(self.arms)]
@@ -106,13 +134,12 @@ class MultiresSettings:
         Raises:
             UmbelError: Another number of weights than layers, or one outside 0 to 1.
         """
-        layers = len(self.layer_uses)
         if self.picture_weights == "semantic-first":
-            return [0.7 - 0.4 * left / max(1, layers - 1) for left in reversed(range(layers))]
+            return [0.7 - 0.4 * left / max(1, self.layers - 1) for left in reversed(range(self.layers))]
         weights = numbers(self.picture_weights, "--picture-weights")
-        if len(weights) != layers or not all(0 <= weight <= 1 for weight in weights):
+        if len(weights) != self.layers or not all(0 <= weight <= 1 for weight in weights):
             raise UmbelError(
-                f"--picture-weights {self.picture_weights}: give {layers} numbers from 0 to 1, one for each layer"
+                f"--picture-weights {self.picture_weights}: give {self.layers} numbers from 0 to 1, one for each layer"
             )
         return weights
 

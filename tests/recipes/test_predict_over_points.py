@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from umbel.recipes.communications.hearing import hear_split
 
 from umbel import tasks
 from umbel.channels import make_channel
 from umbel.core import Batch, OperatingPoint, UmbelError
 from umbel.data import TensorSource
 from umbel.engine import open_runtime, predict_split
+from umbel.recipes.communications.predictions import predict_over_points
 from umbel.transmission import Goal, Stage, StagedLearner, StagedModel, build_transmission
 
 CLASS = tasks.classification("class", "abc")
@@ -26,7 +26,7 @@ def parts():
 
 
 def test_without_noise_it_is_what_predict_split_gives(parts):
-    (fast,) = hear_split(*parts, [QUIET], draws=2, batch_size=7)
+    (fast,) = predict_over_points(*parts, [QUIET], draws=2, batch_size=7)
     slow = predict_split(*parts, QUIET, draws=2)
     for name in ("class@1", "class@2"):
         assert torch.allclose(fast.raw[name], slow.raw[name], atol=1e-3)
@@ -35,8 +35,8 @@ def test_without_noise_it_is_what_predict_split_gives(parts):
 
 def test_draws_and_seeds_give_other_noise_and_points_the_same(parts):
     noisy = OperatingPoint(snr_db=0.0)
-    one, again = hear_split(*parts, [noisy, noisy], draws=2)
-    (other,) = hear_split(*parts, [noisy], draws=2, seed=1)
+    one, again = predict_over_points(*parts, [noisy, noisy], draws=2)
+    (other,) = predict_over_points(*parts, [noisy], draws=2, seed=1)
     first, second = one.raw["class@1"].chunk(2)
     assert not torch.equal(first, second)
     assert not torch.equal(one.raw["class@1"], other.raw["class@1"])
@@ -46,16 +46,16 @@ def test_draws_and_seeds_give_other_noise_and_points_the_same(parts):
 def test_it_leaves_torchs_generator_and_the_mode_alone(parts):
     learner = parts[0].train()
     before = torch.get_rng_state()
-    hear_split(*parts, [OperatingPoint(snr_db=0.0)])
+    predict_over_points(*parts, [OperatingPoint(snr_db=0.0)])
     assert learner.training
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_bad_input(parts):
     with pytest.raises(UmbelError, match="at least once"):
-        hear_split(*parts, [QUIET], draws=0)
+        predict_over_points(*parts, [QUIET], draws=0)
     with pytest.raises(UmbelError, match="all stages"):
-        hear_split(*parts, [QUIET.with_values(stages=1)])
+        predict_over_points(*parts, [QUIET.with_values(stages=1)])
 
 
 class Louder(StagedModel):
@@ -70,7 +70,7 @@ def test_what_else_turns_the_transmitter_is_sent_anew(parts):
     model = learner.model
     turned = Louder(model.encoder, list(model.codes), model.stages, list(model.receivers))
     points = [QUIET, QUIET.with_values(loud=0.2), QUIET.with_values(snr_db=90.0)]
-    found = [one.raw["class@1"] for one in hear_split(StagedLearner(turned, (0.0, 10.0)), *others, points)]
+    found = [one.raw["class@1"] for one in predict_over_points(StagedLearner(turned, (0.0, 10.0)), *others, points)]
     for point, values in zip(points, found, strict=True):
         slow = predict_split(StagedLearner(turned, (0.0, 10.0)), *others, point).raw["class@1"]
         assert torch.allclose(values, slow, atol=1e-2)

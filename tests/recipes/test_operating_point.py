@@ -5,7 +5,7 @@ import json
 import pytest
 
 from umbel.errors import UmbelError
-from umbel.recipes.points import parse_point, point_text
+from umbel.recipes.operating_point import parse_point, point_text
 
 TASKS = ("depth", "seg")
 
