@@ -66,7 +66,7 @@ def names(value: object, what: str) -> tuple[str, ...]:
     """Texts, from any sequence of them; a single text is refused, for its letters would become the names.
 
     Raises:
-        UmbelError: Of another kind, or one of them is no text.
+        UmbelError: Of another kind, or one of them is not a text.
     """
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Collection):
         raise UmbelError(f"{what} is {shown(value)}; give a list of names")
@@ -104,7 +104,7 @@ def instance(value: object, kind: type | tuple[type, ...], what: str, give: str)
 
 
 def tensors(where: str, **given: object) -> None:
-    """Refuse arguments that are no tensors.
+    """Refuse arguments that are not tensors.
 
     Args:
         where: The function, for the message.

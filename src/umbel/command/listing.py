@@ -2,6 +2,7 @@
 
 import json
 from importlib.util import find_spec
+from typing import Any
 
 from umbel.command.arguments import console, take_flag
 from umbel.data import catalogue, data_folders
@@ -36,7 +37,7 @@ def listing(arguments: list[str]) -> int:
     return 0
 
 
-def inventory() -> dict[str, list[dict[str, object]]]:
+def inventory() -> dict[str, list[Any]]:
     """Everything by kind, as plain values."""
     from umbel.descent import DESCENTS  # noqa: PLC0415 - imports torch
 
@@ -72,7 +73,7 @@ def inventory() -> dict[str, list[dict[str, object]]]:
     }
 
 
-def _print(listed: dict[str, list]) -> None:
+def _print(listed: dict[str, list[Any]]) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     screen = console()

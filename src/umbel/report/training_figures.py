@@ -68,7 +68,7 @@ def conflict_maps(results: Results) -> Iterator[Picture]:
 def cosine_figures(results: Results) -> Iterator[Picture]:
     """For each method: cosine over training, a line for each pair, or the spread when there are many pairs."""
     for method in results.methods:
-        pairs: dict[tuple[str, str], list] = {}
+        pairs: dict[tuple[str, str], list[tuple[tuple[int, ...], tuple[float, ...]]]] = {}
         for curve in results.curves:
             if curve.method == method.key and curve.name == "cosine":
                 pairs.setdefault((curve.task, curve.other), []).append((curve.steps, curve.values))

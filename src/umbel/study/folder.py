@@ -198,7 +198,7 @@ class Study:
         return read(self.folder(key) / f"{name}.csv")
 
 
-def _flat(values: Mapping, prefix: str = "") -> dict[str, object]:
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
     flat: dict[str, object] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
