@@ -6,6 +6,7 @@ Python's own `TypeError` comes from somewhere inside and names neither. Ranges a
 import inspect
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from umbel.errors import UmbelError, shown, unknown
@@ -141,8 +142,8 @@ def check_options(function: Callable[..., Any], given: Mapping[str, object], whe
 
 _KINDS: dict[object, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "True or False"),
-    int: ((int,), "a whole number"),
-    float: ((int, float), "a number"),
+    int: ((Integral,), "a whole number"),
+    float: ((Real,), "a number"),
     str: ((str,), "a text"),
     type(None): ((type(None),), "None"),
 }

@@ -8,7 +8,6 @@ from umbel.metrics.guessing import guess_accuracy
 from umbel.metrics.improvement import as_loss, confidence_interval, mean_relative_improvement, relative_improvement
 from umbel.metrics.pictures import PicturePSNR, PictureSSIM
 from umbel.metrics.sample_mean import SampleMean
-from umbel.metrics.yes_no import YesNoAUROC, YesNoF1
 
 __all__ = [
     "Age",
@@ -18,8 +17,6 @@ __all__ = [
     "PictureSSIM",
     "Reliability",
     "SampleMean",
-    "YesNoAUROC",
-    "YesNoF1",
     "age_of_information",
     "as_loss",
     "confidence_interval",
