@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torchmetrics.classification import (
-    BinaryAUROC,
-    BinaryF1Score,
     MulticlassAccuracy,
     MulticlassF1Score,
     MulticlassJaccardIndex,
@@ -23,6 +21,19 @@ from umbel.arguments import instance, names, real_number, text, whole_number
 from umbel.core import Batch, Task, UmbelError
 from umbel.errors import shown
 from umbel.metrics import MeanAngularError, PicturePSNR, PictureSSIM
+from umbel.metrics.yes_no import YesNoAUROC, YesNoF1
+
+__all__ = [
+    "boundaries",
+    "classification",
+    "dense_regression",
+    "multilabel",
+    "picture",
+    "reconstruction",
+    "regression",
+    "segmentation",
+    "surface_normals",
+]
 
 
 def _softmax(logits: Tensor) -> Tensor:
@@ -111,32 +122,12 @@ def multilabel(name: str, labels: Sequence[str] | int) -> Task:
         name=name,
         outputs=len(labels),
         loss=losses.bernoulli,
-        metrics={"F1": _Rounded, "AUROC": _RoundedArea},
+        metrics={"F1": YesNoF1, "AUROC": YesNoAUROC},
         higher_is_better=True,
         decode=_sigmoid,
         labels=labels,
         kind="multilabel",
     )
-
-
-class _Rounded(BinaryF1Score):
-    """F1 of flat probabilities against 0/1 targets that arrive as floats."""
-
-    def __init__(self) -> None:
-        super().__init__(validate_args=False)
-
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        super().update(preds, target.round().long())
-
-
-class _RoundedArea(BinaryAUROC):
-    """AUROC likewise, in 1,000 bins so that memory does not grow with the set."""
-
-    def __init__(self) -> None:
-        super().__init__(thresholds=1000, validate_args=False)
-
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        super().update(preds, target.round().long())
 
 
 def regression(
