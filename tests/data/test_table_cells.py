@@ -184,6 +184,19 @@ def test_columns_of_parquet_that_hold_several_things_are_refused_until_ignored(t
     assert from_table(path, ["y"], ignore=["several"]).input_shape == (1,)
 
 
+def test_a_parquet_file_without_columns_is_no_table(tmp_path):
+    pytest.importorskip("pyarrow")
+    pd.DataFrame(index=range(30)).to_parquet(tmp_path / "table.parquet", index=False)
+    with pytest.raises(UmbelError, match="it has no column at all"):
+        from_table(tmp_path / "table.parquet", ["y"])
+
+
+def test_whole_numbers_with_codes_of_their_own_are_numbers(tmp_path):
+    path = parquet(tmp_path, code=pd.Categorical([i % 50 for i in range(ROWS)]))
+    column = next(c for c in describe_columns(path, ["y"]) if c.name == "code")
+    assert (column.kind, column.distinct) == ("number", 50)
+
+
 def test_the_work_for_a_column_does_not_grow_with_their_number(tmp_path, monkeypatch):
     """100,000 columns took minutes because every name was looked for among all the others."""
     compared = 0

@@ -52,6 +52,8 @@ def read_cells(path: Path) -> dict[str, Cells]:
         if cells.name in by_name:
             raise UmbelError(f"{path}: two columns are called {cells.name!r}; rename one")
         by_name[cells.name] = cells
+    if not by_name:
+        raise UmbelError(f"{path}: it has no column at all; give a table")
     return by_name
 
 
@@ -123,7 +125,7 @@ def _parquet_column(name: str, column: Any) -> Cells:
 
     kind = column.type
     if types.is_dictionary(kind):
-        kind, column = kind.value_type, column.cast(kind.value_type)
+        kind = kind.value_type
     blank = np.asarray(column.is_null().to_pylist(), dtype=bool)
     nothing = np.full(len(blank), "", dtype=object)
     if types.is_null(kind):
@@ -135,6 +137,8 @@ def _parquet_column(name: str, column: Any) -> Cells:
         or types.is_fixed_size_binary(kind)
     ):
         return Cells(name, nothing, blank, _readable(kind))
+    if column.type != kind:  # categories with codes of their own
+        column = column.cast(kind)
     if types.is_integer(kind) or types.is_floating(kind):
         numbers = column.fill_null(0).to_numpy() if blank.any() else column.to_numpy()
         if types.is_floating(kind):
