@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torchmetrics.classification import (
-    BinaryAUROC,
     BinaryF1Score,
     MulticlassAccuracy,
     MulticlassF1Score,
@@ -22,7 +21,7 @@ from umbel import losses
 from umbel.arguments import instance, names, real_number, text, whole_number
 from umbel.core import Batch, Task, UmbelError
 from umbel.errors import shown
-from umbel.metrics import MeanAngularError, PicturePSNR, PictureSSIM
+from umbel.metrics import AreaUnderROC, AveragePrecision, MeanAngularError, PicturePSNR, PictureSSIM
 
 
 def _softmax(logits: Tensor) -> Tensor:
@@ -96,7 +95,8 @@ def classification(name: str, labels: Sequence[str] | int, class_weights: Tensor
 def multilabel(name: str, labels: Sequence[str] | int) -> Task:
     """Several yes/no answers. Prediction: logits [B, K]. Target: 0, 1 or NaN, float [B, K].
 
-    Metrics over all answers together: F1 at probability 0.5, area under the ROC curve.
+    Metrics: F1 at probability 0.5 over all answers together; area under the ROC curve and average precision, each the
+    mean over the K labels (without those that have only one answer, or no yes) and "pooled", over all answers together.
 
     Args:
         name: Name of the task.
@@ -111,7 +111,13 @@ def multilabel(name: str, labels: Sequence[str] | int) -> Task:
         name=name,
         outputs=len(labels),
         loss=losses.bernoulli,
-        metrics={"F1": _Rounded, "AUROC": _RoundedArea},
+        metrics={
+            "F1": _Rounded,
+            "AUROC": AreaUnderROC,
+            "average precision": AveragePrecision,
+            "pooled AUROC": partial(AreaUnderROC, pooled=True),
+            "pooled average precision": partial(AveragePrecision, pooled=True),
+        },
         higher_is_better=True,
         decode=_sigmoid,
         labels=labels,
@@ -124,16 +130,6 @@ class _Rounded(BinaryF1Score):
 
     def __init__(self) -> None:
         super().__init__(validate_args=False)
-
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        super().update(preds, target.round().long())
-
-
-class _RoundedArea(BinaryAUROC):
-    """AUROC likewise, in 1,000 bins so that memory does not grow with the set."""
-
-    def __init__(self) -> None:
-        super().__init__(thresholds=1000, validate_args=False)
 
     def update(self, preds: Tensor, target: Tensor) -> None:
         super().update(preds, target.round().long())
@@ -213,9 +209,10 @@ def segmentation(name: str, labels: Sequence[str] | int, class_weights: Tensor |
 def boundaries(name: str) -> Task:
     """Whether a pixel lies on a boundary. Prediction: logits [B, 1, H, W]. Target: 0, 1 or NaN, float, same shape.
 
-    Metrics: F1 at probability 0.5 without tolerance, area under the ROC curve.
+    Metrics: F1 at probability 0.5 without tolerance, area under the ROC curve, average precision.
     """
-    return replace(multilabel(name, ("boundary",)), output="map", labels=(), kind="boundaries")
+    metrics = {"F1": _Rounded, "AUROC": AreaUnderROC, "average precision": AveragePrecision}
+    return replace(multilabel(name, ("boundary",)), metrics=metrics, output="map", labels=(), kind="boundaries")
 
 
 def dense_regression(name: str, centre: float = 0.0, scale: float = 1.0, unit: str = "", kind: str = "depth") -> Task:

@@ -35,6 +35,11 @@ def _filled(target: Tensor) -> Tensor:
     return torch.nan_to_num(target, nan=0.0) if target.is_floating_point() else target.clamp(min=0)
 
 
+def _outputs_last(x: Tensor) -> Tensor:
+    """[B, K, ...] as [n, K]; what has no second axis as [n, 1]."""
+    return x.movedim(1, -1).reshape(-1, x.shape[1]) if x.ndim > 1 else x.unsqueeze(1)
+
+
 def _same(prediction: Tensor) -> Tensor:
     return prediction
 
@@ -125,12 +130,21 @@ class Task:
         channels come last, [n, outputs], beside targets [n]. Where the mask is one of samples, [B], whole labelled
         samples arrive (sets of boxes, say).
 
+        A metric with a true `ranks_outputs` depends on the order of the scores of each output alone, which rounding
+        in `decode` may lose. It gets raw predictions and targets [n, outputs], with missing labels as NaN; it suits
+        tasks of which a greater raw prediction is a surer yes.
+
         Args:
             metric: What is fed; it is left alone where nothing is labelled.
             prediction: Raw, as the head gives it.
             target: As `target_of` gives it, missing labels included.
         """
         mask = self.labelled(target)
+        if getattr(metric, "ranks_outputs", False):
+            if bool(mask.any()):
+                known = torch.where(mask, target, torch.nan)
+                metric.update(*(_outputs_last(x) for x in (prediction, known)))
+            return
         prediction = self.decode(prediction)
         if mask.shape == prediction.shape:
             chosen, wanted = prediction[mask], target[mask]

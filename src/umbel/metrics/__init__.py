@@ -7,10 +7,13 @@ from umbel.metrics.confidence import MeanConfidence
 from umbel.metrics.guessing import guess_accuracy
 from umbel.metrics.improvement import as_loss, confidence_interval, mean_relative_improvement, relative_improvement
 from umbel.metrics.pictures import PicturePSNR, PictureSSIM
+from umbel.metrics.ranking import AreaUnderROC, AveragePrecision
 from umbel.metrics.sample_mean import SampleMean
 
 __all__ = [
     "Age",
+    "AreaUnderROC",
+    "AveragePrecision",
     "MeanAngularError",
     "MeanConfidence",
     "PicturePSNR",
