@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn import metrics as oracle
+from torch.nn import functional
 
 from umbel import tasks
 from umbel.core import Batch, Task, UmbelError
@@ -168,14 +169,34 @@ def test_directions_of_the_main_metrics():
     assert [task.outputs for task in rising] == [3, 3, 3, 1, 3]
 
 
-def test_class_weights_weigh_the_classes():
-    target = torch.tensor([0, 1, -1])
-    logits = torch.zeros(3, 2)
-    plain, weighted = (tasks.classification("t", ["a", "b"], w) for w in (None, torch.tensor([1.0, 3.0])))
-    assert weighted.mean_loss(logits, target).item() == pytest.approx(2 * plain.mean_loss(logits, target).item())
-    maps = tasks.segmentation("t", ["a", "b"], torch.tensor([0.0, 3.0]))
-    pixels = torch.tensor([[[0, 1]]])
-    assert maps.mean_loss(torch.zeros(1, 2, 1, 2), pixels).item() == pytest.approx(1.5 * math.log(2))
+@pytest.mark.parametrize("weights", [[1.0, 3.0, 0.5], [0.0, 0.0, 2.0], [1e-3, 2e-3, 3e-3]])
+def test_class_weights_are_torchs(weights):
+    weight, target = torch.tensor(weights), torch.tensor([0, 2, -1, 1, 2, 2])
+    logits = noise(6, 3).requires_grad_()
+    task, maps = (kind("t", LABELS, weight) for kind in (tasks.classification, tasks.segmentation))
+    wanted = functional.cross_entropy(logits, target, weight, ignore_index=-1)
+    for found in (
+        task.mean_loss(logits, target),
+        maps.mean_loss(logits.reshape(2, 3, 3).mT[..., None], target.reshape(2, 3, 1)),
+    ):
+        torch.testing.assert_close(found, wanted)
+        torch.testing.assert_close(*(torch.autograd.grad(x, logits, retain_graph=True)[0] for x in (found, wanted)))
+    parts = [(task.mean_loss(logits[p], target[p]), task.weight(target[p])) for p in (slice(2), slice(2, 6))]
+    torch.testing.assert_close(sum(m * w for m, w in parts) / sum(w for _, w in parts), wanted)  # two processes
+
+
+def test_only_classes_without_weight_are_no_loss():
+    task = tasks.classification("t", LABELS, torch.tensor([0.0, 1.0, 1.0]))
+    logits = noise(2, 3).requires_grad_()
+    loss = task.mean_loss(logits, torch.tensor([0, -1]))
+    assert loss == 0 and not torch.autograd.grad(loss, logits)[0].any()
+    assert task.count(torch.tensor([0, -1])) == 1 and task.weight(torch.tensor([0, -1])) == 0
+
+
+@pytest.mark.parametrize("weights", [[1.0, -1.0, 1.0], [0.0, 0.0, 0.0], [1.0, math.nan, 1.0]])
+def test_class_weights_that_weigh_nothing_are_refused(weights):
+    with pytest.raises(UmbelError, match="'t': class_weights must be finite, 0 or more, and not all 0"):
+        tasks.classification("t", LABELS, torch.tensor(weights))
 
 
 def test_tasks_that_cannot_be_are_refused():

@@ -63,10 +63,11 @@ def classification(name: str, labels: Sequence[str] | int, class_weights: Tensor
     Args:
         name: Name of the task.
         labels: Names of the C classes, of a text its letters; or C, and they are called "0", "1" and so on.
-        class_weights: A factor of the loss for each class [C], for unbalanced classes.
+        class_weights: A factor w of the loss for each class [C], for unbalanced classes. The loss is torch's
+            `F.cross_entropy(..., weight=w)`: Σ w_y l / Σ w_y over the labels, also of several processes together.
 
     Raises:
-        UmbelError: Fewer than two classes, or weights that do not fit them.
+        UmbelError: Fewer than two classes, or weights that do not fit them or are negative, not finite or all 0.
     """
     text(name, "the name of a task")
     labels = _labels(labels, 2, name)
@@ -77,6 +78,8 @@ def classification(name: str, labels: Sequence[str] | int, class_weights: Tensor
                 f"task {name!r}: class_weights has shape {list(class_weights.shape)}; give one for each of the "
                 f"{len(labels)} classes"
             )
+        if not bool(class_weights.isfinite().all() and (class_weights >= 0).all() and (class_weights > 0).any()):
+            raise UmbelError(f"task {name!r}: class_weights must be finite, 0 or more, and not all 0")
     return Task(
         name=name,
         outputs=len(labels),
@@ -86,10 +89,15 @@ def classification(name: str, labels: Sequence[str] | int, class_weights: Tensor
             "macro F1": partial(MulticlassF1Score, num_classes=len(labels), average="macro", validate_args=False),
         },
         higher_is_better=True,
+        weigh=partial(_weights_of, class_weights=class_weights) if class_weights is not None else None,
         decode=_softmax,
         labels=labels,
         kind="classification",
     )
+
+
+def _weights_of(classes: Tensor, class_weights: Tensor) -> Tensor:
+    return class_weights.to(classes.device)[classes]
 
 
 def multilabel(name: str, labels: Sequence[str] | int) -> Task:
