@@ -225,9 +225,8 @@ class TrainingRun:
     def _validate(self) -> None:
         size, progress = max(256, self.settings.batch_size), self.progress
         evaluation = evaluate(self.learner, self.plan.validation, self.runtime, batch_size=size)
-        progress.first = progress.first or evaluation.main()
-        monitor = Monitor(self.settings.monitor, self.plan.references or progress.first)
-        score = monitor.score(evaluation, self.learner, self.runtime)
+        monitor = Monitor(self.settings.monitor, self.plan.references or {})
+        score = monitor.score(evaluation, self.learner, self.runtime, progress.best, progress.best_score)
         metrics = {f"{t}/{m}": v for t, values in evaluation.metrics.items() for m, v in values.items()}
         losses = {f"{t}/loss": v for t, v in evaluation.losses.items()}
         self.log.write("validation", progress.step, {**metrics, **losses, self.settings.monitor: score})

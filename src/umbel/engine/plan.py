@@ -1,5 +1,6 @@
 """What a training run is given, and how far it is."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -44,7 +45,6 @@ class Progress:
         best_step: Step of the best validation.
         best_score: Its monitored number.
         best: Its evaluation.
-        first: Main metrics of the first validation.
         interval: Sum of the losses since the last row of the log, [T].
         interval_steps: Steps in that sum.
     """
@@ -53,7 +53,6 @@ class Progress:
     best_step: int = 0
     best_score: float = -math.inf
     best: Evaluation | None = None
-    first: dict[str, float] | None = None
     interval: torch.Tensor | None = None
     interval_steps: int = 0
 
@@ -64,5 +63,6 @@ class Progress:
 
     @classmethod
     def of(cls, state: dict) -> "Progress":
-        """The progress that `state` was taken from."""
+        """The progress that `state` was taken from; older ones hold more."""
+        state = {field.name: state[field.name] for field in dataclasses.fields(cls)}
         return cls(**{**state, "best": Evaluation(**state["best"]) if state["best"] else None})
