@@ -5,12 +5,8 @@ tuned weights, time and memory, resuming, a page with figures. Three seeds of 80
 about the descents: their intervals overlap.
 """
 
-from umbel.core import Learner
-from umbel.data import MultiTaskData, load
-from umbel.descent import make_descent
-from umbel.engine import FitSettings, evaluate, fit, open_runtime
+from umbel import FitSettings, Learner, MultiTaskData, build_model, evaluate, fit, load, make_descent, open_runtime
 from umbel.metrics import confidence_interval, mean_relative_improvement
-from umbel.nn import build_model
 
 DESCENTS = ["equal", "uncertainty", "upgrad"]
 SEEDS = range(3)

@@ -7,11 +7,19 @@ in training and where it is evaluated. The learner adds what is special about it
 
 import torch
 
-from umbel.core import Learner, MultiTaskModel, PointModule, Uniform
-from umbel.data import load
-from umbel.descent import make_descent
-from umbel.engine import FitSettings, evaluate, fit, open_runtime
-from umbel.nn import build_model
+from umbel import (
+    FitSettings,
+    Learner,
+    MultiTaskModel,
+    PointModule,
+    build_model,
+    evaluate,
+    fit,
+    load,
+    make_descent,
+    open_runtime,
+)
+from umbel.core import Uniform
 
 
 class NoisyChannel(PointModule):

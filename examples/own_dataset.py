@@ -6,12 +6,17 @@ An item is (inputs, {task: target}). A target that is None, or absent, is not la
 import torch
 from torch.utils.data import Dataset
 
-from umbel import tasks
-from umbel.core import Learner
-from umbel.data import data_from_datasets
-from umbel.descent import make_descent
-from umbel.engine import FitSettings, evaluate, fit, open_runtime
-from umbel.nn import build_model
+from umbel import (
+    FitSettings,
+    Learner,
+    build_model,
+    data_from_datasets,
+    evaluate,
+    fit,
+    make_descent,
+    open_runtime,
+    tasks,
+)
 
 SHAPES = ["disc", "square"]
 SIZE = 16  # pixels, height and width

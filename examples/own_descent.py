@@ -8,11 +8,8 @@ make this true for batches that are cut into pieces and for several processes; t
 
 import torch
 
-from umbel.core import Descent, Learner, shares, sum_gradients, total, trained_parameters
-from umbel.data import load
-from umbel.descent import make_descent
-from umbel.engine import FitSettings, evaluate, fit, open_runtime
-from umbel.nn import build_model
+from umbel import Descent, FitSettings, Learner, build_model, evaluate, fit, load, make_descent, open_runtime
+from umbel.core import shares, sum_gradients, total, trained_parameters
 
 
 class WorstFirst(Descent):

@@ -8,11 +8,8 @@ that flat still teaches the other two tasks.
 import random
 from pathlib import Path
 
-from umbel.core import Learner
-from umbel.data import describe_columns, from_table
-from umbel.descent import make_descent
-from umbel.engine import FitSettings, evaluate, fit, open_runtime
-from umbel.nn import build_model
+from umbel import FitSettings, Learner, build_model, evaluate, fit, from_table, make_descent, open_runtime
+from umbel.data import describe_columns
 
 TARGETS = ["rent", "balcony", "heating"]
 

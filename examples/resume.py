@@ -10,11 +10,8 @@ from pathlib import Path
 
 import torch
 
-from umbel.core import Learner
-from umbel.data import load
-from umbel.descent import make_descent
-from umbel.engine import FitSettings, Interrupted, fit
-from umbel.nn import build_model
+from umbel import FitSettings, Learner, build_model, fit, load, make_descent
+from umbel.engine import Interrupted
 
 data = load("digits")
 splits = data.train, data.validation

@@ -6,11 +6,8 @@ numbers says which widths serve a budget and your preferences best; nothing is t
 
 import torch
 
+from umbel import FitSettings, OperatingPoint, evaluate, fit, load, make_descent, open_runtime
 from umbel.control import Dial, calibrate, configuration_table
-from umbel.core import OperatingPoint
-from umbel.data import load
-from umbel.descent import make_descent
-from umbel.engine import FitSettings, evaluate, fit, open_runtime
 from umbel.methods.controllable import controllable
 from umbel.nn import dense_model
 

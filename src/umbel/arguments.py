@@ -6,6 +6,7 @@ Python's own `TypeError` comes from somewhere inside and names neither. Ranges a
 import inspect
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from umbel.errors import UmbelError, shown, unknown
@@ -66,7 +67,7 @@ def names(value: object, what: str) -> tuple[str, ...]:
     """Texts, from any sequence of them; a single text is refused, for its letters would become the names.
 
     Raises:
-        UmbelError: Of another kind, or one of them is no text.
+        UmbelError: Of another kind, or one of them is not a text.
     """
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Collection):
         raise UmbelError(f"{what} is {shown(value)}; give a list of names")
@@ -104,7 +105,7 @@ def instance(value: object, kind: type | tuple[type, ...], what: str, give: str)
 
 
 def tensors(where: str, **given: object) -> None:
-    """Refuse arguments that are no tensors.
+    """Refuse arguments that are not tensors.
 
     Args:
         where: The function, for the message.
@@ -141,8 +142,8 @@ def check_options(function: Callable[..., Any], given: Mapping[str, object], whe
 
 _KINDS: dict[object, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "True or False"),
-    int: ((int,), "a whole number"),
-    float: ((int, float), "a number"),
+    int: ((Integral,), "a whole number"),
+    float: ((Real,), "a number"),
     str: ((str,), "a text"),
     type(None): ((type(None),), "None"),
 }

@@ -21,7 +21,7 @@ def unknown(what: str, name: object, known: Iterable[str]) -> UmbelError:
 
     Args:
         what: The kind of thing, as in "task" or "data set".
-        name: What the user wrote; something else than a text is unknown, too.
+        name: What the user gave; anything but a text counts as unknown.
         known: The names that exist.
     """
     names = sorted(known)

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torchmetrics.classification import (
-    BinaryF1Score,
     MulticlassAccuracy,
     MulticlassF1Score,
     MulticlassJaccardIndex,
@@ -21,7 +20,19 @@ from umbel import losses
 from umbel.arguments import instance, names, real_number, text, whole_number
 from umbel.core import Batch, Task, UmbelError
 from umbel.errors import shown
-from umbel.metrics import AreaUnderROC, AveragePrecision, MeanAngularError, PicturePSNR, PictureSSIM
+from umbel.metrics import AreaUnderROC, AveragePrecision, MeanAngularError, PicturePSNR, PictureSSIM, YesNoF1
+
+__all__ = [
+    "boundaries",
+    "classification",
+    "dense_regression",
+    "multilabel",
+    "picture",
+    "reconstruction",
+    "regression",
+    "segmentation",
+    "surface_normals",
+]
 
 
 def _softmax(logits: Tensor) -> Tensor:
@@ -120,7 +131,7 @@ def multilabel(name: str, labels: Sequence[str] | int) -> Task:
         outputs=len(labels),
         loss=losses.bernoulli,
         metrics={
-            "F1": _Rounded,
+            "F1": YesNoF1,
             "AUROC": AreaUnderROC,
             "average precision": AveragePrecision,
             "pooled AUROC": partial(AreaUnderROC, pooled=True),
@@ -131,16 +142,6 @@ def multilabel(name: str, labels: Sequence[str] | int) -> Task:
         labels=labels,
         kind="multilabel",
     )
-
-
-class _Rounded(BinaryF1Score):
-    """F1 of flat probabilities against 0/1 targets that arrive as floats."""
-
-    def __init__(self) -> None:
-        super().__init__(validate_args=False)
-
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        super().update(preds, target.round().long())
 
 
 def regression(
@@ -219,7 +220,7 @@ def boundaries(name: str) -> Task:
 
     Metrics: F1 at probability 0.5 without tolerance, area under the ROC curve, average precision.
     """
-    metrics = {"F1": _Rounded, "AUROC": AreaUnderROC, "average precision": AveragePrecision}
+    metrics = {"F1": YesNoF1, "AUROC": AreaUnderROC, "average precision": AveragePrecision}
     return replace(multilabel(name, ("boundary",)), metrics=metrics, output="map", labels=(), kind="boundaries")
 
 

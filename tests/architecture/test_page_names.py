@@ -58,6 +58,11 @@ def test_every_public_name_is_on_its_page(path):
     assert public(package) <= shown
 
 
+def test_what_can_be_imported_from_umbel_itself_is_on_the_first_page():
+    page = (ROOT / "docs" / "api" / "index.md").read_text()
+    assert {f"umbel.{name}" for name in umbel.__all__} <= set(QUOTED.findall(page))
+
+
 def test_every_package_has_a_page():
     # Private are: the command line, and what only it uses.
     packages = {path.parent.name for path in Path(umbel.__path__[0]).glob("*/__init__.py")} - {"command"}

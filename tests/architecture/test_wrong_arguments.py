@@ -94,7 +94,7 @@ def test_instances_and_tensors():
 def test_options_are_checked_by_their_annotations():
     def loader(size: int | None = None, names: "list[str]" = (), share: float = 0.1, quick: bool = False) -> None: ...
 
-    arguments.check_options(loader, {"size": 3, "share": 1, "quick": True, "names": object()}, "set")
+    arguments.check_options(loader, {"size": np.int64(3), "share": 1, "quick": True, "names": object()}, "set")
     for wrong in ({"size": "3"}, {"size": True}, {"share": None}, {"quick": 1}):
         (name,) = wrong
         with pytest.raises(UmbelError, match=f"^set: option {name} is .*; give "):

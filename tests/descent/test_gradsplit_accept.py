@@ -65,8 +65,8 @@ WRONG = {
     "own task refused": ([[1, 1, 0], [0, 0, 1], [0, 1, 1]], r"task 'b' refuses it \(accept\[1, 1\] is 0\)"),
     "not 0 or 1": ([[1, 0.5, 0], [0, 1, 0], [0, 0, 1]], r"accept\[0, 1\] is 0\.5"),
     "not a number": ([[1, 0, 0], [0, 1, float("nan")], [0, 0, 1]], r"accept\[1, 2\] is nan"),
-    "ragged": ([[1, 0], [0, 1, 0], [0, 0, 1]], "no matrix of numbers"),
-    "words": ([["a"]], "no matrix of numbers"),
+    "ragged": ([[1, 0], [0, 1, 0], [0, 0, 1]], "not a matrix of numbers"),
+    "words": ([["a"]], "not a matrix of numbers"),
 }
 
 

@@ -32,7 +32,7 @@ def test_prefix_distance_takes_the_channels_wherever_they_are():
 
 @pytest.mark.parametrize("shape", [(4, 2, 3, 1), (4, 2)])
 def test_features_that_are_no_prefix_are_refused(shape):
-    with pytest.raises(UmbelError, match="are no prefix of full features"):
+    with pytest.raises(UmbelError, match="are not a prefix of the full features"):
         prefix_distance(torch.randn(shape), torch.randn(4, 5, 3, 2))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from umbel.channels.channel import LARGEST_SNR, Received
 from umbel.channels.units import as_complex, as_real
@@ -34,10 +35,14 @@ def maximum_ratio_combine(received: Sequence[Received]) -> Received:
         shapes = ", ".join(str(tuple(one.latent.shape)) for one in received)
         raise UmbelError(f"maximum-ratio combining takes repeats of one latent; the shapes are {shapes}")
     weights = [_weight(one) for one in received]
-    size = sum(weight.abs() for weight in weights).clamp(min=1 / LARGEST_SNR)
-    ratio = sum(one.snr_per_use for one in received)
-    latent = sum(_times(one, weight / size) for one, weight in zip(received, weights, strict=True))
-    return Received(latent, sum(one.snr for one in received), ratio, ratio / size)
+    size = _sum([weight.abs() for weight in weights]).clamp(min=1 / LARGEST_SNR)
+    ratio = _sum([one.snr_per_use for one in received])
+    latent = _sum([_times(one, weight / size) for one, weight in zip(received, weights, strict=True)])
+    return Received(latent, _sum([one.snr for one in received]), ratio, ratio / size)
+
+
+def _sum(terms: Sequence[Tensor]) -> Tensor:
+    return sum(terms, start=torch.zeros_like(terms[0]))
 
 
 def _weight(one: Received) -> torch.Tensor:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tyro
 
@@ -41,7 +41,7 @@ def parse(kind: type[T], default: T | None, arguments: Sequence[str], prog: str,
     Raises:
         UmbelError: An unknown flag (names the nearest one), a missing or a wrong value.
     """
-    extra = {} if default is None else {"default": default}
+    extra: dict[str, Any] = {} if default is None else {"default": default}
     marks = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
     said = io.StringIO()
     try:

@@ -2,6 +2,7 @@
 
 import json
 from importlib.util import find_spec
+from typing import Any
 
 from umbel.command.arguments import console, take_flag
 from umbel.data import catalogue, data_folders
@@ -28,15 +29,15 @@ def listing(arguments: list[str]) -> int:
     as_json = take_flag(arguments, "--json")
     if arguments:
         raise UmbelError(f"umbel list does not know {arguments[0]}; it takes only --json")
-    found = inventory()
+    listed = inventory()
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(listed, indent=1))
     else:
-        _print(found)
+        _print(listed)
     return 0
 
 
-def inventory() -> dict[str, list[dict[str, object]]]:
+def inventory() -> dict[str, list[Any]]:
     """Everything by kind, as plain values."""
     from umbel.descent import DESCENTS  # noqa: PLC0415 - imports torch
 
@@ -72,7 +73,7 @@ def inventory() -> dict[str, list[dict[str, object]]]:
     }
 
 
-def _print(found: dict[str, list]) -> None:
+def _print(listed: dict[str, list[Any]]) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     screen = console()
@@ -86,24 +87,24 @@ def _print(found: dict[str, list]) -> None:
         screen.print(table, "")
 
     works = {True: "works", False: "planned"}
-    show("Methods", ("", "", ""), [(m["key"], works[m["implemented"]], m["title"]) for m in found["methods"]])
-    show("Recipes (umbel run NAME)", ("", ""), [(r["name"], r["title"]) for r in found["recipes"]])
-    lacking = {d["name"]: "" if d["available"] else f" (needs umbel\\[{d['extra']}])" for d in found["descents"]}
+    show("Methods", ("", "", ""), [(m["key"], works[m["implemented"]], m["title"]) for m in listed["methods"]])
+    show("Recipes (umbel run NAME)", ("", ""), [(r["name"], r["title"]) for r in listed["recipes"]])
+    lacking = {d["name"]: "" if d["available"] else f" (needs umbel\\[{d['extra']}])" for d in listed["descents"]}
     show(
         "Descents (--descents)",
         ("", "backward passes", ""),
-        [(d["name"], d["backward_passes"], d["summary"] + lacking[d["name"]]) for d in found["descents"]],
+        [(d["name"], d["backward_passes"], d["summary"] + lacking[d["name"]]) for d in listed["descents"]],
     )
     show(
         "Data sets (--data)",
         ("", "", "tasks", "where"),
         [
             (d["name"], "found" if d["available"] else "missing", d["tasks"], d["where"] or ", ".join(d["looked_for"]))
-            for d in found["data"]
+            for d in listed["data"]
         ],
     )
     screen.print(
-        f"Data is looked for in: {', '.join(found['data_folders'])} (set UMBEL_DATA to add a folder)\n", markup=False
+        f"Data is looked for in: {', '.join(listed['data_folders'])} (set UMBEL_DATA to add a folder)\n", markup=False
     )
     show(
         "Extras",
@@ -114,6 +115,6 @@ def _print(found: dict[str, list]) -> None:
                 "installed" if e["installed"] else f'pip install "umbel\\[{e["name"]}]"',
                 ", ".join(e["packages"]),
             )
-            for e in found["extras"]
+            for e in listed["extras"]
         ],
     )

@@ -145,6 +145,8 @@ def _users_recipe(name: str) -> Recipe:
     from importlib.util import module_from_spec, spec_from_file_location  # noqa: PLC0415
 
     spec = spec_from_file_location(f"umbel_user_{file.stem}", file)  # a file may be called as a package is
+    if spec is None or spec.loader is None:
+        raise UmbelError(f"recipe {name}: {path} is not a file of Python; its name ends in .py")
     module = module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
@@ -161,10 +163,10 @@ def _settings(recipe: Recipe, arguments: list[str], verb: str) -> tuple[RunOptio
     quick = take_flag(arguments, "--quick")
     start = recipe.quick if quick else recipe.settings()
     options = ("run_options", RunOptions, dataclasses.field(default_factory=RunOptions))
-    fields = [options, ("settings", recipe.settings, dataclasses.field(default_factory=lambda: start))]
+    fields: list[Any] = [options, ("settings", recipe.settings, dataclasses.field(default_factory=lambda: start))]
     both = dataclasses.make_dataclass("Arguments", fields, frozen=True)
     about = f"{recipe.title}. {recipe.about}\n\n--quick: settings for about three minutes on two cores."
-    parsed = parse(both, None, arguments, f"umbel {verb} {recipe.name}", about)
+    parsed: Any = parse(both, None, arguments, f"umbel {verb} {recipe.name}", about)
     return parsed.run_options, parsed.settings
 
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -63,7 +63,7 @@ def search(arguments: list[str]) -> int:
     return 0
 
 
-def timing(options: BudgetOptions) -> dict:
+def timing(options: BudgetOptions) -> dict[str, Any]:
     """How a budget of time is to be measured, as `umbel.recipes.operating_point.answer` takes it."""
     return {"batch_size": options.batch_size, "backend": options.backend, "measure": options.measure}
 

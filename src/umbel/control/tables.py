@@ -219,5 +219,5 @@ def _counted(learner: Learner, points: list) -> tuple[dict[str, np.ndarray], dic
     def table(read: Callable) -> tuple[np.ndarray, np.ndarray]:
         return np.array([read(c) for c in encoder]), np.array([[[read(c) for c in r] for r in t] for t in heads])
 
-    found = {kind: table(lambda cost, kind=kind: getattr(cost, kind)) for kind in _KINDS}
-    return {kind: pair[0] for kind, pair in found.items()}, {kind: pair[1] for kind, pair in found.items()}
+    tables = {kind: table(lambda cost, kind=kind: getattr(cost, kind)) for kind in _KINDS}
+    return {kind: pair[0] for kind, pair in tables.items()}, {kind: pair[1] for kind, pair in tables.items()}

@@ -170,21 +170,21 @@ def trained_parameters(module: nn.Module) -> list[nn.Parameter]:
 
     Descents ask for them in every step, and torch's own way, which makes up names, takes several times as long.
     """
-    found: dict[int, nn.Parameter] = {}
-    _collect(module, found, set())
-    return [p for p in found.values() if p.requires_grad]
+    parameters: dict[int, nn.Parameter] = {}
+    _collect(module, parameters, set())
+    return [p for p in parameters.values() if p.requires_grad]
 
 
-def _collect(module: nn.Module, found: dict[int, nn.Parameter], seen: set[int]) -> None:
+def _collect(module: nn.Module, parameters: dict[int, nn.Parameter], seen: set[int]) -> None:
     if id(module) in seen:
         return
     seen.add(id(module))
     if isinstance(module, torch.jit.ScriptModule) or type(module).parameters is not nn.Module.parameters:
-        found.update((id(p), p) for p in module.parameters() if id(p) not in found)
+        parameters.update((id(p), p) for p in module.parameters() if id(p) not in parameters)
         return
     for parameter in module._parameters.values():
         if parameter is not None:
-            found.setdefault(id(parameter), parameter)
+            parameters.setdefault(id(parameter), parameter)
     for child in module._modules.values():
         if child is not None:
-            _collect(child, found, seen)
+            _collect(child, parameters, seen)

@@ -11,19 +11,27 @@ from umbel.errors import UmbelError
 
 @runtime_checkable
 class Runtime(Protocol):
-    """The processes and the precision that training runs with.
+    """The processes and the precision that training runs with."""
 
-    Attributes:
-        rank: This process, from 0.
-        world_size: Number of processes.
-        device: Where this process computes.
-        accumulate: Into how many pieces a batch is cut to save memory.
-    """
+    @property
+    def rank(self) -> int:
+        """This process, from 0."""
+        ...
 
-    rank: int
-    world_size: int
-    device: torch.device
-    accumulate: int
+    @property
+    def world_size(self) -> int:
+        """Number of processes."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        ...
+
+    @property
+    def accumulate(self) -> int:
+        """Into how many pieces a batch is cut to save memory."""
+        ...
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which the forward pass runs (bf16, or nothing)."""

@@ -24,10 +24,10 @@ def listed(folder: Path, suffixes: Sequence[str] = _PICTURES) -> list[Path]:
     """
     if not folder.is_dir():
         raise UmbelError(f"{folder}: no such folder; the set's layout is described in its loader's documentation")
-    found = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
-    if not found:
+    files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and not path.name.startswith(".")]
+    if not files:
         raise UmbelError(f"{folder}: no {' or '.join(suffixes)} file in it; is the set unpacked completely?")
-    return sorted(found, key=lambda path: (int(path.stem) if path.stem.isdecimal() else -1, path.name))
+    return sorted(files, key=lambda path: (int(path.stem) if path.stem.isdecimal() else -1, path.name))
 
 
 def partners(files: Sequence[Path], folder: Path, suffixes: Sequence[str] = _PICTURES) -> list[Path]:

@@ -38,7 +38,7 @@ def combined_rows(
 
     Args:
         jacobian: This process's rows, detached, of the same shape and dtype on every process; left as they were.
-        weigh: G [T, T], float64, to weights [T] of any floating point dtype. Must depend on nothing but G and what
+        weigh: G [T, T], float64, to weights [T] of any floating point dtype. Must depend only on G and on what
             is equal on all processes (a generator with the same seed, say).
         runtime: The processes.
 

@@ -30,8 +30,8 @@ class Jacobian(Descent):
     - `ghost`: exact; products of layers' inputs and output gradients where those are less work than rows, and rows
       that would need much memory are not kept (see `ExactPass`). One process, no pieces; `rows` otherwise.
     - `sketched`: an unbiased estimate of G from random directions, and exactly the weighted sum for the weights that
-      it gives (see `SketchedPass`). Another update than that of the exact engines, by as much as the weights differ.
-    - `features`: G at the encoder's output instead (see `FeaturesPass`). Another update.
+      it gives (see `SketchedPass`). The update differs from that of the exact engines as far as the weights do.
+    - `features`: G at the encoder's output instead (see `FeaturesPass`), which gives a different update.
     - `auto`: the cheapest exact one; the log says which and why.
 
     Every loss is a row, those that a learner adds to its tasks' too. Rows are summed over pieces and processes
@@ -64,7 +64,7 @@ class Jacobian(Descent):
         super().__init__()
         aggregation = Aggregation(aggregator)
         self._choice = EngineChoice(aggregation, engine)
-        directions = whole_number(directions, "directions of a sketch", least=1)
+        directions = whole_number(directions, "directions", least=1)
         seed = whole_number(seed, "the seed of a Jacobian descent")
         self.gradient_aggregation = GradientAggregation(aggregation, seed)
         self.aggregator = aggregator

@@ -83,7 +83,7 @@ def is_module_hook(node: Node) -> bool:
 
 
 def tensor_of_leaf(node: Node) -> Any:
-    """The tensor that the gradient is accumulated for at a node without edges; None where it is no such node."""
+    """The tensor that the gradient is accumulated for at a node without edges; None at any other node."""
     return getattr(node, "variable", None)
 
 

@@ -1,6 +1,26 @@
 """Training, evaluation, checkpoints and processes. Names load when they are first used (torch is slow to import)."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from umbel.core import Evaluation
+    from umbel.engine.checkpoint import Checkpoint, load, load_weights, resolve
+    from umbel.engine.evaluation import (
+        Predictions,
+        decoded_predictions,
+        evaluate,
+        evaluating,
+        metrics_of,
+        predict_split,
+    )
+    from umbel.engine.loop import Interrupted
+    from umbel.engine.memory import peak_bytes
+    from umbel.engine.monitor import Monitor, check_monitor
+    from umbel.engine.progress import Silent, TerminalReporter
+    from umbel.engine.runtime import FabricRuntime, fastest_precision, open_runtime
+    from umbel.engine.settings import FitSettings
+    from umbel.engine.training import Fitted, fit, resolve_settings
 
 _HOME = {
     "Checkpoint": "checkpoint",
@@ -57,7 +77,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(f"umbel.engine.{_HOME[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -60,7 +60,9 @@ def split_state(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, {name: v for name, v in state.items() if not isinstance(v, Tensor)}
 
 
-def save(folder: Path, kind: str, step: int, weights: dict[str, Tensor], state: dict, settings: dict) -> Path:
+def save(
+    folder: Path, kind: str, step: int, weights: dict[str, Tensor], state: dict[str, Any], settings: dict[str, Any]
+) -> Path:
     """Write `folder/{kind}-{step}`; one that is there already is of the same state and stays as it is.
 
     Raises:
@@ -174,7 +176,7 @@ def load_weights(learner: nn.Module, checkpoint: Checkpoint) -> None:
     learner.load_state_dict({**checkpoint.weights, **checkpoint.state.get("learner_extra", {})})
 
 
-def _write_all(folder: Path, weights: dict[str, Tensor], state: dict, settings: dict) -> None:
+def _write_all(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], settings: dict[str, Any]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     buffer = io.BytesIO()

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,7 +82,13 @@ def _check_draws(draws: int) -> None:
         raise UmbelError(f"draws is {draws}; every sample must be seen at least once")
 
 
-def _add(learner: Learner, metrics: Mapping, predictions: Mapping[str, Tensor], batch: Batch, sums: Tensor) -> None:
+def _add(
+    learner: Learner,
+    metrics: Mapping[str, Mapping[str, Any]],
+    predictions: Mapping[str, Tensor],
+    batch: Batch,
+    sums: Tensor,
+) -> None:
     """Feed a batch to the metrics; add each task's sum of losses, weight and number of labels to `sums` [T, 3]."""
     for task, row in zip(learner.tasks, sums, strict=True):
         if task.name not in predictions:
@@ -171,7 +178,7 @@ def _mean(total: float, count: float) -> float:
     return math.inf if math.isnan(total) else total / count
 
 
-def compute_metrics(metrics: Mapping, labelled: bool) -> dict[str, float]:
+def compute_metrics(metrics: Mapping[str, Any], labelled: bool) -> dict[str, float]:
     """Values of torchmetrics metrics over all processes.
 
     Args:

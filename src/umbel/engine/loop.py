@@ -7,8 +7,10 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from umbel.core import Batch, Losses, UmbelError, align, check_classes, check_dense, check_finite, check_loss_parameters
 from umbel.data import seeded
@@ -55,8 +57,8 @@ class TrainingRun:
         self.total = self.settings.total_steps(self.epoch_steps)
         self.validate_every = self.settings.validate_every or max(self.epoch_steps, self.total // 50)
         self.progress = Progress()
-        self.best_weights: dict | None = None
-        self.best_extra: dict = {}
+        self.best_weights: dict[str, Tensor] | None = None
+        self.best_extra: dict[str, Any] = {}
         self.loss_names: list[str] = []
         self.step_seconds: list[float] = []
         self.saved_at = time.monotonic()
@@ -256,7 +258,7 @@ class TrainingRun:
         self.runtime.check_replicas(self.learner, f"at step {progress.step}")
         if self.folder and self.runtime.is_main:
             settings = {"fit": dataclasses.asdict(self.settings), **self.plan.describe}
-            if self.best_weights is not None:
+            if self.best_weights is not None and progress.best is not None:
                 results = {"metrics": progress.best.metrics, "losses": progress.best.losses}
                 best = {"learner_extra": self.best_extra, **results}
                 checkpoints.save(self.folder, "best", progress.best_step, self.best_weights, best, settings)
@@ -274,17 +276,18 @@ class TrainingRun:
 
     def _remove_others(self) -> None:
         """Leave the two checkpoints that this progress belongs to, and no half-written ones."""
-        checkpoints.keep_only(self.folder, "step", self.progress.step)
-        checkpoints.keep_only(self.folder, "best", self.progress.best_step)
+        if self.folder is not None:
+            checkpoints.keep_only(self.folder, "step", self.progress.step)
+            checkpoints.keep_only(self.folder, "best", self.progress.best_step)
 
     def _finish(self) -> None:
         """Save, and leave the learner with its best weights."""
         self._save()
         self.plan.reporter.end()
         if self.best_weights is None:
-            checkpoints.load_weights(
-                self.learner, checkpoints.load(checkpoints.of_step(self.folder, "best", self.progress.best_step))
-            )
+            assert self.folder is not None, "without a folder the best weights are in memory"
+            best = checkpoints.of_step(self.folder, "best", self.progress.best_step)
+            checkpoints.load_weights(self.learner, checkpoints.load(best))
         else:
             self.learner.load_state_dict({**self.best_weights, **self.best_extra})
 

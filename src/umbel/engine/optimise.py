@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -48,7 +49,9 @@ def _taken(rest: dict[int, nn.Parameter], group: ParameterGroup, number: int) ->
     return [rest.pop(id(p)) for p in trained]
 
 
-def _optimizer_groups(parameters: list[nn.Parameter], group: ParameterGroup, settings: FitSettings) -> list[dict]:
+def _optimizer_groups(
+    parameters: list[nn.Parameter], group: ParameterGroup, settings: FitSettings
+) -> list[dict[str, Any]]:
     """What decays, and what does not; a part without parameters is left out."""
     common = {"rate": group.rate, "maximize": group.maximise}
     parts = [
@@ -58,14 +61,14 @@ def _optimizer_groups(parameters: list[nn.Parameter], group: ParameterGroup, set
     return [{**part, **common} for part in parts if part["params"]]
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Take up the state of a run whose parameters were grouped alike.
 
     Raises:
         UmbelError: Its groups had other rates or decays, or ascended.
     """
 
-    def said(group: dict) -> tuple[float, float, bool]:
+    def said(group: dict[str, Any]) -> tuple[float, float, bool]:
         rate = group.get("rate", 1.0)  # checkpoints of before there were groups have none
         return rate, group["weight_decay"], group["maximize"]
 

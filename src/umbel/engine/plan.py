@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -56,13 +57,13 @@ class Progress:
     interval: torch.Tensor | None = None
     interval_steps: int = 0
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """Plain values and tensors."""
         best = {"metrics": self.best.metrics, "losses": self.best.losses} if self.best else None
         return {**self.__dict__, "best": best}
 
     @classmethod
-    def of(cls, state: dict) -> "Progress":
+    def of(cls, state: dict[str, Any]) -> "Progress":
         """The progress that `state` was taken from; older ones hold more."""
         state = {field.name: state[field.name] for field in dataclasses.fields(cls)}
         return cls(**{**state, "best": Evaluation(**state["best"]) if state["best"] else None})

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 
 class Reporter(Protocol):
@@ -82,11 +90,11 @@ class TerminalReporter:
             disable=quiet or not self.console.is_terminal,
             transient=True,
         )
-        self._outer = None
+        self._outer: TaskID | None = None
         self._runs = 0
         if runs is not None:
             self.expect(runs, title)
-        self._inner = None
+        self._inner: TaskID | None = None
         self._label, self._total, self._spoken, self._began, self._from = "", 0, 0.0, 0.0, 0
 
     def __enter__(self) -> "TerminalReporter":
@@ -112,7 +120,7 @@ class TerminalReporter:
 
     def step(self, done: int, losses: Mapping[str, float]) -> None:
         """Advance it."""
-        if self.console.is_terminal:
+        if self.console.is_terminal and self._inner is not None:
             self._bars.update(self._inner, completed=done, losses=short(losses))
         elif not self._quiet and (now := time.monotonic()) - self._spoken >= 10:
             self._spoken = now

@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -16,6 +16,8 @@ from umbel.core import SingleProcess
 from umbel.core.collectives import join_columns, sum_columns
 from umbel.engine.settings import Precision
 from umbel.errors import UmbelError
+
+_T = TypeVar("_T")
 
 
 class FabricRuntime:
@@ -55,7 +57,10 @@ class FabricRuntime:
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over all processes."""
-        return tensor if self.world_size == 1 else self.fabric.all_reduce(tensor, reduce_op="sum")
+        if self.world_size == 1:
+            return tensor
+        summed: Any = self.fabric.all_reduce(tensor, reduce_op="sum")
+        return cast("Tensor", summed)
 
     def sum_scattered(self, rows: Tensor) -> Tensor:
         """This process's columns of the sum over all processes, [T, P] -> [T, p]; see `Runtime`."""
@@ -69,7 +74,7 @@ class FabricRuntime:
         """
         return SingleProcess().gather(piece, total) if self.world_size == 1 else join_columns(piece, total)
 
-    def broadcast(self, value: object) -> object:
+    def broadcast(self, value: _T) -> _T:
         """The main process's value, on every process."""
         return value if self.world_size == 1 else self.fabric.broadcast(value)
 

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from umbel.errors import UmbelError, unknown
 
@@ -81,6 +81,6 @@ class FitSettings:
         """Length of a run whose epochs have `epoch_steps` steps."""
         return self.steps or max(self.epochs * epoch_steps, self.least_steps)
 
-    def replace(self, **changes) -> "FitSettings":
+    def replace(self, **changes: Any) -> "FitSettings":
         """The settings with some changed."""
         return dataclasses.replace(self, **changes)

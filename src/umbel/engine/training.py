@@ -113,6 +113,7 @@ def fit(
     run = TrainingRun(plan)
     run.start(resume)
     run.train()
+    assert run.progress.best is not None, "the last step is validated"
     seconds = sorted(run.step_seconds)
     median = seconds[len(seconds) // 2] if seconds else float("nan")
     return Fitted(run.progress.step, run.progress.best_step, run.progress.best, median, settings)

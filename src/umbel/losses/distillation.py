@@ -30,7 +30,7 @@ def prefix_distance(features: Float[Tensor, "B *narrow"], full: Float[Tensor, "B
     pairs = enumerate(zip(features.shape, full.shape, strict=False))
     differing = [axis for axis, (narrow, wide) in pairs if narrow != wide]
     if features.ndim != full.ndim or len(differing) > 1 or features.shape[0] != full.shape[0]:
-        raise UmbelError(f"features {tuple(features.shape)} are no prefix of full features {tuple(full.shape)}")
+        raise UmbelError(f"features {tuple(features.shape)} are not a prefix of the full features {tuple(full.shape)}")
     for axis in differing:
         full = full.narrow(axis, 0, features.shape[axis])
     return (_unit(features) - _unit(full)).square().sum(1)

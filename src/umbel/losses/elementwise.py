@@ -15,7 +15,7 @@ def _full(x: Tensor) -> Tensor:
 
 
 def _alike(where: str, **given: Tensor) -> None:
-    """Refuse what is no pair of tensors of one shape: torch would repeat the smaller one, silently."""
+    """Refuse two tensors of different shapes, of which torch would silently repeat the smaller one."""
     tensors(where, **given)
     (first, prediction), (second, target) = given.items()
     if prediction.shape != target.shape:

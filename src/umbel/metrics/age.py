@@ -37,7 +37,7 @@ def age_of_information(delay: Tensor, success: Tensor) -> Age:
         E[M] = q / p,       Var M = q / p^2,      q = 1 - p.
 
     Assumes that attempts are independent and alike (noise, fading and samples), that the receiver's user knows
-    which decisions are correct, and that there is no other delay than the channel uses that are counted.
+    which decisions are correct, and that the counted channel uses are the only delay.
 
     Source: Yates, Sun, Brown, Kaul, Modiano, Ulukus, "Age of information: an introduction and survey", IEEE JSAC 39
     (2021); here an update that does not solve the task renews nothing.

@@ -92,7 +92,7 @@ def confidence_interval(values: Sequence[float]) -> tuple[float, float]:
     One value has no interval: the half-width is NaN. A value that is not finite leaves neither: both are NaN.
 
     Raises:
-        UmbelError: No value at all, or something that is no number.
+        UmbelError: No value at all, or something that is not a number.
     """
     instance(values, Iterable, "the values of an interval", "a list of numbers")
     values = [real_number(value, "a value of an interval") for value in values]

@@ -150,12 +150,12 @@ def _chosen(runs: Iterable[Run], method: str, x: str, where: Mapping[str, Any]) 
     of_method = [run for run in runs if run.method == method]
     if not of_method:
         raise unknown("method with runs", method, {run.method for run in runs})
-    found = [r for r in of_method if contains(r.point, where) and is_number(r.point.get(x))]
-    if not found:
+    chosen = [r for r in of_method if contains(r.point, where) and is_number(r.point.get(x))]
+    if not chosen:
         named = ", ".join(f"{name} {value}" for name, value in where.items()) or "any point"
         seen = ", ".join(dict.fromkeys(str(plain(r.point)) for r in of_method[:3]))
         raise UmbelError(f"no run of {method!r} has a number {x!r} at {named}; it was run at points as {seen}")
-    return found
+    return chosen
 
 
 def _check_repeats(runs: Sequence[Run], method: str, x: str) -> None:

@@ -21,7 +21,7 @@ LINES = ("-", "--", ":", "-.")
 REFERENCE = "#444444"
 WIDTH = 5.2
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {  # matplotlib's types spell out all keys
     "svg.fonttype": "path",
     "svg.hashsalt": "umbel",
     "font.family": "DejaVu Sans",

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import matplotlib
 import numpy
@@ -94,7 +95,7 @@ def _relative_figure(results: Results) -> Picture | None:
     told = []
     for row in rows:
         known = {name: e.mean for name, e in row.relative.items() if e.known}
-        low, high = min(known, key=known.get), max(known, key=known.get)
+        low, high = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
         told.append(
             f"{row.label}: from {fixed(known[low], 1, True)} % ({low}) to {fixed(known[high], 1, True)} % ({high})"
         )
@@ -159,7 +160,7 @@ def _point_figures(results: Results) -> Iterator[Picture]:
         for task in results.tasks:
             figure, axes = new_axes(3.3)
             for (key, _), line in _lines(rows, axis).items():
-                look = looks[key]
+                look: dict[str, Any] = {**looks[key]}
                 known = [r for r in line if r.metrics[task.name].known]
                 means = [r.metrics[task.name].mean for r in known]
                 widths = numpy.nan_to_num([r.metrics[task.name].half_width for r in known])

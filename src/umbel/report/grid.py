@@ -112,7 +112,9 @@ def _entries(
     ]
 
 
-def _best(estimates: Sequence[Estimate], groups: Sequence[str], pick: Callable) -> dict[str, float]:
+def _best(
+    estimates: Sequence[Estimate], groups: Sequence[str], pick: Callable[[list[float]], float]
+) -> dict[str, float]:
     """The best mean of each group that has at least two to choose from."""
     means: dict[str, list[float]] = {}
     for estimate, group in zip(estimates, groups, strict=True):
@@ -210,7 +212,7 @@ def short_grid(results: Results) -> Grid:
 def _by_metric(tasks: Sequence[TaskInfo]) -> list[list[TaskInfo]]:
     """Tasks whose main metrics can be averaged: same kind, metric, unit and direction."""
 
-    def kind(task: TaskInfo) -> tuple:
+    def kind(task: TaskInfo) -> tuple[str, str, str, bool]:
         return task.kind, task.metric, task.unit, task.higher_is_better
 
     return [list(group) for _, group in groupby(sorted(tasks, key=kind), key=kind)]
@@ -229,7 +231,7 @@ def _mean_of_kind(rows: Sequence[Row], tasks: list[TaskInfo]) -> tuple[Column, l
 
 
 def _tallies(rows: Sequence[Row]) -> list[tuple[Column, list[Entry]]]:
-    helped, hurt, worst, best = [], [], [], []
+    helped, hurt, worst, best = (list[Entry]() for _ in range(4))
     for row in rows:
         known = {name: e for name, e in row.relative.items() if e.known}
         if row.is_reference or not known:

@@ -72,7 +72,9 @@ def psnr_captions(rows: Sequence[tuple[str, Sequence[Any]]]) -> dict[tuple[int, 
     return captions
 
 
-def _check_shape(rows: Sequence[tuple[str, Sequence[Any]]], columns: Sequence[str], captions: Mapping) -> None:
+def _check_shape(
+    rows: Sequence[tuple[str, Sequence[Any]]], columns: Sequence[str], captions: Mapping[Any, str]
+) -> None:
     for heading, pictures in rows:
         if len(pictures) != len(columns):
             raise UmbelError(
@@ -157,7 +159,9 @@ def _text(
         draw.text((place[0], place[1] + number * _LINE), line, fill=ink, font=font(bold))
 
 
-def _put(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile | None, place: tuple, size: tuple) -> None:
+def _put(
+    sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile | None, place: tuple[int, int], size: tuple[int, int]
+) -> None:
     """The tile as large as fits the cell, in its middle; an empty cell stays pale."""
     if tile is None:
         draw.rectangle((*place, place[0] + size[0] - 1, place[1] + size[1] - 1), fill="#f5f6f8")
@@ -165,5 +169,8 @@ def _put(sheet: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile | None, place
     factor = min(size[0] / tile.shape[1], size[1] / tile.shape[0])
     width, height = max(1, round(tile.shape[1] * factor)), max(1, round(tile.shape[0] * factor))
     x, y = place[0] + (size[0] - width) // 2, place[1] + (size[1] - height) // 2
-    sheet.paste(Image.fromarray(tile).resize((width, height), Image.NEAREST if factor > 1 else Image.BOX), (x, y))
+    sheet.paste(
+        Image.fromarray(tile).resize((width, height), Image.Resampling.NEAREST if factor > 1 else Image.Resampling.BOX),
+        (x, y),
+    )
     draw.rectangle((x, y, x + width - 1, y + height - 1), outline=_EDGE)

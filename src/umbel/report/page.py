@@ -145,8 +145,8 @@ def _conflicts(results: Results, pictures: Sequence[Picture]) -> Markup | None:
         values = (Entry(fixed(c.mean, 2, True), value=c.mean), Entry(quartiles, value=c.quartiles[1]))
         negative = Entry(f"{100 * c.fraction_negative:.0f} %", value=c.fraction_negative)
         cells.append((*map(Entry, names), *values, negative))
-    columns = (Column("method", numeric=False), Column("pair", numeric=False), Column("mean cosine"))
-    columns += (Column("quartiles", "25 / 50 / 75 %"), Column("negative", "of steps"))
+    named = (Column("method", numeric=False), Column("pair", numeric=False))
+    columns = (*named, Column("mean cosine"), Column("quartiles", "25 / 50 / 75 %"), Column("negative", "of steps"))
     numbers = table(Grid("Gradient cosines over training", columns, tuple(cells)))
     details = closed(f"All {len(cells)} pairs in numbers", numbers) if cells else None
     return join(tag("p", text), gallery(pictures, closed_after=8), details)

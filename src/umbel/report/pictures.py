@@ -62,7 +62,9 @@ def array_of(values: Any) -> numpy.ndarray:
     return numpy.asarray(values)
 
 
-def _columns(inputs: Any, tasks: Sequence[Task], targets: Mapping, predictions: Mapping, limit: int):
+def _columns(
+    inputs: Any, tasks: Sequence[Task], targets: Mapping[str, Any], predictions: Mapping[str, Any], limit: int
+) -> tuple[list[Strip], list[list[Caption]], list[Legend]]:
     """The strips of tiles, the captions of each sample, and the legends."""
     shown: list[Strip] = []
     if not isinstance(inputs, Mapping):
@@ -142,9 +144,9 @@ def _drawn(shown: Sequence[Strip], words: Sequence[Sequence[Caption]], legends: 
             _put(image, draw, tile, (x, head + row * step), (width, height))
     for row, columns in enumerate(texts):
         x = left
-        for column, space in zip(columns, widths, strict=True):
-            for line, told in enumerate(column):
-                place = (x, head + row * step + line * _LINE)
+        for part, space in zip(columns, widths, strict=True):
+            for number, told in enumerate(part):
+                place = (x, head + row * step + number * _LINE)
                 draw.text(place, fitted(told.line, space), fill=told.colour, font=font())
             x += space + _GAP
         if row and not shown:
@@ -163,10 +165,14 @@ def _text_widths(texts: Sequence[Sequence[Sequence[Caption]]]) -> list[int]:
     return [min(_TEXT_WIDTH, math.ceil(value) + 4) for value in longest]
 
 
-def _put(image: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile | None, place: tuple, size: tuple) -> None:
+def _put(
+    image: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile | None, place: tuple[int, int], size: tuple[int, int]
+) -> None:
     if tile is not None:
         larger = tile.shape[1] < size[0]
-        image.paste(Image.fromarray(tile).resize(size, Image.NEAREST if larger else Image.BOX), place)
+        image.paste(
+            Image.fromarray(tile).resize(size, Image.Resampling.NEAREST if larger else Image.Resampling.BOX), place
+        )
         draw.rectangle((*place, place[0] + size[0] - 1, place[1] + size[1] - 1), outline="#b5bac1")
         return
     draw.rectangle((*place, place[0] + size[0] - 1, place[1] + size[1] - 1), outline="#b5bac1", fill="#f5f6f8")
@@ -176,8 +182,11 @@ def _put(image: Image.Image, draw: ImageDraw.ImageDraw, tile: Tile | None, place
 
 def _legend_rows(legend: Legend, width: float) -> list[list[tuple[str, Any]]]:
     """Rows of (text, colour or scale) that fit into the width."""
-    rows, x = [[(f"{fitted(legend.title, 150, True)}:", None)]], 170.0
-    entries = [(legend.scale[0] + " to " + legend.scale[1], "scale")] if legend.scale else list(legend.classes)
+    rows: list[list[tuple[str, Any]]] = [[(f"{fitted(legend.title, 150, True)}:", None)]]
+    x = 170.0
+    entries: list[tuple[str, Any]] = (
+        [(legend.scale[0] + " to " + legend.scale[1], "scale")] if legend.scale else list(legend.classes)
+    )
     for text, colour in entries:
         needed = 30 + font().getlength(fitted(text, 150))
         if x + needed > width and len(rows[-1]) > 1:
@@ -212,4 +221,6 @@ def encoded(image: Image.Image) -> bytes:
             version.save(buffer, "PNG", optimize=True)
             if buffer.tell() <= LARGEST_BYTES:
                 return buffer.getvalue()
-        candidate = candidate.resize((max(1, candidate.width * 3 // 4), max(1, candidate.height * 3 // 4)), Image.BOX)
+        candidate = candidate.resize(
+            (max(1, candidate.width * 3 // 4), max(1, candidate.height * 3 // 4)), Image.Resampling.BOX
+        )

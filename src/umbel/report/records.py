@@ -180,8 +180,8 @@ class Conflict(Record):
         values = values[~numpy.isnan(values)]
         if not values.size:
             raise UmbelError(f"method {method!r}: no gradient cosine of {first!r} and {second!r} was measured")
-        quartiles = tuple(float(q) for q in numpy.quantile(values, (0.25, 0.5, 0.75)))
-        return cls(method, first, second, float(values.mean()), float((values < 0).mean()), quartiles)
+        low, middle, high = (float(q) for q in numpy.quantile(values, (0.25, 0.5, 0.75)))
+        return cls(method, first, second, float(values.mean()), float((values < 0).mean()), (low, middle, high))
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,9 @@ class Results(Record):
         if self.repeats not in REPEATS:
             raise unknown("kind of repeats", self.repeats, REPEATS)
         keys = {m.key for m in self.methods}
-        named = [r.method for r in (*self.runs, *self.curves, *self.conflicts, *self.samples, *self.profiles)]
+        named = [r.method for r in self.runs] + [r.method for r in self.curves]
+        named += [r.method for r in self.conflicts] + [r.method for r in self.samples]
+        named += [r.method for r in self.profiles]
         for key in [*named, *([self.reference] if self.reference is not None else [])]:
             if key not in keys:
                 raise unknown("method", key, keys)

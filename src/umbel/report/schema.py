@@ -73,7 +73,7 @@ def build(hint: Any, value: Any, where: str) -> Any:  # noqa: PLR0911
     return _checked(hint, value, where)
 
 
-def _items(arguments: tuple, value: list, where: str) -> tuple:
+def _items(arguments: tuple[Any, ...], value: list[Any], where: str) -> tuple[Any, ...]:
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return tuple(build(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if len(value) != len(arguments):
@@ -81,7 +81,7 @@ def _items(arguments: tuple, value: list, where: str) -> tuple:
     return tuple(build(a, v, f"{where}[{i}]") for i, (a, v) in enumerate(zip(arguments, value, strict=True)))
 
 
-def _record(kind: type, value: Any, where: str) -> Any:
+def _record(kind: Any, value: Any, where: str) -> Any:
     _checked(dict, value, where)
     hints = get_type_hints(kind, include_extras=True)
     given = {}

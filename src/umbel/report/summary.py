@@ -153,7 +153,13 @@ def _references(results: Results) -> dict[int, dict[str, Run]]:
     return references
 
 
-def _row(results: Results, method: MethodInfo, point: dict[str, Any], runs: Sequence[Run], references: dict) -> Row:
+def _row(
+    results: Results,
+    method: MethodInfo,
+    point: dict[str, Any],
+    runs: Sequence[Run],
+    references: dict[int, dict[str, Run]],
+) -> Row:
     pairs = [(run, reference) for run in runs if (reference := _reference(references, run)) is not None]
     has_reference = results.reference is not None
     return Row(

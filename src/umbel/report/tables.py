@@ -25,8 +25,19 @@ from umbel.report.summary import Estimate, point_text, summary
 
 _STYLES = {"good": "green", "bad": "red", "": ""}
 _WHOLE = 20  # names of methods up to this length are not broken into lines
-_CSV_COLUMNS = ("method", "point", "task", "metric", "unit", "higher_is_better", "mean", "half_width_95", "repeats")
-_CSV_COLUMNS += ("improvement_percent", "improvement_half_width_95")
+_CSV_COLUMNS = (
+    "method",
+    "point",
+    "task",
+    "metric",
+    "unit",
+    "higher_is_better",
+    "mean",
+    "half_width_95",
+    "repeats",
+    "improvement_percent",
+    "improvement_half_width_95",
+)
 
 
 def rich_table(grid: Grid) -> Table:
@@ -37,8 +48,7 @@ def rich_table(grid: Grid) -> Table:
         if column.subtitle:
             heading.append(f"\n{column.subtitle}", style="not bold dim")
         whole = number == 0 and max((len(row[0].text) for row in grid.rows), default=0) <= _WHOLE
-        justify = "right" if column.numeric else "left"
-        table.add_column(heading, justify=justify, overflow="fold", no_wrap=whole)
+        table.add_column(heading, justify="right" if column.numeric else "left", overflow="fold", no_wrap=whole)
     for row in grid.rows:
         cells = []
         for entry in row:

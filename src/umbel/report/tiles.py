@@ -45,8 +45,10 @@ def class_colour(index: int) -> tuple[int, int, int]:
     """The colour of a class; the first twenty are easy to tell apart."""
     if index < 20:
         order = (index * 2) % 20 + (index >= 10)  # strong colours first, then their pale companions
-        return tuple(round(255 * c) for c in matplotlib.colormaps["tab20"](order)[:3])
-    return tuple(round(255 * c) for c in matplotlib.colormaps["hsv"]((index * 0.618) % 1)[:3])
+        red, green, blue, _ = matplotlib.colormaps["tab20"](order)
+    else:
+        red, green, blue, _ = matplotlib.colormaps["hsv"]((index * 0.618) % 1)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def hatched(tile: Tile, void: numpy.ndarray) -> Tile:
@@ -91,15 +93,15 @@ def strips(task: Task, target: numpy.ndarray | None, prediction: numpy.ndarray) 
         void = [True] * count if wanted is None else [bool((w < 0).all()) for w in wanted]
         seen = sorted({int(i) for i in numpy.unique(guess)} | set(numpy.unique([] if wanted is None else wanted)))
         named = tuple((_name(task, int(i)), class_colour(int(i))) for i in seen if i >= 0)
-        tiles = [None if v else class_map(wanted[i]) for i, v in enumerate(void)]
+        tiles = [None if v or wanted is None else class_map(wanted[i]) for i, v in enumerate(void)]
         return _pair(task, tiles, [class_map(g) for g in guess]), Legend(task.name, named)
     void = [True] * count if target is None else [bool(numpy.isnan(t).all()) for t in target]
     if task.kind == "normals" and prediction.shape[1] == 3:
-        tiles = [None if v else direction_map(target[i]) for i, v in enumerate(void)]
+        tiles = [None if v or target is None else direction_map(target[i]) for i, v in enumerate(void)]
         return _pair(task, tiles, [direction_map(p) for p in prediction]), None
     low, high = (0.0, 1.0) if task.kind == "boundaries" else _range(target, prediction)
     colours = "gray" if task.kind == "boundaries" else "viridis"
-    tiles = [None if v else value_map(target[i, 0], low, high, colours) for i, v in enumerate(void)]
+    tiles = [None if v or target is None else value_map(target[i, 0], low, high, colours) for i, v in enumerate(void)]
     unit = f" {task.unit}" if task.unit else ""
     legend = None if task.kind == "boundaries" else Legend(task.name, (), (f"{low:.3g}{unit}", f"{high:.3g}{unit}"))
     return _pair(task, tiles, [value_map(p[0], low, high, colours) for p in prediction]), legend

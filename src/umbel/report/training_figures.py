@@ -45,12 +45,12 @@ def curve_figures(results: Results) -> Iterator[Picture]:
 def conflict_maps(results: Results) -> Iterator[Picture]:
     """For each method: mean cosine of every pair of tasks."""
     for method in results.methods:
-        found = [c for c in results.conflicts if c.method == method.key]
-        names = [t.name for t in results.tasks if any(t.name in (c.first, c.second) for c in found)]
+        conflicts = [c for c in results.conflicts if c.method == method.key]
+        names = [t.name for t in results.tasks if any(t.name in (c.first, c.second) for c in conflicts)]
         if len(names) < 2:
             continue
         values = numpy.full((len(names), len(names)), numpy.nan)
-        for conflict in found:
+        for conflict in conflicts:
             if conflict.first in names and conflict.second in names:
                 a, b = sorted((names.index(conflict.first), names.index(conflict.second)))
                 values[b, a] = conflict.mean
@@ -61,14 +61,14 @@ def conflict_maps(results: Results) -> Iterator[Picture]:
         axes.set_xticks(range(len(names) - 1), [short(n, 20) for n in names[:-1]], rotation=35, ha="right")
         axes.tick_params(length=0)
         figure.colorbar(image, ax=axes, label="mean cosine", shrink=0.8)
-        told = "; ".join(f"{c.first} and {c.second} {fixed(c.mean, 2, True)}" for c in found[:15])
+        told = "; ".join(f"{c.first} and {c.second} {fixed(c.mean, 2, True)}" for c in conflicts[:15])
         yield finished(figure, f"Do gradients agree? {method.title}", f"Mean cosine of gradients: {told}.")
 
 
 def cosine_figures(results: Results) -> Iterator[Picture]:
     """For each method: cosine over training, a line for each pair, or the spread when there are many pairs."""
     for method in results.methods:
-        pairs: dict[tuple[str, str], list] = {}
+        pairs: dict[tuple[str, str], list[tuple[tuple[int, ...], tuple[float, ...]]]] = {}
         for curve in results.curves:
             if curve.method == method.key and curve.name == "cosine":
                 pairs.setdefault((curve.task, curve.other), []).append((curve.steps, curve.values))

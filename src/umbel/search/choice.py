@@ -28,8 +28,8 @@ class Choice:
         limit: The budget, in that kind's unit.
         preferences: Task -> preference, as asked.
         rule: How it was chosen: "exact", "proportional" or "equal".
-        gap: By how much a better configuration could exceed `value`. 0: there is none, of those that the rule allows.
-            Above 0 only if the exact search met its limit of memory.
+        gap: By how much a better configuration could exceed `value`; 0 when the rule allows no better one. Above 0 only
+            if the exact search met its limit of memory.
         seconds: How long the search took.
     """
 

@@ -60,12 +60,12 @@ def solve(problem: Problem) -> Solution | None:
     best: Solution | None = None
     bound = np.inf
     for beam in BEAMS:
-        found, upper = _run(problem, known, start, None if best is None else best.value, beam)
+        reached, upper = _run(problem, known, start, None if best is None else best.value, beam)
         if upper is None:
-            return found
+            return reached
         bound = min(bound, upper)
-        if found is not None and (best is None or (found.value, -found.cost) > (best.value, -best.cost)):
-            best = found
+        if reached is not None and (best is None or (reached.value, -reached.cost) > (best.value, -best.cost)):
+            best = reached
     return None if best is None else replace(best, bound=max(bound, float(best.value)))
 
 

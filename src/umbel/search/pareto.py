@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
-from umbel.arguments import names, one_of, real_number
+from umbel.arguments import instance, names, one_of, real_number
 from umbel.errors import UmbelError, shown
 
 Direction = Literal["max", "min"]
@@ -112,7 +112,20 @@ def group_losses(
         losses: Task -> loss, 0 or more.
         references: Task -> the reference's loss.
         groups: Names of the tasks of each group.
+
+    Raises:
+        UmbelError: A task without a reference, a group of nothing, or of a task that has no loss.
     """
+    instance(losses, Mapping, "losses", "a mapping from task")
+    instance(references, Mapping, "references", "a mapping from task")
+    instance(groups, Sequence, "groups", "a list of lists of tasks")
+    for task in losses:
+        one_of(task, "task of a reference", references)
+        real_number(losses[task], f"the loss of {task!r}")
+        real_number(references[task], f"the reference of {task!r}")
+    for group in groups:
+        if not [one_of(task, "task of a group", losses) for task in names(group, "a group of tasks")]:
+            raise UmbelError("a group of tasks is empty; name at least one in each")
     relative = {name: loss / max(references[name], 1e-9) for name, loss in losses.items()}
     return [float(np.mean([relative[name] for name in group])) for group in groups]
 

@@ -47,7 +47,7 @@ class Bench(Generic[S]):
         self.profiles: list[Profile] = []
         self.outcomes: dict[Job, Outcome] = {}
         self._makers: dict[Job, Make] = {}
-        self._checked: set[tuple] = set()
+        self._checked: set[tuple[object, ...]] = set()
         self._done: set[Job] = set()
         self._claimed = False
         make_descent(descent)
@@ -134,8 +134,8 @@ class Bench(Generic[S]):
 
         def measured() -> Measured:
             both = list(measure(trained))
-            parts = [[one for one in both if isinstance(one, kind)] for kind in (Measurement, Profile)]
-            return Measured(*map(tuple, parts))
+            measurements = tuple(one for one in both if isinstance(one, Measurement))
+            return Measured(measurements, tuple(one for one in both if isinstance(one, Profile)))
 
         kept = self.study.measured(job.key, "measured", measured)
         return outcome, build(Measured, kept, f"{self.study.folder(job.key)}: ")
@@ -157,7 +157,6 @@ class Bench(Generic[S]):
             describe=training.describe,
             observe=training.observe,
             label=job.label,
-            tested=False,
         )
 
     def _add(self, job: Job, outcome: Outcome | None, measured: Measured) -> None:

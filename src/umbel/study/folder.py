@@ -15,7 +15,6 @@ from umbel.engine import (
     FabricRuntime,
     FitSettings,
     Silent,
-    evaluate,
     fit,
     load,
     load_weights,
@@ -34,8 +33,7 @@ class Outcome:
     """One trained network: what the tables are made of, and what is left on disk to remember it by.
 
     Attributes:
-        test: Task -> metric -> value on the test split, with the weights chosen on validation.
-        validation: The same on the validation split.
+        validation: Task -> metric -> value on the validation split, with the weights that were chosen there.
         steps: Steps of training.
         best_step: Step that was chosen.
         seconds_per_step: Median time of a step.
@@ -43,7 +41,6 @@ class Outcome:
         parameters: Trainable parameters.
     """
 
-    test: dict[str, dict[str, float]]
     validation: dict[str, dict[str, float]]
     steps: int
     best_step: int
@@ -122,11 +119,10 @@ class Study:
         describe: Mapping[str, object] | None = None,
         observe: Observer | None = None,
         label: str = "",
-        tested: bool = True,
     ) -> Outcome:
         """Train a network, or take up the one of that key; `learner` ends with its best weights either way.
 
-        A network that only helps to choose something is not `tested`: the test split is not looked at.
+        The test split is not looked at.
         """
         folder = self.folder(key)
         file = folder / "outcome.json"
@@ -149,9 +145,7 @@ class Study:
             observe=observe,
         )
         seconds = time.perf_counter() - began
-        here = self.runtime.with_settings(fitted.settings.precision, 1)
         outcome = Outcome(
-            test=evaluate(learner, data.test, here).metrics if tested else {},
             validation=fitted.best.metrics,
             steps=fitted.steps,
             best_step=fitted.best_step,
@@ -204,7 +198,7 @@ class Study:
         return read(self.folder(key) / f"{name}.csv")
 
 
-def _flat(values: Mapping, prefix: str = "") -> dict[str, object]:
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
     flat: dict[str, object] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):

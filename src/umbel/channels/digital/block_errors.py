@@ -107,19 +107,19 @@ class BlockErrorTable:
             UmbelError: The table has none for it, or they belong to another check or payload.
         """
         mcs = find_mcs(mcs)
-        found = self._entries.get((uses, mcs.name))
-        if found is None:
+        entry = self._entries.get((uses, mcs.name))
+        if entry is None:
             lengths = ", ".join(str(length) for length in self.uses) or "none"
             raise UmbelError(
                 f"the block error table has no {mcs.name} over {uses} uses (lengths measured: {lengths}); "
                 f"measure it: python -m umbel.channels.digital.measure_block_errors --uses {uses} --out FILE"
             )
-        if (found.crc, found.payload_bits) != (mcs.crc(uses), mcs.payload_bits(uses)):
+        if (entry.crc, entry.payload_bits) != (mcs.crc(uses), mcs.payload_bits(uses)):
             raise UmbelError(
-                f"the block error table's {mcs.name} over {uses} uses is for {found.crc} and {found.payload_bits} "
+                f"the block error table's {mcs.name} over {uses} uses is for {entry.crc} and {entry.payload_bits} "
                 f"payload bits, not {mcs.crc(uses)} and {mcs.payload_bits(uses)}; measure it anew"
             )
-        return found
+        return entry
 
     def error_rate(self, mcs: str | ModulationCoding, uses: int, snr_db: float) -> float:
         """Probability that a block is lost over AWGN.

@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from PIL import Image, features
@@ -70,7 +71,7 @@ def _pillow(image: np.ndarray) -> Image.Image:
     return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
 
 
-def _with_pillow(image: Image.Image, kind: str, **settings) -> bytes:
+def _with_pillow(image: Image.Image, kind: str, **settings: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **settings)
     return file.getvalue()
@@ -169,9 +170,9 @@ def why_unusable(codec: str | Codec) -> str:
     Raises:
         UmbelError: No codec of that name.
     """
-    found = find_codec(codec)
+    chosen = find_codec(codec)
     try:
-        found.encode(np.zeros((8, 8, 3), np.uint8), found.qualities[0])
+        chosen.encode(np.zeros((8, 8, 3), np.uint8), chosen.qualities[0])
     except UmbelError as error:
         return str(error)
     return ""

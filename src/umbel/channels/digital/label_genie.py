@@ -122,14 +122,14 @@ class LabelGenie:
             raise UmbelError("snr_db is NaN; it must be a number")
         if fading not in (None, "rayleigh"):
             raise UmbelError(f"fading {fading!r}: the label genie knows None (AWGN) and 'rayleigh'")
-        found = {}
+        sets = {}
         for digits in range(1, min(self.uses, math.ceil(math.log2(self.labels))) + 1):
             base = next(b for b in range(2, self.labels + 1) if b**digits >= self.labels)
             for name, success in _signal_sets(base, self.uses // digits):
                 at = partial(self._all_digits, success, digits)
                 exact = float(at(np.asarray(snr_db, float))) if fading is None else rayleigh_mean(at, snr_db)
-                found[f"{digits} x {base}-ary {name}" if digits > 1 else name] = exact
-        return found
+                sets[f"{digits} x {base}-ary {name}" if digits > 1 else name] = exact
+        return sets
 
     def _all_digits(self, success: Success, digits: int, snr_db: np.ndarray) -> np.ndarray:
         each, more = divmod(self.uses, digits)
@@ -138,9 +138,9 @@ class LabelGenie:
 
 
 def _signal_sets(signals: int, uses: int) -> list[tuple[str, Success]]:
-    found = []
+    sets = []
     if 2 * uses >= signals - 1:
-        found.append(("simplex", partial(simplex_success, signals)))
+        sets.append(("simplex", partial(simplex_success, signals)))
     if signals > 3 and 2 * uses >= math.ceil(signals / 2):
-        found.append(("biorthogonal", partial(biorthogonal_success, signals)))
-    return [*found, ("phases", partial(phase_success, signals))]
+        sets.append(("biorthogonal", partial(biorthogonal_success, signals)))
+    return [*sets, ("phases", partial(phase_success, signals))]

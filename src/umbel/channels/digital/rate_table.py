@@ -80,8 +80,8 @@ class RateTable:
 
     def errors_of(self, choice: Tensor) -> Tensor:
         """Mean squared errors for a choice of qualities, [N]; infinite where nothing was sent."""
-        found = self.squared_errors.gather(1, choice.clamp(min=0)[:, None]).squeeze(1)
-        return found.masked_fill(choice < 0, torch.inf)
+        errors = self.squared_errors.gather(1, choice.clamp(min=0)[:, None]).squeeze(1)
+        return errors.masked_fill(choice < 0, torch.inf)
 
     def file(self, image: int, rung: int) -> bytes:
         """The file of one picture at one quality (an index into the codec's qualities)."""

@@ -55,7 +55,7 @@ def _as_matrix(accept: Tensor | Sequence[Any]) -> Tensor:
     try:
         return torch.as_tensor(accept, dtype=torch.float64).detach().cpu()
     except (ValueError, TypeError, RuntimeError) as error:
-        raise UmbelError(f"gradsplit: accept is no matrix of numbers: {' '.join(str(error).split())}") from error
+        raise UmbelError(f"gradsplit: accept is not a matrix of numbers: {' '.join(str(error).split())}") from error
 
 
 @dataclass(frozen=True)

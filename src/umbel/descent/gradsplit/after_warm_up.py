@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from umbel.core import Batch, Descent, Learner, Losses, OperatingPoint, Runtime
+from umbel.arguments import tensors, whole_number
+from umbel.core import Batch, Descent, Learner, Losses, OperatingPoint, Runtime, UmbelError
 from umbel.data import seeded
 from umbel.descent.gradsplit.descent import GradSplit
 
@@ -27,6 +28,7 @@ class AfterWarmUp(Descent):
 
     def __init__(self, accept: Bool[Tensor, "T T"], warm_up: int, layers: float | None = None) -> None:
         super().__init__()
+        warm_up = whole_number(warm_up, "gradsplit: warm_up")
         self.joint, self.split = GradSplit("all", layers), GradSplit(accept, layers)
         self.warm_up = warm_up
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
@@ -54,7 +56,14 @@ def random_matrix(measured: Bool[Tensor, "T T"], seed: int) -> Bool[Tensor, "T T
     Args:
         measured: With a diagonal of ones, which the result has, too.
         seed: Of the draw.
+
+    Raises:
+        UmbelError: Not a square matrix.
     """
+    tensors("random_matrix", measured=measured)
+    seed = whole_number(seed, "the seed of a random matrix")
+    if measured.ndim != 2 or measured.shape[0] != measured.shape[1]:
+        raise UmbelError(f"random_matrix: the matrix has shape {list(measured.shape)}; it must be square")
     count = len(measured)
     outside = ~torch.eye(count, dtype=torch.bool)
     accepted = int(measured[outside].sum())

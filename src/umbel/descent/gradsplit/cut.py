@@ -25,8 +25,8 @@ class Cut:
             walk), heads' (which one stream reaches), and all that does not fit the first two.
         border: Where the upper part ends. No edge lies above another, and every path that leads below it crosses it.
         below: The parameters that are reached through the border.
-        tangled: Whether something below the border is walked again in every stream (for an asked parameter that is
-            used there too), so that no walk may free it.
+        tangled: Whether something below the border is walked again in every stream, for an asked parameter that is used
+            there too; then no walk may free it.
     """
 
     split: tuple[Layer, ...]

@@ -42,7 +42,7 @@ class SplitLayer:
         name: In the encoder.
         module: The layer.
         channels: Its output channels.
-        norm: The norm of as many channels that is registered next; None when there is none.
+        norm: The norm that is registered next, if it has as many channels; otherwise None.
     """
 
     name: str
@@ -172,7 +172,7 @@ def encoder_of(learner: Learner) -> nn.Module:
 
 
 def _has_children(module: nn.Module) -> bool:
-    """Parametrisations are no parts of the network."""
+    """Whether it has parts; parametrisations do not count as such."""
     return any(name != "parametrizations" for name, _ in module.named_children())
 
 
@@ -222,7 +222,7 @@ def _norm_after(layer: nn.Module, leaves: list[tuple[str, nn.Module]]) -> nn.Mod
 
 
 def is_ordinary(layer: nn.Module) -> bool:
-    """Whether row c of the parameters makes output channel c and nothing else: torch's own layers, unparametrised."""
+    """Whether row c of the parameters makes output channel c alone: one of torch's own layers, not parametrised."""
     own = any(type(layer).forward is kind.forward for kind in (*DENSE, *NORMS))
     return own and own_parameters(layer).get("weight") is not None
 
@@ -235,5 +235,5 @@ def channel_axis(layer: nn.Module, axes: int) -> int:
         axes: How many axes the output has.
     """
     if isinstance(layer, CONVOLUTIONS):
-        return axes - 1 - len(layer.kernel_size)  # 0 when there is no axis of samples
+        return axes - 1 - len(layer.kernel_size)  # 0 for a single sample without a batch axis
     return axes - 1 if isinstance(layer, nn.Linear | nn.LayerNorm | nn.RMSNorm) else 1

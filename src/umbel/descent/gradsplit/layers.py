@@ -35,7 +35,7 @@ class Layer:
 
 
 def separable(graph: Graph, calls: Sequence[Call]) -> list[Layer]:
-    """The called layers that are of torch's own kind, called once, with parameters that nothing else uses."""
+    """Those of torch's own layers that were called exactly once and share no parameter with anything else."""
     times: dict[int, int] = {}
     for call in calls:
         times[id(call.module)] = times.get(id(call.module), 0) + 1

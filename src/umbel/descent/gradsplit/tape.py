@@ -36,7 +36,7 @@ class Tape:
         self._calls: list[Call] = []
 
     def __enter__(self) -> "Tape":
-        # first of all hooks: one of the user's may return something else than the layer does
+        # before all other hooks: a user's hook may return something different from what the layer does
         self._handles = [module.register_forward_hook(self._note, prepend=True) for module in self._modules]
         return self
 

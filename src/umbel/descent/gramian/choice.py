@@ -76,7 +76,7 @@ class EngineChoice:
         return self._layouts.get(_kind(batch))
 
     def learn(self, batch: Batch, plan: Plan) -> None:
-        """Note what the mixture of a batch was: where it was nothing but rows there is no need to look again."""
+        """Note what the mixture of a batch was: if it was rows alone, the next such batch takes rows at once."""
         self._layouts[_kind(batch)] = plan.layout
         if plan.only_rows:
             self._only_rows.add(_kind(batch))

@@ -85,7 +85,7 @@ class FeaturesPass:
 
     The encoder is walked once however many tasks there are. The weights are those that settle the conflict between
     the gradients at the features, not at the parameters: an upper bound of it (Sener, Koltun, NeurIPS 2018, call it
-    MGDA-UB), so that the update is another than that of the exact engines.
+    MGDA-UB), so the update differs from that of the exact engines.
 
     Args:
         losses: T scalars; their graph is used up.

@@ -38,7 +38,7 @@ def measure_gramian(
         UmbelError: No such engine, nothing is shared, or several processes or pieces where the engine has none.
     """
     one_of(engine, "engine for a Gramian", _ENGINES)
-    directions = whole_number(directions, "directions of a sketch", least=1)
+    directions = whole_number(directions, "directions", least=1)
     shared = learner.shared_parameters()
     if not shared:
         raise UmbelError("the learner has no trainable shared parameters, so its tasks have no Gramian")

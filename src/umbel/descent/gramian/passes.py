@@ -68,8 +68,8 @@ class Ghost:
 
     Args:
         given: The batch.
-        layout: What an earlier batch of the kind found; None to look for the best. Where a hook of the user's would
-            act twice at a cut, there are no cuts.
+        layout: The one that suited an earlier batch of this kind; None to look for the best. The graph is not cut
+            where a hook of the user's would then act twice.
 
     Attributes:
         plan: What it did.
@@ -128,7 +128,7 @@ class Features:
 
 
 class Weighted:
-    """For weights that no gradient decides about: one walk, as of a weighted sum of the losses.
+    """For weights that do not depend on gradients: one walk, as for a weighted sum of the losses.
 
     Args:
         given: The batch.

@@ -1,4 +1,4 @@
-"""What is kept of which weight: rows, deltas or nothing but what the Gramian needs."""
+"""What is kept for each weight: rows, deltas, or only what the Gramian needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Plan:
 
     @property
     def only_rows(self) -> bool:
-        """Whether nothing but T ordinary backward passes is left of it."""
+        """Whether it comes down to T ordinary backward passes."""
         return self.kept == 0 and not any(segment.sites for segment in self.segments)
 
 

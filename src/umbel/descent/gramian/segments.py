@@ -95,7 +95,7 @@ def _cuts(graph: Graph, order: list[Node], places: dict[Node, int]) -> dict[int,
 def is_changed_at(edge: GradientEdge) -> bool:
     """Whether a hook of a user's changes gradients that arrive here: a walk that goes on here would call it again.
 
-    Tried with one number in all places, which takes no memory, and no time where there is no hook.
+    Tried with one number in all places: that takes no memory and, without hooks, no time.
     """
     place = place_of(edge)
     if place.is_nested:

@@ -28,8 +28,8 @@ class Site:
 
         ∂L/∂W = Δᵀ A,   A [N, K] what each output position sees of the input,   Δ [N, C] the gradient of the output
 
-    with N = samples x positions, K inputs of one output and C output channels. Found in the graph, not among modules:
-    also what a model computes with `torch.nn.functional`.
+    with N = samples x positions, K inputs of one output and C output channels. It is found in the graph, not among
+    modules, so that calls of `torch.nn.functional` count as well.
 
     Attributes:
         parameter: W, C · K elements.
@@ -66,7 +66,7 @@ class Site:
     def kept(self) -> Tensor:
         """What the layer was given: [N, K], or maps [B, C_in, ...]."""
         kept = kept_input(self.node)
-        assert kept is not None, "a node without its input is no site"
+        assert kept is not None, "a node that did not keep its input is not a site"
         return kept.detach()
 
     def input_matrix(self) -> Float[Tensor, "N K"]:
@@ -119,7 +119,7 @@ def find_sites(graph: Graph) -> dict[int, Site]:
 
     Args:
         graph: Its leaves are the parameters of interest. A weight that is used twice, or through a
-            parametrisation, a checkpoint or compiled code, or whose gradient a hook may change, is no site.
+            parametrisation, a checkpoint or compiled code, or whose gradient a hook may change, is not a site.
     """
     sites = {}
     for leaf, parameter in graph.leaves.items():
@@ -134,7 +134,7 @@ def find_sites(graph: Graph) -> dict[int, Site]:
 def _layer_above(graph: Graph, leaf: Node) -> tuple[Node | None, bool]:
     """The layer whose weight this leaf is, or None, and whether a transposition lies between.
 
-    There may be nothing else than that and a change of precision.
+    Apart from that only a change of precision may lie between them.
     """
     node, is_turned = leaf, False
     while len(graph.parents[node]) == 1:

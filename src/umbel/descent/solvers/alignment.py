@@ -48,7 +48,7 @@ class ConflictFree(ExactWeighting):
         pref_vector: p, T numbers: what the cosines are proportional to. None for equal ones.
 
     Raises:
-        UmbelError: `pref_vector` is no vector; while training: it has not one number for each row.
+        UmbelError: `pref_vector` is not a vector; while training: it does not have one number for each row.
 
     Reference: Liu, Chu, Thuerey, "ConFIG: towards conflict-free training of physics informed neural networks", 2024.
     Differs from the official code and TorchJD: from the Gramian; rows count as dependent where it cannot tell.
@@ -82,8 +82,8 @@ class AlignedComponents(ExactWeighting):
         scale_mode: s: "min" as in the paper, "median", or "rmse" (the mean) as in the original code.
 
     Raises:
-        UmbelError: An unknown `scale_mode`, or `pref_vector` is no vector; while training: it has not one number for
-            each row.
+        UmbelError: An unknown `scale_mode`, or `pref_vector` is not a vector; while training: it does not have one
+            number for each row.
 
     Reference: Senushkin et al., "Independent component alignment for multi-task learning", CVPR 2023.
     Differs from TorchJD: in float64, whatever the Gramian is in. LibMTL takes p = 1.

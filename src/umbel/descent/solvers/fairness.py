@@ -91,7 +91,7 @@ def fair(problem: Problem, alpha: float, who: str, rounds: int = _ROUNDS) -> num
     """The a with G a = a^(-1/α), [T].
 
     In units of what each row would get alone, a = v · G_ii^(-α/(1+α)), it is C½ U C½ v = C v^(-1/α) with the cosines
-    U and C = G_ii^((1-α)/(1+α)): very different lengths are no harder than equal ones.
+    U and C = G_ii^((1-α)/(1+α)): very different lengths are as easy as equal ones.
     """
     lengths, cosines = problem.lengths[problem.moving], problem.unit
     if not len(lengths):

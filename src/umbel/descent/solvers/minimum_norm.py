@@ -38,7 +38,7 @@ def shortest(problem: Problem) -> numpy.ndarray:
         return ~problem.moving / (~problem.moving).sum()
     if len(problem.matrix) == 2:
         return _of_two(problem.matrix)
-    # In units of the rows' lengths, so that very different ones are no harder than equal ones: v = w · length.
+    # In units of the rows' lengths, so that very different lengths are as easy as equal ones: v = w · length.
     shares = problem.lengths.min() / problem.lengths
     stacked = numpy.vstack([root(problem.unit), shares])
     target = numpy.zeros((1, len(stacked)))

@@ -8,6 +8,7 @@ from torch import Tensor
 from umbel.core import OperatingPoint, PointModule, UmbelError
 from umbel.data import Source, seeded
 from umbel.engine import Predictions
+from umbel.engine.modes import modes_kept
 from umbel.engine.runtime import FabricRuntime
 from umbel.transmission import StagedLearner
 
@@ -31,7 +32,7 @@ def predict_over_points(
     smoother than its values are certain.
 
     Args:
-        learner: Left in the mode it was in.
+        learner: Each part is left in the mode it was in.
         source: The split.
         runtime: Device and precision. Every process computes the whole.
         points: Where. None of them turns how many stages are sent.
@@ -46,23 +47,22 @@ def predict_over_points(
         raise UmbelError(f"draws is {draws}; every sample must be sent at least once")
     if any("stages" in point for point in points):
         raise UmbelError("predict_over_points sends all stages; leave `stages` out of the points")
-    model, training = learner.model, learner.training
-    learner.eval()
     generators = [seeded(seed, _STREAM) for _ in points]
     raw: list[dict[str, list[Tensor]]] = [{task.name: [] for task in learner.tasks} for _ in points]
     targets: dict[str, list[Tensor]] = {task.name: [] for task in learner.tasks}
     sent = _what_is_sent(learner, points)
-    for cpu_batch in source.batches(batch_size):
-        batch = cpu_batch.to(runtime.device)
-        for task in learner.tasks:
-            targets[task.name].append(task.target_of(cpu_batch))
-        with runtime.autocast():
-            latents = {one: model.transmit(batch.inputs, one) for one in dict.fromkeys(sent)}
-            for point, one, generator, kept in zip(points, sent, generators, raw, strict=True):
-                heard = [_decoded(model, latents[one], point, generator) for _ in range(draws)]
-                for name, parts in kept.items():
-                    parts.append(torch.stack([one[name] for one in heard]))
-    learner.train(training)
+    with modes_kept(learner):
+        learner.eval()
+        for cpu_batch in source.batches(batch_size):
+            for task in learner.tasks:
+                targets[task.name].append(task.target_of(cpu_batch))
+            inputs = cpu_batch.to(runtime.device).inputs
+            with runtime.autocast():
+                latents = {one: learner.model.transmit(inputs, one) for one in dict.fromkeys(sent)}
+                for point, one, generator, kept in zip(points, sent, generators, raw, strict=True):
+                    draws_of = [_decoded(learner.model, latents[one], point, generator) for _ in range(draws)]
+                    for name, parts in kept.items():
+                        parts.append(torch.stack([drawn[name] for drawn in draws_of]))
     repeated = {name: torch.cat(parts).repeat(draws, *[1] * (parts[0].ndim - 1)) for name, parts in targets.items()}
     return [Predictions({n: torch.cat(p, dim=1).flatten(0, 1) for n, p in kept.items()}, repeated) for kept in raw]
 
