@@ -12,6 +12,7 @@ from umbel.core import (
     Losses,
     UmbelError,
     check_classes,
+    check_dense,
     check_finite,
     check_inputs,
     check_labels,
@@ -114,3 +115,10 @@ def test_a_loss_with_parameters_is_trained_or_refused(loss):
     OWN.requires_grad_(False)
     check_loss_parameters((KIND, task), [])
     OWN.requires_grad_(True)
+
+
+def test_layers_with_sparse_gradients_are_named():
+    check_dense(nn.Sequential(nn.Embedding(3, 2)))
+    for layer in (nn.Embedding(3, 2, sparse=True), nn.EmbeddingBag(3, 2, sparse=True)):
+        with pytest.raises(UmbelError, match="layer '1' gives sparse gradients"):
+            check_dense(nn.Sequential(nn.Linear(1, 1), layer))
