@@ -20,7 +20,8 @@ from umbel import losses
 from umbel.arguments import instance, names, real_number, text, whole_number
 from umbel.core import Batch, Task, UmbelError
 from umbel.errors import shown
-from umbel.metrics import AreaUnderROC, AveragePrecision, MeanAngularError, PicturePSNR, PictureSSIM, YesNoF1
+from umbel.metrics import AreaUnderROC, AveragePrecision, MeanAngularError, PicturePSNR, PictureSSIM
+from umbel.metrics.yes_no import YesNoF1
 
 __all__ = [
     "boundaries",

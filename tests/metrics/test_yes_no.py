@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn import metrics as oracle
 
-from umbel.metrics import YesNoF1
+from umbel.metrics.yes_no import YesNoF1
 
 
 def test_float_targets_give_what_scikit_learn_gives_for_whole_ones():

@@ -15,7 +15,6 @@ from umbel.metrics.improvement import (
 from umbel.metrics.pictures import PicturePSNR, PictureSSIM
 from umbel.metrics.ranking import AreaUnderROC, AveragePrecision
 from umbel.metrics.sample_mean import SampleMean
-from umbel.metrics.yes_no import YesNoF1
 
 __all__ = [
     "Age",
@@ -27,7 +26,6 @@ __all__ = [
     "PictureSSIM",
     "Reliability",
     "SampleMean",
-    "YesNoF1",
     "age_of_information",
     "as_loss",
     "confidence_interval",
