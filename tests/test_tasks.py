@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn import metrics as oracle
+from torch.nn import functional
 
 from umbel import tasks
 from umbel.core import Batch, Task, UmbelError
@@ -52,7 +53,57 @@ def test_yes_no_metrics_match_scikit_learn(task, shape):
     kept = ~target.isnan()
     truth, score = target[kept].numpy(), logits.sigmoid()[kept].numpy()
     assert found["F1"] == pytest.approx(oracle.f1_score(truth, score > 0.5), abs=1e-6)
-    assert found["AUROC"] == pytest.approx(oracle.roc_auc_score(truth, score), abs=2e-3)
+    each = [(target[:, k][known], logits[:, k][known]) for k in range(shape[1]) if (known := kept[:, k]).any()]
+    assert found["AUROC"] == pytest.approx(np.mean([oracle.roc_auc_score(*one) for one in each]))
+    assert found["average precision"] == pytest.approx(np.mean([oracle.average_precision_score(*one) for one in each]))
+    if task.kind == "multilabel":
+        assert found["pooled AUROC"] == pytest.approx(oracle.roc_auc_score(truth, logits[kept]))
+
+
+def hard_classes(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and classes [60] of 4 of which one is hardly ever there, or that are hard otherwise."""
+    logits, target = noise(60, 4), torch.randint(0, 3, (60,), generator=torch.Generator().manual_seed(2))
+    if name == "rare":
+        target[17] = 3
+    elif name == "saturated":
+        logits = logits * 100
+    elif name == "constant labels":
+        target[:] = 1
+    elif name == "constant answers":
+        logits[:, 2] += 100
+    elif name == "constant both":
+        target[:], logits[:, 1] = 1, 100
+    return logits, target
+
+
+@pytest.mark.parametrize("name", ["rare", "saturated", "constant labels", "constant answers", "constant both"])
+def test_metrics_of_hard_classes_match_scikit_learn_from_two_shares(name):
+    logits, target = hard_classes(name)
+    guess = logits.argmax(1)
+    wanted = {
+        "accuracy": oracle.accuracy_score(target, guess),
+        "macro F1": oracle.f1_score(target, guess, average="macro"),
+        "mIoU": oracle.jaccard_score(target, guess, average="macro"),
+        "pixel accuracy": oracle.accuracy_score(target, guess),
+    }
+    flat, maps = tasks.classification("t", 4), tasks.segmentation("t", 4)
+    for task, x, y in ((flat, logits, target), (maps, logits[:, :, None, None], target[:, None, None])):
+        for metric, make in task.metrics.items():
+            first, second = make(), make()
+            task.update(first, x[:3], y[:3])
+            task.update(second, x[3:], y[3:])
+            first.merge_state(second)  # what several processes add up
+            assert first.compute().item() == pytest.approx(wanted[metric], abs=1e-6), metric
+
+
+@pytest.mark.parametrize("name", ["rare", "saturated", "no yes", "all yes"])
+def test_f1_of_hard_answers_matches_scikit_learn(name):
+    logits = noise(60, 3) * (1000 if name == "saturated" else 1)
+    target = (noise(60, 3, seed=1) > (2.3 if name == "rare" else 0)).float()
+    if name in ("no yes", "all yes"):
+        target[:] = float(name == "all yes")
+    found = evaluate(tasks.multilabel("t", 3), logits, target)["F1"]
+    assert found == pytest.approx(oracle.f1_score(target.ravel(), (logits > 0).ravel(), zero_division=0), abs=1e-6)
 
 
 def test_regression_metrics_are_in_natural_units_and_match_scikit_learn():
@@ -118,14 +169,34 @@ def test_directions_of_the_main_metrics():
     assert [task.outputs for task in rising] == [3, 3, 3, 1, 3]
 
 
-def test_class_weights_weigh_the_classes():
-    target = torch.tensor([0, 1, -1])
-    logits = torch.zeros(3, 2)
-    plain, weighted = (tasks.classification("t", ["a", "b"], w) for w in (None, torch.tensor([1.0, 3.0])))
-    assert weighted.mean_loss(logits, target).item() == pytest.approx(2 * plain.mean_loss(logits, target).item())
-    maps = tasks.segmentation("t", ["a", "b"], torch.tensor([0.0, 3.0]))
-    pixels = torch.tensor([[[0, 1]]])
-    assert maps.mean_loss(torch.zeros(1, 2, 1, 2), pixels).item() == pytest.approx(1.5 * math.log(2))
+@pytest.mark.parametrize("weights", [[1.0, 3.0, 0.5], [0.0, 0.0, 2.0], [1e-3, 2e-3, 3e-3]])
+def test_class_weights_are_torchs(weights):
+    weight, target = torch.tensor(weights), torch.tensor([0, 2, -1, 1, 2, 2])
+    logits = noise(6, 3).requires_grad_()
+    task, maps = (kind("t", LABELS, weight) for kind in (tasks.classification, tasks.segmentation))
+    wanted = functional.cross_entropy(logits, target, weight, ignore_index=-1)
+    for found in (
+        task.mean_loss(logits, target),
+        maps.mean_loss(logits.reshape(2, 3, 3).mT[..., None], target.reshape(2, 3, 1)),
+    ):
+        torch.testing.assert_close(found, wanted)
+        torch.testing.assert_close(*(torch.autograd.grad(x, logits, retain_graph=True)[0] for x in (found, wanted)))
+    parts = [(task.mean_loss(logits[p], target[p]), task.weight(target[p])) for p in (slice(2), slice(2, 6))]
+    torch.testing.assert_close(sum(m * w for m, w in parts) / sum(w for _, w in parts), wanted)  # two processes
+
+
+def test_only_classes_without_weight_are_no_loss():
+    task = tasks.classification("t", LABELS, torch.tensor([0.0, 1.0, 1.0]))
+    logits = noise(2, 3).requires_grad_()
+    loss = task.mean_loss(logits, torch.tensor([0, -1]))
+    assert loss == 0 and not torch.autograd.grad(loss, logits)[0].any()
+    assert task.count(torch.tensor([0, -1])) == 1 and task.weight(torch.tensor([0, -1])) == 0
+
+
+@pytest.mark.parametrize("weights", [[1.0, -1.0, 1.0], [0.0, 0.0, 0.0], [1.0, math.nan, 1.0]])
+def test_class_weights_that_weigh_nothing_are_refused(weights):
+    with pytest.raises(UmbelError, match="'t': class_weights must be finite, 0 or more, and not all 0"):
+        tasks.classification("t", LABELS, torch.tensor(weights))
 
 
 def test_tasks_that_cannot_be_are_refused():

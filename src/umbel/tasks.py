@@ -20,8 +20,8 @@ from umbel import losses
 from umbel.arguments import instance, names, real_number, text, whole_number
 from umbel.core import Batch, Task, UmbelError
 from umbel.errors import shown
-from umbel.metrics import MeanAngularError, PicturePSNR, PictureSSIM
-from umbel.metrics.yes_no import YesNoAUROC, YesNoF1
+from umbel.metrics import AreaUnderROC, AveragePrecision, MeanAngularError, PicturePSNR, PictureSSIM
+from umbel.metrics.yes_no import YesNoF1
 
 __all__ = [
     "boundaries",
@@ -75,10 +75,11 @@ def classification(name: str, labels: Sequence[str] | int, class_weights: Tensor
     Args:
         name: Name of the task.
         labels: Names of the C classes, of a text its letters; or C, and they are called "0", "1" and so on.
-        class_weights: A factor of the loss for each class [C], for unbalanced classes.
+        class_weights: A factor w of the loss for each class [C], for unbalanced classes. The loss is torch's
+            `F.cross_entropy(..., weight=w)`: Σ w_y l / Σ w_y over the labels, also of several processes together.
 
     Raises:
-        UmbelError: Fewer than two classes, or weights that do not fit them.
+        UmbelError: Fewer than two classes, or weights that do not fit them or are negative, not finite or all 0.
     """
     text(name, "the name of a task")
     labels = _labels(labels, 2, name)
@@ -89,6 +90,8 @@ def classification(name: str, labels: Sequence[str] | int, class_weights: Tensor
                 f"task {name!r}: class_weights has shape {list(class_weights.shape)}; give one for each of the "
                 f"{len(labels)} classes"
             )
+        if not bool(class_weights.isfinite().all() and (class_weights >= 0).all() and (class_weights > 0).any()):
+            raise UmbelError(f"task {name!r}: class_weights must be finite, 0 or more, and not all 0")
     return Task(
         name=name,
         outputs=len(labels),
@@ -98,16 +101,22 @@ def classification(name: str, labels: Sequence[str] | int, class_weights: Tensor
             "macro F1": partial(MulticlassF1Score, num_classes=len(labels), average="macro", validate_args=False),
         },
         higher_is_better=True,
+        weigh=partial(_weights_of, class_weights=class_weights) if class_weights is not None else None,
         decode=_softmax,
         labels=labels,
         kind="classification",
     )
 
 
+def _weights_of(classes: Tensor, class_weights: Tensor) -> Tensor:
+    return class_weights.to(classes.device)[classes]
+
+
 def multilabel(name: str, labels: Sequence[str] | int) -> Task:
     """Several yes/no answers. Prediction: logits [B, K]. Target: 0, 1 or NaN, float [B, K].
 
-    Metrics over all answers together: F1 at probability 0.5, area under the ROC curve.
+    Metrics: F1 at probability 0.5 over all answers together; area under the ROC curve and average precision, each the
+    mean over the K labels (without those that have only one answer, or no yes) and "pooled", over all answers together.
 
     Args:
         name: Name of the task.
@@ -122,7 +131,13 @@ def multilabel(name: str, labels: Sequence[str] | int) -> Task:
         name=name,
         outputs=len(labels),
         loss=losses.bernoulli,
-        metrics={"F1": YesNoF1, "AUROC": YesNoAUROC},
+        metrics={
+            "F1": YesNoF1,
+            "AUROC": AreaUnderROC,
+            "average precision": AveragePrecision,
+            "pooled AUROC": partial(AreaUnderROC, pooled=True),
+            "pooled average precision": partial(AveragePrecision, pooled=True),
+        },
         higher_is_better=True,
         decode=_sigmoid,
         labels=labels,
@@ -218,9 +233,10 @@ def segmentation(name: str, labels: Sequence[str] | int, class_weights: Tensor |
 def boundaries(name: str) -> Task:
     """Whether a pixel lies on a boundary. Prediction: logits [B, 1, H, W]. Target: 0, 1 or NaN, float, same shape.
 
-    Metrics: F1 at probability 0.5 without tolerance, area under the ROC curve.
+    Metrics: F1 at probability 0.5 without tolerance, area under the ROC curve, average precision.
     """
-    return replace(multilabel(name, ("boundary",)), output="map", labels=(), kind="boundaries")
+    metrics = {"F1": YesNoF1, "AUROC": AreaUnderROC, "average precision": AveragePrecision}
+    return replace(multilabel(name, ("boundary",)), metrics=metrics, output="map", labels=(), kind="boundaries")
 
 
 def dense_regression(name: str, centre: float = 0.0, scale: float = 1.0, unit: str = "", kind: str = "depth") -> Task:

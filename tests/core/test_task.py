@@ -1,4 +1,5 @@
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -98,6 +99,66 @@ def test_a_loss_of_the_wrong_shape_is_named():
     task = Task("age", 1, reduced, {"MSE": MeanSquaredError}, higher_is_better=False)
     with pytest.raises(UmbelError, match=r"task 'age': its loss has shape \(\), its labels \(4, 1\)"):
         task.mean_loss(torch.zeros(4, 1), torch.zeros(4, 1))
+
+
+def relative(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return (prediction - target).abs() / target
+
+
+def logarithmic(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return (prediction * target.log() - target.sqrt()).square()
+
+
+@pytest.mark.parametrize("loss", [relative, logarithmic])
+@pytest.mark.parametrize("gaps", ["some", "a whole output", "all"])
+def test_a_loss_that_is_not_made_for_zero_teaches_what_is_labelled(loss, gaps):
+    target = torch.tensor([[2.0, 3.0], [5.0, 0.1], [0.5, 7.0]])
+    gone = torch.tensor([[True, False], [False, True], [False, False]])
+    gone = gone | torch.tensor([gaps != "some", gaps == "all"])
+    prediction = torch.rand(3, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    task = Task("t", 2, loss, {"m": MeanSquaredError}, higher_is_better=False)
+    found = task.mean_loss(prediction, target.masked_fill(gone, math.nan))
+    wanted = loss(prediction[~gone], target[~gone]).mean() if gaps != "all" else prediction.sum() * 0
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(*(torch.autograd.grad(x, prediction)[0] for x in (found, wanted)))
+
+
+def test_a_label_of_its_own_for_what_is_missing_never_reaches_the_loss():
+    loss = partial(F.cross_entropy, reduction="none")  # 255 would be out of bounds
+    task = Task("t", 3, loss, {"m": MeanSquaredError}, True, labelled=lambda target: target != 255)
+    logits = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    target = torch.tensor([2, 255, 0, 255])
+    assert task.mean_loss(logits, target) == F.cross_entropy(logits, target, ignore_index=255)
+    assert task.mean_loss(logits, torch.full((4,), 255)) == 0
+
+
+CLASSES, VALUES = tasks.classification("kind", 3), tasks.regression("age")
+OWN = Task("own", 1, lambda p, t: (p - t).square(), {"MSE": MeanSquaredError}, higher_is_better=False)
+
+
+@pytest.mark.parametrize(
+    ("task", "prediction", "target", "words"),
+    [
+        (CLASSES, (4, 3), torch.tensor([0, 1, 7, 2]), r"'kind'.*Target 7 .*0 to 2, negative if missing"),
+        (CLASSES, (4, 3), torch.zeros(4), r"'kind'.*whole numbers \(int64\)"),
+        (CLASSES, (4, 3), torch.zeros(4, dtype=torch.uint8), r"'kind'.*whole numbers \(int64\)"),
+        (CLASSES, (4, 3), torch.zeros(4, 1, dtype=torch.int64), r"'kind'.*\[4, 1\]"),
+        (VALUES, (4, 1), torch.zeros(4), r"'age'.*\[4, 1\].*\[4\].*; values have the shape of the pred"),
+        (VALUES, (4, 1), torch.zeros(4, 2), r"'age'.*\[4, 2\]"),
+        (OWN, (4, 1), torch.zeros(4), r"'own': its loss has shape \(4, 4\).*in the shape of the prediction \(4, 1\)"),
+        (OWN, (4, 3), torch.zeros(4, 2), r"'own': its loss fails for a prediction float32 \[4, 3\] and a target"),
+    ],
+)
+def test_a_target_that_does_not_fit_is_one_line_with_task_and_remedy(task, prediction, target, words):
+    with pytest.raises(UmbelError, match=words) as caught:
+        task.mean_loss(torch.zeros(prediction), target)
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_that_fail_name_the_task():
+    weighted = tasks.classification("kind", 2, torch.ones(2))
+    with pytest.raises(UmbelError, match="task 'kind': its weights fail for a target int64"):
+        weighted.weight(torch.tensor([0, 5]))
 
 
 class Recorder:

@@ -110,14 +110,64 @@ def test_the_monitor_is_greater_when_it_is_better(learner):
     assert score("improvement", value=4.0, side=0.8) == pytest.approx((50 - 25) / 2)
 
 
-def test_a_reference_that_cannot_be_divided_by_is_left_out(learner):
-    for reference in (0.0, math.nan):
-        assert Monitor("improvement", {"value": reference, "side": 0.5}).score(
-            EVALUATION, learner, open_runtime()
-        ) == pytest.approx(20)
-    assert Monitor("improvement", {"value": 0.0, "side": 0.0}).score(
-        EVALUATION, learner, open_runtime()
-    ) == pytest.approx(-2.7)
+def of(value, side):
+    return Evaluation({"value": {"MSE": value}, "side": {"accuracy": side}}, {"value": value, "side": 0.7})
+
+
+def chosen(learner, references, *validations):
+    """Which of the validations ends as the best one, and its number."""
+    best, number, score = None, -1, -math.inf
+    for i, validation in enumerate(validations):
+        now = Monitor("improvement", references).score(validation, learner, open_runtime(), best, score)
+        if best is None or now > score:
+            best, number, score = validation, i, now
+    return number, score
+
+
+def test_a_task_that_starts_at_zero_or_at_chance_does_not_bend_the_choice(learner):
+    # The reproduced faults: a first accuracy of 0 left the task out; 1000 at first made every later change small.
+    assert chosen(learner, {}, of(1.0, 0.0), of(0.9, 0.58), of(0.88, 0.0))[0] == 1
+    assert chosen(learner, {}, of(1000.0, 0.5), of(1.0, 0.6), of(2.0, 0.65))[0] == 1
+    assert chosen(learner, {}, of(1.0, 0.01), of(0.5, 0.9), of(5.0, 0.92))[0] == 1
+
+
+@pytest.mark.parametrize("start", [of(1.0, 0.0), of(1e6, 0.01), of(0.0, 1.0), of(math.inf, 0.5), of(math.nan, 0.5)])
+def test_how_a_run_began_does_not_matter_to_what_is_chosen_later(learner, start):
+    later = [of(0.9, 0.70), of(0.8, 0.72), of(0.81, 0.60), of(0.7, 0.71), of(0.698, 0.70)]
+    if start != of(0.0, 1.0):  # which is perfect
+        assert chosen(learner, {}, start, *later)[0] == 4
+    else:
+        assert chosen(learner, {}, start, *later)[0] == 0
+
+
+def test_without_references_the_number_goes_on_from_the_best_before(learner):
+    assert chosen(learner, {}, EVALUATION) == (0, 0)
+    number, score = chosen(learner, {}, of(2.0, 0.6), of(1.0, 0.6), of(1.0, 0.7), of(1.1, 0.7))
+    assert number == 2
+    assert score == pytest.approx((200 / 3 + 200 * 0.1 / 1.3) / 2)
+
+
+def test_a_metric_that_is_lost_is_never_better_and_one_that_nobody_knows_does_not_count(learner):
+    assert chosen(learner, {}, of(2.0, 0.6), of(math.nan, 1.0))[0] == 0
+    assert chosen(learner, {}, of(math.nan, 0.6), of(math.nan, 0.7), of(math.nan, 0.65))[0] == 1
+    nothing = [Evaluation(of(math.nan, math.nan).metrics, {"value": loss, "side": 1.0}) for loss in (3.0, 1.0, 2.0)]
+    assert chosen(learner, {}, *nothing)[0] == 1
+
+
+def test_references_that_are_not_zero_choose_as_ever(learner):
+    references = {"value": 4.0, "side": 0.8}
+    validations = [of(8.0, 0.1), of(2.0, 0.6), of(3.0, 0.9), of(2.1, 0.62)]
+    wanted = [((4.0 - v.main()["value"]) / 4.0 + (v.main()["side"] - 0.8) / 0.8) * 50 for v in validations]
+    number, score = chosen(learner, references, *validations)
+    assert number == wanted.index(max(wanted)) and score == pytest.approx(max(wanted))
+    assert chosen(learner, {"value": math.nan, "side": 0.5}, *validations)[1] == pytest.approx(80)  # left out
+    assert chosen(learner, {"value": math.nan, "side": math.nan}, *validations)[0] == 1  # the least loss
+
+
+def test_a_reference_of_zero_leaves_the_task_in_the_choice(learner):
+    references = {"value": 2.0, "side": 0.0}
+    assert chosen(learner, references, of(2.0, 0.0), of(1.9, 0.58), of(1.85, 0.0), of(1.9, 0.59))[0] == 3
+    assert chosen(learner, references, of(2.0, 0.0), of(1.0, 0.58), of(1.9, 0.6))[0] == 1
 
 
 def test_an_unknown_monitor_is_refused_before_training_and_lists_what_there_is(learner, tmp_path):

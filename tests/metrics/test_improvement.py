@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from umbel.core import UmbelError
-from umbel.metrics import as_loss, confidence_interval, mean_relative_improvement, relative_improvement
+from umbel.metrics import (
+    as_loss,
+    confidence_interval,
+    mean_relative_improvement,
+    relative_change,
+    relative_improvement,
+)
 
 numbers = st.floats(-1e3, 1e3).filter(lambda x: abs(x) > 1e-3)
 
@@ -38,6 +44,32 @@ def test_a_loss_is_lower_where_a_metric_is_better():
 def test_a_reference_of_zero_is_refused():
     with pytest.raises(UmbelError, match="reference of 0"):
         relative_improvement(1.0, 0.0, True)
+
+
+anything = st.floats(allow_nan=True, allow_infinity=True)
+
+
+@given(anything, anything, st.booleans())
+def test_a_change_is_bounded_and_its_opposite_when_exchanged(value, other, higher):
+    change = relative_change(value, other, higher)
+    assert abs(change) <= 200 * (1 + 1e-12)
+    assert change == -relative_change(other, value, higher)
+    if not math.isnan(value) and not math.isnan(other):
+        assert change == -relative_change(value, other, not higher)
+        assert (change > 0) <= ((value > other) == higher)
+
+
+def test_a_change_by_hand():
+    assert relative_change(0.6, 0.4, True) == pytest.approx(40)
+    assert relative_change(1.01, 1.0, False) == pytest.approx(-100 * math.log(1.01), rel=1e-4)
+    assert [relative_change(0.58, 0.0, True), relative_change(0.0, 0.58, True), relative_change(0.0, 0.0, True)] == [
+        pytest.approx(200),
+        pytest.approx(-200),
+        0,
+    ]
+    assert relative_change(1e308, -1e308, True) == pytest.approx(200)
+    assert relative_change(math.nan, 0.1, False) == -200 and relative_change(math.nan, math.nan, True) == 0
+    assert relative_change(math.inf, 40.0, True) == 200  # a perfect picture, in dB
 
 
 @given(st.lists(st.floats(-100, 100), min_size=2, max_size=31))

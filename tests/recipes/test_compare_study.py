@@ -370,3 +370,18 @@ def test_settings_out_of_range_are_refused(changes):
 def test_a_batch_that_does_not_divide_by_the_processes_is_refused_at_once(tmp_path, monkeypatch):
     """References take batches of their own, so that it would be found after the first of them was trained."""
     laws.assert_batches_divide(COMPARE, SMALL, tmp_path, monkeypatch)
+
+
+def test_a_reference_of_zero_is_named_and_does_not_stop_the_comparison(tmp_path, monkeypatch):
+    """A task without any yes has F1 0, with which nothing can be compared; it used to end the study after training."""
+    samples = torch.cat([getattr(toy(), s).samples.targets["first"] for s in ("train", "validation", "test")])
+    kinds = (tasks.classification("first", "ab"), tasks.multilabel("never", 1))
+    data = toy(kinds, {"first": samples, "never": torch.zeros(len(samples), 1)})
+    settings = dataclasses.replace(learn_from(monkeypatch, data), tuning_trials=2)
+    results = compared(tmp_path / "study", settings)
+    (named,) = [text for text in results.warnings if "never" in text]
+    assert named.startswith(
+        "Task 'never': the F1 of its reference is 0 on validation and test (seed 0), so that no rel"
+    )
+    assert {run.method for run in results.runs} == {"single-task", "equal", "tuned-weights"}
+    assert not any("'first': the" in text for text in results.warnings)

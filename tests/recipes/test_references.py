@@ -13,7 +13,15 @@ from small_studies import SMALL, toy
 from umbel import tasks
 from umbel.core import UmbelError
 from umbel.engine import FitSettings
-from umbel.recipes.references import about_descent, descent_of, joint_job, reference_fit, thinned
+from umbel.metrics import mean_relative_improvement
+from umbel.recipes.references import (
+    about_descent,
+    descent_of,
+    joint_job,
+    mean_improvements,
+    reference_fit,
+    thinned,
+)
 from umbel.study import Bench
 
 
@@ -97,3 +105,16 @@ def test_curves_are_thinned_evenly_and_keep_their_end(count, most):
     assert kept[-1:] == rows[-1:]
     gaps = {round(b["step"] - a["step"]) for a, b in itertools.pairwise(kept)}
     assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+def test_trials_are_judged_where_references_are_zero():
+    kinds = [tasks.classification("a", 2), tasks.regression("b"), tasks.multilabel("c", 2)]
+    trials = [{"a": 0.5, "b": 2.0, "c": 0.0}, {"a": 0.5, "b": 2.0, "c": 0.4}, {"a": 0.6, "b": 1.0, "c": 0.0}]
+    directions = {"a": True, "b": False, "c": True}
+    wanted = [mean_relative_improvement(t, {"a": 0.5, "b": 4.0, "c": 0.2}, directions) for t in trials]
+    assert mean_improvements(kinds, trials, {"a": 0.5, "b": 4.0, "c": 0.2}) == wanted
+    found = mean_improvements(kinds, trials, {"a": 0.5, "b": 4.0, "c": 0.0})
+    assert found == pytest.approx([(0 + 50 - 100) / 3, 50 / 3, (20 + 75 - 100) / 3])
+    never = [{**trial, "c": 0.0} for trial in trials]
+    assert mean_improvements(kinds, never, {"a": 0.5, "b": 4.0, "c": 0.0}) == pytest.approx([25, 25, 47.5])
+    assert mean_improvements(kinds[2:], never, {"c": 0.0}) == [0, 0, 0]

@@ -2,7 +2,14 @@
 
 from umbel.core.axes import Axes, Axis, OneOf, Uniform, drawn_point, sweep_over
 from umbel.core.batch import Batch, Inputs
-from umbel.core.checks import check_finite, check_inputs, check_labels
+from umbel.core.checks import (
+    check_classes,
+    check_dense,
+    check_finite,
+    check_inputs,
+    check_labels,
+    check_loss_parameters,
+)
 from umbel.core.descent import Descent, shares, total
 from umbel.core.gradients import align, flatten, sum_gradients, write
 from umbel.core.learner import Learner, ParameterGroup, trained_parameters
@@ -54,9 +61,12 @@ __all__ = [
     "align",
     "at_point",
     "axes_of",
+    "check_classes",
+    "check_dense",
     "check_finite",
     "check_inputs",
     "check_labels",
+    "check_loss_parameters",
     "drawn_point",
     "flatten",
     "join_batches",

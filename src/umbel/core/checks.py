@@ -1,11 +1,19 @@
 """Checks that run before or during training and name the culprit."""
 
+import inspect
+from collections.abc import Iterable, Iterator
+from functools import partial
+from types import FunctionType, MethodType
+
 import torch
+from torch import nn
 
 from umbel.core.batch import Batch
 from umbel.core.losses import Losses
 from umbel.core.task import Task
 from umbel.errors import UmbelError
+
+_OF_CLASSES = ("classification", "segmentation")
 
 
 def check_finite(losses: Losses) -> None:
@@ -40,17 +48,81 @@ def check_labels(tasks: tuple[Task, ...], batch: Batch, where: str) -> None:
     Raises:
         UmbelError: Names the set, the task and what to do.
     """
+    check_classes(tasks, batch, where)
     for task in tasks:
         target = task.target_of(batch)
         mask = task.labelled(target)
         if not bool(mask.any()):
             raise UmbelError(f"{where}: task {task.name!r} has no label at all; drop the task or add labels")
-        if target.is_floating_point() or mask.shape != target.shape:
+        if mask.shape == target.shape and task.kind in _OF_CLASSES:
+            present = target[mask]
+            if bool((present == present[0]).all()):
+                one = int(present[0])
+                raise UmbelError(f"{where}: task {task.name!r} has only one class ({one}); drop it or add data")
+
+
+def check_classes(tasks: tuple[Task, ...], batch: Batch, where: str) -> None:
+    """Refuse class labels that are no whole numbers or out of range. On an accelerator torch would end the process.
+
+    Raises:
+        UmbelError: Names the set, the task and what to do.
+    """
+    for task in tasks:
+        target = task.target_of(batch) if task.kind in _OF_CLASSES else None
+        if target is None or not target.numel():
             continue
-        if task.kind not in ("classification", "segmentation"):
-            continue
-        present = target[mask]
-        if (top := int(present.max())) >= task.outputs:
+        if target.is_floating_point():
+            given = str(target.dtype).split(".")[1]
+            raise UmbelError(
+                f"{where}: task {task.name!r} has classes of type {given}; give whole numbers (int64), negative where "
+                "missing"
+            )
+        top = int(target.masked_fill(~task.labelled(target), 0).max())
+        if top >= task.outputs:
             raise UmbelError(f"{where}: task {task.name!r} has label {top}; its classes are 0 to {task.outputs - 1}")
-        if bool((present == present[0]).all()):
-            raise UmbelError(f"{where}: task {task.name!r} has only one class ({int(present[0])}); drop it or add data")
+
+
+def check_loss_parameters(tasks: tuple[Task, ...], trained: Iterable[nn.Parameter]) -> None:
+    """Refuse losses with parameters of their own that want gradients but that nothing trains.
+
+    Raises:
+        UmbelError: Names the task and what to do.
+    """
+    known = {id(p) for p in trained}
+    for task in tasks:
+        for parameter in _parameters_in(task.loss):
+            if parameter.requires_grad and id(parameter) not in known:
+                raise UmbelError(
+                    f"task {task.name!r}: its loss has a parameter of shape {list(parameter.shape)} that is not "
+                    "trained; make the loss a submodule of the learner, or freeze it with requires_grad_(False)"
+                )
+
+
+def check_dense(learner: nn.Module) -> None:
+    """Refuse layers with sparse gradients: descents and optimizers here need dense ones.
+
+    Raises:
+        UmbelError: Names the layer.
+    """
+    for name, module in learner.named_modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse:
+            raise UmbelError(
+                f"layer {name!r} gives sparse gradients, which cannot be trained here; make it sparse=False"
+            )
+
+
+def _parameters_in(loss: object) -> Iterator[nn.Parameter]:
+    """Those of a module, also inside a partial, a bound method or a closure."""
+    if isinstance(loss, nn.Parameter):
+        yield loss
+    elif isinstance(loss, nn.Module):
+        yield from loss.parameters()
+    elif isinstance(loss, partial):
+        for part in (loss.func, *loss.args, *loss.keywords.values()):
+            yield from _parameters_in(part)
+    elif isinstance(loss, MethodType):
+        yield from _parameters_in(loss.__self__)
+    elif isinstance(loss, FunctionType):
+        for value in inspect.getclosurevars(loss).nonlocals.values():
+            if isinstance(value, nn.Parameter | nn.Module):
+                yield from _parameters_in(value)

@@ -41,7 +41,7 @@ class Descent(nn.Module, ABC):
 def shares(learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime) -> Iterator[Losses]:
     """The losses of each piece of the batch, scaled so that they add up to the losses of the whole batch.
 
-    With n the labelled elements of this piece and N those of all pieces on all processes,
+    With n the weight of the labels of this piece (their number, as a rule) and N that of all pieces on all processes,
 
         share_t = mean_t * n_t / N_t,   sum over pieces and processes of share_t = loss_t of the whole batch,
 
@@ -60,7 +60,7 @@ def shares(learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runti
     rows = [[*(float(c) for c in n.values()), len(p)] for n, p in zip(named, pieces, strict=True)]
     counts = torch.tensor(rows, dtype=torch.float64)
     totals = runtime.sum(counts.sum(0).to(runtime.device)).cpu()
-    fractions = counts / totals.clamp(min=1)
+    fractions = counts / torch.where(totals > 0, totals, 1)
     column = {name: i for i, name in enumerate(named[0])}
     for piece, fraction in zip(pieces, fractions, strict=True):
         with runtime.autocast():

@@ -116,12 +116,12 @@ class Learner(nn.Module):
         return Losses({task.name: task.mean_loss(predictions[task.name], task.target_of(batch)) for task in self.tasks})
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
-        """Over how many elements each task's mean loss goes: scalars.
+        """How much each task's labels weigh together, as a rule their number: scalars that its mean is divided by.
 
         Losses that are not named here are means over samples. These numbers let several processes and
         accumulated pieces of a batch add up to exactly the loss of the whole batch, however labels are spread.
         """
-        return {task.name: task.count(task.target_of(batch)) for task in self.tasks}
+        return {task.name: task.weight(task.target_of(batch)) for task in self.tasks}
 
     def scores(self) -> dict[str, Score]:
         """What may choose the best checkpoint, by the name that `FitSettings.monitor` gives.

@@ -1,6 +1,8 @@
 """What a task is: a loss for each element, metrics, and which way is better."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,11 +30,29 @@ def labelled(target: Tensor) -> Tensor:
     return ~torch.isnan(target) if target.is_floating_point() else target >= 0
 
 
-def _filled(target: Tensor) -> Tensor:
-    """The target with 0 for what is missing, so that masked elements stay finite in both directions."""
-    if target.dtype == torch.bool:
+def _filled(target: Tensor, mask: Tensor) -> Tensor:
+    """The target with a label of the batch wherever one is missing: the greatest of that output.
+
+    Whatever stands there is dropped, but its gradient must be finite, and a loss need not be made for every number
+    (a relative error is infinite at 0). What the batch labels is valid, as a rule for the same output; where nothing
+    of it is labelled, another output's label is taken, and in a batch without labels class 0 or the value 1.
+    """
+    if target.dtype == torch.bool or not target.numel():
         return target
-    return torch.nan_to_num(target, nan=0.0) if target.is_floating_point() else target.clamp(min=0)
+    missing = ~mask if mask.shape == target.shape else ~labelled(target)
+    floating = target.is_floating_point()
+    none = -math.inf if floating else torch.iinfo(target.dtype).min
+    known = target.masked_fill(missing, none)
+    of_output = known.amax([axis for axis in range(target.ndim) if axis != 1], keepdim=True)
+    over_all = of_output.amax()
+    usual = torch.full_like(over_all, 1 if floating else 0)
+    label = torch.where(of_output > none, of_output, torch.where(over_all > none, over_all, usual))
+    return torch.where(missing, label, target)
+
+
+def _outputs_last(x: Tensor) -> Tensor:
+    """[B, K, ...] as [n, K]; what has no second axis as [n, 1]."""
+    return x.movedim(1, -1).reshape(-1, x.shape[1]) if x.ndim > 1 else x.unsqueeze(1)
 
 
 def _same(prediction: Tensor) -> Tensor:
@@ -46,8 +66,8 @@ class Task:
     Attributes:
         name: Unique within a model.
         outputs: Size of the prediction: classes, values or channels.
-        loss: (raw prediction, target) -> losses that are **not** reduced, of the mask's shape. The target has
-            0 where a label is missing; those elements are dropped afterwards.
+        loss: (raw prediction, target) -> losses that are **not** reduced, of the mask's shape. Where a label is
+            missing, the target has some other label of the batch; those elements are dropped afterwards.
         metrics: Name -> factory of a torchmetrics metric. The first is the main one.
         higher_is_better: Direction of the main metric.
         output: What the head produces: "vector" [B, outputs], "map" [B, outputs, H, W] at the input's
@@ -58,6 +78,8 @@ class Task:
         padding: What is behind the end of a target that is shorter than others in its batch; None is the missing
             label. A task whose targets are sets (boxes) gives a number that no target has, -1 say, and counts samples
             by its `labelled`: a sample without any box then differs from one that nobody labelled.
+        weigh: Target -> how much each element counts in the mean, of the mask's shape, 0 or more; None: all alike. Its
+            `loss` is already multiplied by it, so that the mean is torch's for class weights w: Σ w_y l / Σ w_y.
         decode: Raw prediction -> natural units (probabilities, years, metres); what metrics and pictures see.
         labels: Names of the classes or outputs, for tables and pictures.
         unit: Unit of the main metric, as in "years"; empty when it has none.
@@ -73,6 +95,7 @@ class Task:
     labelled: Callable[[Tensor], Tensor] = labelled
     target: Callable[[Batch], Tensor] | None = None
     padding: float | None = None
+    weigh: Callable[[Tensor], Tensor] | None = None
     decode: Callable[[Tensor], Tensor] = _same
     labels: tuple[str, ...] = field(default=())
     unit: str = ""
@@ -99,6 +122,18 @@ class Task:
         """How many labelled elements a target has: a scalar."""
         return self.labelled(target).sum()
 
+    def weight(self, target: Tensor) -> Tensor:
+        """How much the labelled elements of a target count together: a scalar; their number unless `weigh` says else.
+
+        Raises:
+            UmbelError: It cannot be computed from this target.
+        """
+        mask = self.labelled(target)
+        if self.weigh is None:
+            return mask.sum()
+        with self._blamed("weights fail", target=target):
+            return torch.where(mask, self.weigh(_filled(target, mask)), 0).sum()
+
     def mean_loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Mean loss over the labelled elements: a scalar; 0 (with zero gradient) when there are none.
 
@@ -107,16 +142,37 @@ class Task:
             target: As `target_of` gives it, missing labels included.
 
         Raises:
-            UmbelError: The task's loss does not have the shape of its mask.
+            UmbelError: The loss cannot be computed from these two, or does not have the shape of the mask.
         """
         mask = self.labelled(target)
-        losses = self.loss(prediction, _filled(target))
+        with self._blamed("loss fails", prediction=prediction, target=target):
+            losses = self.loss(prediction, _filled(target, mask))
         if losses.shape != mask.shape:
             raise UmbelError(
                 f"task {self.name!r}: its loss has shape {tuple(losses.shape)}, its labels {tuple(mask.shape)}; "
-                'return one loss for each label (reduction="none")'
+                'return one loss for each label (reduction="none"), from a target in the shape of the prediction '
+                f"{tuple(prediction.shape)}"
             )
-        return torch.where(mask, losses, 0).sum() / mask.sum().clamp(min=1)
+        weight = self.weight(target)
+        return torch.where(mask, losses, 0).sum() / torch.where(weight > 0, weight, 1)
+
+    @contextmanager
+    def _blamed(self, what: str, **given: Tensor) -> Iterator[None]:
+        """What goes wrong inside becomes one line that names the task, what it was given and what it needs."""
+        try:
+            yield
+        except UmbelError as error:
+            raise UmbelError(f"task {self.name!r}: {error}") from error
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
+            tensors = " and ".join(f"a {n} {str(x.dtype).split('.')[1]} {list(x.shape)}" for n, x in given.items())
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            classes = f"classes are whole numbers (int64), 0 to {self.outputs - 1}, negative if missing; "
+            raise UmbelError(
+                f"task {self.name!r}: its {what} for {tensors} ({reason}); {classes if self.outputs > 1 else ''}"
+                "values have the shape of the prediction, NaN if missing"
+            ) from error
 
     def update(self, metric: Any, prediction: Tensor, target: Tensor) -> None:
         """Feed the labelled elements to a torchmetrics metric, in natural units.
@@ -125,12 +181,21 @@ class Task:
         channels come last, [n, outputs], beside targets [n]. Where the mask is one of samples, [B], whole labelled
         samples arrive (sets of boxes, say).
 
+        A metric with a true `ranks_outputs` depends on the order of the scores of each output alone, which rounding
+        in `decode` may lose. It gets raw predictions and targets [n, outputs], with missing labels as NaN; it suits
+        tasks of which a greater raw prediction is a surer yes.
+
         Args:
             metric: What is fed; it is left alone where nothing is labelled.
             prediction: Raw, as the head gives it.
             target: As `target_of` gives it, missing labels included.
         """
         mask = self.labelled(target)
+        if getattr(metric, "ranks_outputs", False):
+            if bool(mask.any()):
+                known = torch.where(mask, target, torch.nan)
+                metric.update(*(_outputs_last(x) for x in (prediction, known)))
+            return
         prediction = self.decode(prediction)
         if mask.shape == prediction.shape:
             chosen, wanted = prediction[mask], target[mask]

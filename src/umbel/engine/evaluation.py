@@ -58,7 +58,7 @@ def evaluate(
     metrics = {
         task.name: {name: make().to(runtime.device) for name, make in task.metrics.items()} for task in learner.tasks
     }
-    sums = torch.zeros(len(learner.tasks), 2, dtype=torch.float64, device=runtime.device)
+    sums = torch.zeros(len(learner.tasks), 3, dtype=torch.float64, device=runtime.device)
     _check_draws(draws)
     with evaluating(learner, runtime, seed, runtime.rank):
         for _ in range(draws):
@@ -70,8 +70,8 @@ def evaluate(
                     predictions = learner.predict(batch, point)
                 _add(learner, metrics, predictions, batch, sums)
     totals = runtime.sum(sums).tolist()
-    losses = {t.name: _mean(total, n) for t, (total, n) in zip(learner.tasks, totals, strict=True)}
-    counts = [n for _, n in totals]
+    losses = {t.name: _mean(total, weight) for t, (total, weight, _) in zip(learner.tasks, totals, strict=True)}
+    counts = [n for _, _, n in totals]
     return Evaluation(
         {t.name: compute_metrics(metrics[t.name], bool(n)) for t, n in zip(learner.tasks, counts, strict=True)}, losses
     )
@@ -89,15 +89,15 @@ def _add(
     batch: Batch,
     sums: Tensor,
 ) -> None:
-    """Feed a batch to the metrics; add each task's sum of losses and number of labels to its row of `sums` [T, 2]."""
+    """Feed a batch to the metrics; add each task's sum of losses, weight and number of labels to `sums` [T, 3]."""
     for task, row in zip(learner.tasks, sums, strict=True):
         if task.name not in predictions:
             continue
         prediction, target = predictions[task.name].float(), task.target_of(batch)
         for metric in metrics[task.name].values():
             task.update(metric, prediction, target)
-        count = task.count(target)
-        row.add_(torch.stack([task.mean_loss(prediction, target) * count, count]))
+        weight = task.weight(target)
+        row.add_(torch.stack([task.mean_loss(prediction, target) * weight, weight, task.count(target)]))
 
 
 @dataclass(frozen=True)

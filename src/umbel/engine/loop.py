@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from umbel.core import Batch, Losses, UmbelError, align, check_finite
+from umbel.core import Batch, Losses, UmbelError, align, check_classes, check_dense, check_finite, check_loss_parameters
 from umbel.data import seeded
 from umbel.engine import checkpoint as checkpoints
 from umbel.engine.evaluation import evaluate
@@ -32,6 +32,20 @@ _FIXED = (
 
 class Interrupted(UmbelError):
     """The user stopped the run; its state is saved."""
+
+
+@contextmanager
+def _pieces_normalised() -> Iterator[None]:
+    """Batch normalisation that meets a single value becomes one line that says what to change."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UmbelError(
+            "batch normalisation has one sample, of which there is no spread; raise `batch_size`, lower `accumulate`, "
+            "or take a network that normalises otherwise"
+        ) from error
 
 
 class TrainingRun:
@@ -68,6 +82,7 @@ class TrainingRun:
         if previous and not resume:
             raise UmbelError(f"{self.plan.out} already holds a run; go on with --resume or choose another folder")
         Monitor(self.settings.monitor, self.plan.references or {}).check(self.learner)
+        check_dense(self.learner)
         if self.runtime.world_size > 1:
             synchronise_norms(self.learner)
         self.learner.to(self.runtime.device)
@@ -79,6 +94,7 @@ class TrainingRun:
             [self.learner, self.plan.descent], self.settings, self.learner.parameter_groups()
         )
         self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        check_loss_parameters(self.learner.tasks, self.trained)
         if previous:
             self._restore(checkpoints.load(previous))
         if self.settings.compile:
@@ -146,7 +162,8 @@ class TrainingRun:
         rate = settings.learning_rate * learning_rate_factor(step, self.total, settings)
         set_learning_rate(self.optimizer, rate)
         self.optimizer.zero_grad(set_to_none=True)
-        losses = self.plan.descent(self.learner, batch, point, runtime)
+        with _pieces_normalised():
+            losses = self.plan.descent(self.learner, batch, point, runtime)
         align(self.trained)
         self._check(losses)
         if settings.clip_norm:
@@ -181,6 +198,7 @@ class TrainingRun:
     def _placed(self, batch: Batch) -> Batch:
         """The batch on the device, pictures in the chosen memory format."""
         if self.runtime.device.type != "cpu":
+            check_classes(self.learner.tasks, batch, f"step {self.progress.step + 1}")
             batch = batch.to(self.runtime.device)
         if self.settings.channels_last and isinstance(batch.inputs, torch.Tensor) and batch.inputs.ndim == 4:
             batch = dataclasses.replace(batch, inputs=batch.inputs.contiguous(memory_format=torch.channels_last))
@@ -209,9 +227,8 @@ class TrainingRun:
     def _validate(self) -> None:
         size, progress = max(256, self.settings.batch_size), self.progress
         evaluation = evaluate(self.learner, self.plan.validation, self.runtime, batch_size=size)
-        progress.first = progress.first or evaluation.main()
-        monitor = Monitor(self.settings.monitor, self.plan.references or progress.first)
-        score = monitor.score(evaluation, self.learner, self.runtime)
+        monitor = Monitor(self.settings.monitor, self.plan.references or {})
+        score = monitor.score(evaluation, self.learner, self.runtime, progress.best, progress.best_score)
         metrics = {f"{t}/{m}": v for t, values in evaluation.metrics.items() for m, v in values.items()}
         losses = {f"{t}/loss": v for t, v in evaluation.losses.items()}
         self.log.write("validation", progress.step, {**metrics, **losses, self.settings.monitor: score})

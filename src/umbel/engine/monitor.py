@@ -2,18 +2,18 @@
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from umbel.core import Evaluation, Learner, UmbelError
+from umbel.core import Evaluation, Learner, Task, UmbelError
 from umbel.engine.evaluation import evaluating
 from umbel.engine.runtime import FabricRuntime
-from umbel.metrics import relative_improvement
+from umbel.metrics import relative_change, relative_improvement
 
 IMPROVEMENT = "improvement"
-"""The one monitor that needs references: the mean relative change of the tasks' main metrics."""
+"""The one monitor that compares: the mean relative change of the tasks' main metrics."""
 
 
 def check_monitor(name: str, *offers: Iterable[str]) -> None:
@@ -41,10 +41,21 @@ def check_monitor(name: str, *offers: Iterable[str]) -> None:
 class Monitor:
     """One number from an evaluation, greater is better: what chooses the best checkpoint.
 
+    "improvement" compares with references where there are some:
+
+        I = (1 / T) Σ over tasks t of  relative improvement of m_t over the reference of t.
+
+    Without references, each evaluation is compared with the best one before it, b, whose number is I_b:
+
+        I = I_b + (1 / T) Σ over tasks t of  relative change from m_t(b) to m_t,
+
+    at most 200 % for a task (`umbel.metrics.relative_change`), so that neither a metric of 0 nor how a run began can
+    decide. A task whose reference is 0 is judged in this way beside the others.
+
     Attributes:
         name: "improvement", or one of the learner's scores.
-        references: For "improvement": task -> main metric to compare with. A task whose reference is 0 or not
-            finite is left out.
+        references: For "improvement": task -> main metric to compare with; empty: none. A task whose reference is
+            not finite is left out.
     """
 
     name: str
@@ -61,15 +72,29 @@ class Monitor:
             if self.name == IMPROVEMENT and self.references and task.name not in self.references:
                 raise UmbelError(f"monitor 'improvement': task {task.name!r} has no reference; give one for each task")
 
-    def score(self, evaluation: Evaluation, learner: Learner, runtime: FabricRuntime) -> float:
+    def score(
+        self,
+        evaluation: Evaluation,
+        learner: Learner,
+        runtime: FabricRuntime,
+        best: Evaluation | None = None,
+        best_score: float = 0.0,
+    ) -> float:
         """The number; -inf when it is not finite. Every process calls.
+
+        Args:
+            evaluation: What is judged.
+            learner: Whose.
+            runtime: Its processes.
+            best: The best evaluation before this one, if there is one.
+            best_score: Its number.
 
         Raises:
             UmbelError: See `check`; or the processes found different numbers.
         """
         self.check(learner)
         if self.name == IMPROVEMENT:
-            value = self._improvement(evaluation, learner)
+            value = self._improvement(evaluation, learner.tasks, best, best_score)
         else:
             with evaluating(learner, runtime, 0, runtime.rank):
                 value = float(learner.scores()[self.name](evaluation, runtime))
@@ -77,14 +102,27 @@ class Monitor:
         self._check_agreement(value, runtime)
         return value
 
-    def _improvement(self, evaluation: Evaluation, learner: Learner) -> float:
+    def _improvement(
+        self, evaluation: Evaluation, tasks: Sequence[Task], best: Evaluation | None, best_score: float
+    ) -> float:
+        """Relative to the references that are there, and from the best evaluation on for the other tasks."""
+        referred = [t for t in tasks if self.references and math.isfinite(self.references[t.name])]
+        moving = [t for t in (referred if self.references else tasks) if not self.references.get(t.name)]
+        fixed = [t for t in referred if t not in moving]
+        count = max(1, len(fixed) + len(moving))
+        value = self._over_references(evaluation, fixed, count)
+        if fixed and not moving:
+            return value
+        if best is None:
+            return value
+        before = self._over_references(best, fixed, count)
+        since = best_score - before if math.isfinite(best_score) and math.isfinite(before) else 0.0
+        return value + since + _change(evaluation, best, moving) / count
+
+    def _over_references(self, evaluation: Evaluation, fixed: Sequence[Task], count: int) -> float:
         main = evaluation.main()
-        gains = [
-            relative_improvement(main[t.name], self.references[t.name], t.higher_is_better)
-            for t in learner.tasks
-            if math.isfinite(self.references[t.name]) and self.references[t.name]
-        ]
-        return sum(gains) / len(gains) if gains else -evaluation.total_loss()
+        gains = [relative_improvement(main[t.name], self.references[t.name], t.higher_is_better) for t in fixed]
+        return sum(gains) / count
 
     def _check_agreement(self, value: float, runtime: FabricRuntime) -> None:
         """Processes that keep different checkpoints would part for good."""
@@ -98,3 +136,14 @@ class Monitor:
                 f"monitor {self.name!r} is {' and '.join(f'{v:.9g}' for v in values.tolist())} on the processes; "
                 "a score must be the same on all: add its parts up with runtime.sum"
             )
+
+
+def _change(evaluation: Evaluation, best: Evaluation, tasks: Sequence[Task]) -> float:
+    """The sum of the tasks' relative changes; of the losses where no main metric is known, -inf where one is lost."""
+    main, before = evaluation.main(), best.main()
+    known = [t for t in tasks if not math.isnan(main[t.name])]
+    if any(t not in known and not math.isnan(before[t.name]) for t in tasks):
+        return -math.inf
+    if not known:
+        return relative_change(evaluation.total_loss(), best.total_loss(), higher_is_better=False)
+    return sum(relative_change(main[t.name], before[t.name], t.higher_is_better) for t in known)

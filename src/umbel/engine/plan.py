@@ -1,5 +1,6 @@
 """What a training run is given, and how far it is."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -45,7 +46,6 @@ class Progress:
         best_step: Step of the best validation.
         best_score: Its monitored number.
         best: Its evaluation.
-        first: Main metrics of the first validation.
         interval: Sum of the losses since the last row of the log, [T].
         interval_steps: Steps in that sum.
     """
@@ -54,7 +54,6 @@ class Progress:
     best_step: int = 0
     best_score: float = -math.inf
     best: Evaluation | None = None
-    first: dict[str, float] | None = None
     interval: torch.Tensor | None = None
     interval_steps: int = 0
 
@@ -65,5 +64,6 @@ class Progress:
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> "Progress":
-        """The progress that `state` was taken from."""
+        """The progress that `state` was taken from; older ones hold more."""
+        state = {field.name: state[field.name] for field in dataclasses.fields(cls)}
         return cls(**{**state, "best": Evaluation(**state["best"]) if state["best"] else None})

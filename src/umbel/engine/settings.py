@@ -53,7 +53,7 @@ class FitSettings:
     """Least time between checkpoints to resume from."""
     monitor: str = "improvement"
     """What chooses the best checkpoint: "improvement" (mean over tasks, relative to the references or to the
-    first validation), "loss" (sum of validation losses), "task/metric", or another score that the learner offers."""
+    best validation before), "loss" (sum of validation losses), "task/metric", or a score that the learner offers."""
     log_every: int = 20
     """Steps between rows of the log."""
     tensorboard: bool = True

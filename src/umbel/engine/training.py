@@ -83,7 +83,8 @@ def fit(
         out: Folder for checkpoints and logs; None keeps everything in memory.
         resume: Go on from the last checkpoint in `out`, if there is one.
         runtime: Processes; defaults to one.
-        references: Task -> main metric that "improvement" is relative to; defaults to the first validation.
+        references: Task -> main metric that "improvement" is relative to; without them each validation is compared
+            with the best one before it (`Monitor`).
         reporter: Where progress goes; defaults to nowhere.
         label: Name of the run in the progress.
         describe: Kept in the checkpoints' settings.json (how to rebuild the model, say).

@@ -32,7 +32,8 @@ def cross_entropy(
     Args:
         logits: [B, C] or [B, C, H, W].
         classes: 0 to C-1, [B] or [B, H, W].
-        weight: A factor for each class [C], for unbalanced classes.
+        weight: A factor for each class [C], for unbalanced classes. A mean as torch's divides by the sum of the factors
+            of the labels, not by their number; `Task.weigh` sees to it.
 
     Returns:
         [B] or [B, H, W].
@@ -46,6 +47,8 @@ def cross_entropy(
             f"cross_entropy: logits of shape {list(logits.shape)} and classes of shape {list(classes.shape)}; give "
             "[B, C] and [B], or maps [B, C, H, W] and [B, H, W]"
         )
+    if classes.is_floating_point():
+        raise UmbelError(f"cross_entropy: classes are {classes.dtype}; give whole numbers (int64), negative if missing")
     if weight is not None and weight.shape != logits.shape[1:2]:
         raise UmbelError(f"cross_entropy: weights of shape {list(weight.shape)} for {logits.shape[1]} classes")
     logits = _full(logits)

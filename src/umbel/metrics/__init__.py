@@ -5,12 +5,21 @@ from umbel.metrics.angular_error import MeanAngularError
 from umbel.metrics.calibration import Reliability, expected_calibration_error, fit_temperature, reliability
 from umbel.metrics.confidence import MeanConfidence
 from umbel.metrics.guessing import guess_accuracy
-from umbel.metrics.improvement import as_loss, confidence_interval, mean_relative_improvement, relative_improvement
+from umbel.metrics.improvement import (
+    as_loss,
+    confidence_interval,
+    mean_relative_improvement,
+    relative_change,
+    relative_improvement,
+)
 from umbel.metrics.pictures import PicturePSNR, PictureSSIM
+from umbel.metrics.ranking import AreaUnderROC, AveragePrecision
 from umbel.metrics.sample_mean import SampleMean
 
 __all__ = [
     "Age",
+    "AreaUnderROC",
+    "AveragePrecision",
     "MeanAngularError",
     "MeanConfidence",
     "PicturePSNR",
@@ -24,6 +33,7 @@ __all__ = [
     "fit_temperature",
     "guess_accuracy",
     "mean_relative_improvement",
+    "relative_change",
     "relative_improvement",
     "reliability",
 ]

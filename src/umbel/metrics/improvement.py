@@ -27,6 +27,26 @@ def relative_improvement(value: float, reference: float, higher_is_better: bool)
     return (100 if higher_is_better else -100) * (value - reference) / abs(reference)
 
 
+def relative_change(value: float, other: float, higher_is_better: bool) -> float:
+    """200 · (value - other) / (|value| + |other|) percent, with the sign turned so that positive is better.
+
+    Close values differ by what `relative_improvement` says. Unlike it, this is defined for every pair, at most 200 in
+    size (where one value is 0, infinite, or of the other sign), and its opposite when the two are exchanged; changes
+    add up, nearly, from step to step, since it is 100 · log(value / other) but for the third power. NaN is worse than
+    any number, and 0 away from NaN.
+    """
+    value, other = real_number(value, "a metric"), real_number(other, "the other metric")
+    instance(higher_is_better, bool, "higher_is_better", "True or False")
+    if math.isnan(value) or math.isnan(other):
+        return 200.0 * (math.isnan(other) - math.isnan(value))
+    if value == other:
+        return 0.0
+    largest = max(abs(value), abs(other))
+    difference = (1 if value > other else -1) if math.isinf(largest) else value / largest - other / largest
+    size = 1 if math.isinf(largest) else abs(value / largest) + abs(other / largest)
+    return (200 if higher_is_better else -200) * difference / size
+
+
 def as_loss(value: float, higher_is_better: bool) -> float:
     """A loss from a metric M: 1 - M for a part from 0 to 1 (an accuracy, an overlap), M itself where lower is better.
 

@@ -1,13 +1,14 @@
 """Single-task references and joint networks: what studies that compare ways of joint training share."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from umbel.core import Descent, Learner, task_scores
+from umbel.core import Descent, Learner, Task, task_scores
 from umbel.data import MultiTaskData
 from umbel.descent import DESCENTS, make_descent
 from umbel.engine import FitSettings
 from umbel.engine.monitor import IMPROVEMENT
+from umbel.metrics import mean_relative_improvement
 from umbel.recipes.build import describe, make_learner, predicts_maps
 from umbel.recipes.settings import DataSettings, ModelSettings, options
 from umbel.report import Curve
@@ -96,6 +97,27 @@ def reference_fit(bench: Bench[ComparisonSettings], data: MultiTaskData, seed: i
         monitor=fit.monitor if fit.monitor in own else IMPROVEMENT,
         seed=seed,
     )
+
+
+def mean_improvements(
+    tasks: Sequence[Task], trials: Sequence[Mapping[str, float]], references: Mapping[str, float]
+) -> list[float]:
+    """Each trial's mean relative improvement over the references, so that the best can be chosen.
+
+    A task whose reference is 0 is compared with the trial whose metric is furthest from 0 instead, and left out where
+    there is none.
+
+    Args:
+        tasks: Whose main metrics are meant.
+        trials: Task -> main metric of each trial.
+        references: Task -> main metric.
+    """
+    standards = {t.name: references[t.name] or max((trial[t.name] for trial in trials), key=abs) for t in tasks}
+    judged = [t for t in tasks if standards[t.name]]
+    directions = {t.name: t.higher_is_better for t in judged}
+    if not judged:
+        return [0.0] * len(trials)
+    return [mean_relative_improvement({t: trial[t] for t in directions}, standards, directions) for trial in trials]
 
 
 # -- arms that name a descent ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from umbel.engine import FabricRuntime, FitSettings, Monitor, load, load_weights
 from umbel.report import Profile, Results, Run, TaskInfo, describe_environment
 from umbel.report.records import DataInfo
 from umbel.report.schema import build
-from umbel.study.collected import merged, method_info, usual_warnings, why_precision
+from umbel.study.collected import merged, method_info, reference_warnings, usual_warnings, why_precision
 from umbel.study.folder import Outcome, Study
 from umbel.study.job import Arm, Job
 from umbel.study.table import Table
@@ -221,17 +221,19 @@ class Bench(Generic[S]):
         keys = {arm.key for arm in rows}
         chosen = {job: outcome for job, outcome in self.outcomes.items() if counted(job)}
         sizes = {split: len(getattr(data, split)) for split in SPLITS}
+        infos = tuple(map(TaskInfo.of, data.tasks) if tasks is None else tasks)
+        without = reference_warnings(runs, records.get("reference"), infos)
         return Results(
             study=name,
             title=title,
             command=self.study.command,
             data=DataInfo(data.name, data.title, data.note, sizes),
-            tasks=tuple(map(TaskInfo.of, data.tasks) if tasks is None else tasks),
+            tasks=infos,
             methods=tuple(method_info(arm, chosen, arm.of not in keys, (costs or {}).get(arm.key, {})) for arm in rows),
             runs=runs,
             settings=dataclasses.asdict(self.settings),  # type: ignore[call-overload]
             environment=describe_environment(self.fit.precision, why_precision(self.settings, self.fit)),
             profiles=tuple(self.profiles),
-            warnings=(*self.study.warnings, *usual_warnings(self.table, self.fit), *warnings),
+            warnings=(*self.study.warnings, *usual_warnings(self.table, self.fit), *without, *warnings),
             **records,
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from umbel.engine import FitSettings
-from umbel.report import MethodInfo, Run
+from umbel.report import MethodInfo, Run, TaskInfo
 from umbel.report.schema import contains
 from umbel.report.summary import point_key
 from umbel.study.folder import Outcome
@@ -76,3 +76,17 @@ def usual_warnings(table: Table, fit: FitSettings) -> Iterator[str]:
         yield f"{repeats} seed(s): intervals are wide or missing; use --seeds 3 or more to publish."
     if fit.steps is None and fit.epochs < 10:
         yield f"{fit.epochs} passes over the data: a quick look, networks may not have converged."
+
+
+def reference_warnings(runs: Iterable[Run], reference: str | None, tasks: Iterable[TaskInfo]) -> Iterator[str]:
+    """Which references are 0, so that nothing can be said relative to them."""
+    tasks = tuple(tasks)
+    for run in runs:
+        for task in tasks if run.method == reference else ():
+            splits = {"validation": run.validation, "test": run.metrics}
+            if zero := [s for s, metrics in splits.items() if metrics.get(task.name, {}).get(task.metric) == 0]:
+                yield (
+                    f"Task {task.name!r}: the {task.metric} of its reference is 0 on {' and '.join(zero)} (seed "
+                    f"{run.repeat}), so that no relative improvement and no delta-m can be given; another main metric, "
+                    "more data or a longer training would help."
+                )

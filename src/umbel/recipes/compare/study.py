@@ -14,7 +14,6 @@ from umbel.descent.weightings import Fixed
 from umbel.engine import decoded_predictions
 from umbel.engine.log import append_row
 from umbel.engine.plan import Observer
-from umbel.metrics import mean_relative_improvement
 from umbel.recipes.build import columns_text, load_data
 from umbel.recipes.compare.settings import CompareSettings
 from umbel.recipes.references import (
@@ -24,6 +23,7 @@ from umbel.recipes.references import (
     descent_of,
     joint_job,
     joint_training,
+    mean_improvements,
     reference_jobs,
     reference_training,
 )
@@ -132,8 +132,7 @@ class _Networks:
     def best_weights(self) -> dict[str, float]:
         """Those of the trial with the best mean improvement over the references on validation."""
         references = {name: value for job in self.references for name, value in self.bench.validation(job).items()}
-        directions = {task.name: task.higher_is_better for task in self.bench.data.tasks}
-        scores = [mean_relative_improvement(self.bench.validation(t), references, directions) for t in self.trials]
+        scores = mean_improvements(self.bench.data.tasks, [self.bench.validation(t) for t in self.trials], references)
         return self.candidates[max(range(len(scores)), key=scores.__getitem__)]
 
 

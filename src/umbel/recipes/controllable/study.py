@@ -156,8 +156,9 @@ class _Networks:
                 relative_improvement(quality, reference[task.name], task.higher_is_better)
                 for task, of_task in zip(self.data.tasks, table.quality, strict=True)
                 for quality in of_task.ravel()
+                if reference[task.name]  # nothing is relative to 0; the results say so
             ]
-            return float(np.mean(gains))
+            return float(np.mean(gains)) if gains else 0.0
 
         trials = {v: Job.at(TRIAL + arm, _TRIAL_SEED, full, strength=v) for v in self.settings.strength_trials}
         return self._best(trials, score, self.settings.model.strength)
