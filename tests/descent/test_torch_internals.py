@@ -163,12 +163,12 @@ def test_compiled_modules_are_seen_and_their_call_can_be_exchanged():
     assert compiled(torch.zeros(1, 2)) == "exchanged"
 
 
-def test_the_compiler_can_be_told_to_keep_what_it_saved(monkeypatch):
+def test_the_compiler_can_be_told_to_keep_what_it_saved():
     import torch._functorch.config as settings
 
-    monkeypatch.setattr(settings, "donated_buffer", True)
-    internals.keep_for_several_walks()
-    assert settings.donated_buffer is False
+    with settings.patch(donated_buffer=True):  # monkeypatch would leave the setting deleted for the tests after it
+        internals.keep_for_several_walks()
+        assert settings.donated_buffer is False
 
 
 def test_trees_of_tensors_are_mapped():
