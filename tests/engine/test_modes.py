@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from toy_learners import make
 
+from umbel.core.modes import modes_kept, restore_modes
 from umbel.engine import evaluate, fit, open_runtime
-from umbel.engine.modes import modes_kept, restore_modes, start_training
+from umbel.engine.modes import start_training
 
 
 def chain() -> nn.Sequential:

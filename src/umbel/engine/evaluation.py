@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from umbel.core import Batch, Evaluation, Learner, OperatingPoint, Task, UmbelError, join_padded, missing_label, unknown
+from umbel.core.modes import modes_kept
 from umbel.data import Source, seeded
-from umbel.engine.modes import modes_kept
 from umbel.engine.runtime import FabricRuntime, seed_default
 
 

@@ -1,9 +1,8 @@
 """Training and evaluation mode: what the user set on a frozen part is kept."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from torch import nn
+
+from umbel.core.modes import restore_modes
 
 
 def start_training(learner: nn.Module) -> None:
@@ -28,19 +27,3 @@ def _collect_kept(module: nn.Module, kept: dict[nn.Module, bool]) -> None:
             kept.update((part, part.training) for part in child.modules())
         else:
             _collect_kept(child, kept)
-
-
-@contextmanager
-def modes_kept(module: nn.Module) -> Iterator[None]:
-    """Whatever happens inside, every part of `module` is afterwards in the mode that it had."""
-    modes = {part: part.training for part in module.modules()}
-    try:
-        yield
-    finally:
-        restore_modes(modes)
-
-
-def restore_modes(modes: dict[nn.Module, bool]) -> None:
-    """Give each module its mode, and touch nothing else."""
-    for part, mode in modes.items():
-        part.training = mode

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from umbel.core import UmbelError
+from umbel.core.modes import modes_kept
 
 
 class Call(NamedTuple):
@@ -99,11 +100,6 @@ def running(setting: Setting) -> Iterator[None]:
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Every part of `module` in evaluation mode and without gradients, then each in the mode that it had."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
+    with modes_kept(module), torch.no_grad():
+        module.eval()
+        yield

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from umbel.core import OperatingPoint, PointModule, UmbelError
+from umbel.core.modes import modes_kept
 from umbel.data import Source, seeded
 from umbel.engine import Predictions
-from umbel.engine.modes import modes_kept
 from umbel.engine.runtime import FabricRuntime
 from umbel.transmission import StagedLearner
 
