@@ -311,8 +311,9 @@ def matrix_grid(matrix: Matrix) -> Grid:
     """A matrix as a table, a row for each of its rows."""
     corner = " \\ ".join(filter(None, (matrix.row_title, matrix.column_title)))
     columns = (Column(corner, numeric=False), *(Column(name, matrix.unit) for name in matrix.columns))
+    places = _places(matrix)
     rows = [
-        (Entry(name), *(Entry(DASH) if math.isnan(v) else Entry(fixed(v, _places(matrix)), value=v) for v in values))
+        (Entry(name), *(Entry(DASH) if math.isnan(v) else Entry(fixed(v, places), value=v) for v in values))
         for name, values in zip(matrix.rows, matrix.values, strict=True)
     ]
     return Grid(matrix.title, columns, tuple(rows))

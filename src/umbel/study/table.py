@@ -131,9 +131,9 @@ class Table:
     def __init__(self, runs: Iterable[Run], task: str = "", where: Mapping[str, Any] | None = None) -> None:
         self.runs = tuple(runs)
         self.task, self.where = task, dict(where or {})
-        self._by_arm: dict[str, list[tuple[dict[str, Any], Run]]] = {}
+        self._by_arm: dict[str, list[Run]] = {}
         for run in self.runs:
-            self._by_arm.setdefault(run.method, []).append((plain(run.point), run))
+            self._by_arm.setdefault(run.method, []).append(run)
 
     def at(self, **place: Any) -> "Table":
         """The same table, looked at where points have these values, too."""
@@ -157,13 +157,11 @@ class Table:
         Raises:
             UmbelError: Several runs of one repeat are there, because the place leaves a value open.
         """
-        where = {name: value if value is None else plain(value) for name, value in {**self.where, **place}.items()}
+        where = {**self.where, **place}
         chosen: dict[int, Run] = {}
-        for point, run in self._by_arm.get(arm, ()):
-            if not all(name not in point if v is None else point.get(name) == v for name, v in where.items()):
-                continue
+        for run in (run for run in self._by_arm.get(arm, ()) if contains(run.point, where)):
             if run.repeat in chosen:
-                first = plain(chosen[run.repeat].point)
+                first, point = plain(chosen[run.repeat].point), plain(run.point)
                 differing = sorted(n for n in {*first, *point} if first.get(n) != point.get(n))
                 raise UmbelError(f"runs of {arm!r} at {where}: several of one repeat; also say {', '.join(differing)}")
             chosen[run.repeat] = run
@@ -183,7 +181,7 @@ class Table:
             A number for each repeat of the arm; NaN where nothing was measured at this place.
         """
         runs = self.runs_of(arm, **place)
-        repeats = {run.repeat for _, run in self._by_arm.get(arm, ())}
+        repeats = {run.repeat for run in self._by_arm.get(arm, ())}
         return Values({r: self._number(runs.get(r), metric, split, task) for r in repeats})
 
     def over(
@@ -200,7 +198,7 @@ class Table:
             **place: Likewise.
         """
         where = {**self.where, **place}
-        points = [run.point for _, run in self._by_arm.get(arm, ()) if contains(run.point, where)]
+        points = [run.point for run in self._by_arm.get(arm, ()) if contains(run.point, where)]
         places = sorted({point[x] for point in points if is_number(point.get(x))})
         return {float(at): self(arm, metric, split, task, **{**place, x: at}) for at in places}
 
@@ -225,7 +223,7 @@ class Table:
         """
         looks = {name: more.pop(name) for name in ("style", "group", "against") if name in more}
         where, of_task = {**self.where, **more}, task or self.task
-        runs = [run for _, run in self._by_arm.get(arm, ()) if contains(run.point, where)]
+        runs = [run for run in self._by_arm.get(arm, ()) if contains(run.point, where)]
         if not any(metric in run.metrics.get(of_task, {}) for run in runs):
             return None
         return chart_series(runs, arm, x, of_task, metric, where, label=label, **{"group": arm, **looks})
