@@ -15,7 +15,7 @@ from benchmarks.descent_nets import CONV, Setting, make_learner, resnet, runtime
 from benchmarks.descent_peers import POINT, descent_step
 from benchmarks.measure import Row, compare, say
 from umbel.core import Batch, Learner
-from umbel.data import load
+from umbel.data import load_data
 from umbel.descent import WeightedSum
 from umbel.descent.gramian import measure_gramian
 
@@ -34,7 +34,7 @@ SETTINGS = tuple(
 
 def batches(setting: Setting) -> Iterator[Batch]:
     """Digits at 16 x 16 pixels with the sixteen answers, without end."""
-    source = load("digits", resolution=SHAPE[-1]).train
+    source = load_data("digits", resolution=SHAPE[-1]).train
     for epoch in itertools.count():
         for batch in source.train_batches(setting.batch, 0, epoch):
             digits = batch.targets["digit"]

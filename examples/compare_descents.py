@@ -5,7 +5,7 @@ tuned weights, time and memory, resuming, a page with figures. Three seeds of 80
 about the descents: their intervals overlap.
 """
 
-from umbel import FitSettings, Learner, MultiTaskData, build_model, evaluate, fit, load, make_descent, open_runtime
+from umbel import FitSettings, Learner, MultiTaskData, build_model, evaluate, fit, load_data, make_descent, open_runtime
 from umbel.metrics import confidence_interval, mean_relative_improvement
 
 DESCENTS = ["equal", "uncertainty", "upgrad"]
@@ -13,7 +13,7 @@ SEEDS = range(3)
 SETTINGS = FitSettings(steps=80, validate_every=20, learning_rate=3e-3, precision="float32", tensorboard=False)
 
 runtime = open_runtime()
-data = load("digits")
+data = load_data("digits")
 direction = {task.name: task.higher_is_better for task in data.tasks}
 
 

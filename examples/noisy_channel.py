@@ -15,7 +15,7 @@ from umbel import (
     build_model,
     evaluate,
     fit,
-    load,
+    load_data,
     make_descent,
     open_runtime,
 )
@@ -45,7 +45,7 @@ class HarderAndHarder(Learner):
         return point.with_values(snr_db=(1 - progress) * 20 + progress * point["snr_db"])
 
 
-data = load("digits")  # 8x8 digits that come with scikit-learn: which digit, odd or even, number of loops
+data = load_data("digits")  # 8x8 digits that come with scikit-learn: which digit, odd or even, number of loops
 plain = build_model(data.input_shape, data.tasks, "mlp", width=64)
 channel = NoisyChannel()
 heads = {name: plain.heads[name] for name in plain.task_names}

@@ -8,7 +8,7 @@ make this true for batches that are cut into pieces and for several processes; t
 
 import torch
 
-from umbel import Descent, FitSettings, Learner, build_model, evaluate, fit, load, make_descent, open_runtime
+from umbel import Descent, FitSettings, Learner, build_model, evaluate, fit, load_data, make_descent, open_runtime
 from umbel.core import shares, sum_gradients, total, trained_parameters
 
 
@@ -44,7 +44,7 @@ class WorstFirst(Descent):
         return losses
 
 
-data = load("digits")  # 8x8 digits that come with scikit-learn: which digit, odd or even, number of loops
+data = load_data("digits")  # 8x8 digits that come with scikit-learn: which digit, odd or even, number of loops
 settings = FitSettings(steps=100, learning_rate=3e-3, precision="float32", tensorboard=False)
 results = {}
 for name, descent in {"equal": make_descent("equal"), "worst first": WorstFirst()}.items():

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from umbel import FitSettings, Learner, build_model, fit, load, make_descent
+from umbel import FitSettings, Learner, build_model, fit, load_data, make_descent
 from umbel.engine import Interrupted
 
-data = load("digits")
+data = load_data("digits")
 splits = data.train, data.validation
 settings = FitSettings(steps=60, learning_rate=3e-3, precision="float32", tensorboard=False)
 

@@ -6,12 +6,12 @@ numbers says which widths serve a budget and your preferences best; nothing is t
 
 import torch
 
-from umbel import FitSettings, OperatingPoint, evaluate, fit, load, make_descent, open_runtime
+from umbel import FitSettings, OperatingPoint, evaluate, fit, load_data, make_descent, open_runtime
 from umbel.control import Dial, calibrate, configuration_table
 from umbel.methods.controllable import controllable
 from umbel.nn import dense_model
 
-data = load("digits")
+data = load_data("digits")
 learner = controllable(data.input_shape, data.tasks, "conv", grid=(0.25, 0.5, 1.0), hidden=32)
 settings = FitSettings(steps=80, learning_rate=3e-3, precision="float32", tensorboard=False)
 runtime = open_runtime()

@@ -2,7 +2,7 @@
 
     import umbel
 
-    data = umbel.load("digits")
+    data = umbel.load_data("digits")
     learner = umbel.Learner(umbel.build_model(data.input_shape, data.tasks), data.tasks)
     umbel.fit(learner, umbel.make_descent("upgrad"), data.train, data.validation)
     print(umbel.evaluate(learner, data.test, umbel.open_runtime()).main())
@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # the same names as in `_HOMES`, which a test compares
         Sweep,
         Task,
     )
-    from umbel.data import MultiTaskData, data_from_datasets, from_table, load
+    from umbel.data import MultiTaskData, data_from_datasets, from_table, load_data
     from umbel.descent import make_descent
     from umbel.engine import FitSettings, evaluate, fit, open_runtime
     from umbel.nn import build_model
@@ -71,7 +71,7 @@ __all__ = [
     "evaluate",
     "fit",
     "from_table",
-    "load",
+    "load_data",
     "make_descent",
     "multilabel",
     "open_runtime",
@@ -95,7 +95,7 @@ _HOMES = {
         "Sweep",
         "Task",
     ),
-    "data": ("MultiTaskData", "data_from_datasets", "from_table", "load"),
+    "data": ("MultiTaskData", "data_from_datasets", "from_table", "load_data"),
     "descent": ("make_descent",),
     "engine": ("FitSettings", "evaluate", "fit", "open_runtime"),
     "nn": ("build_model",),

@@ -67,7 +67,7 @@ DESCENTS = {
     descent.projection_weights: {"gramian": torch.eye(2), "start": torch.ones(2)},
 }  # fmt: skip
 OTHERS = {
-    data.load: {"name": "digits", "size": 100, "resolution": 8, "reconstruction": False},
+    data.load_data: {"name": "digits", "size": 100, "resolution": 8, "reconstruction": False},
     losses.cross_entropy: {"logits": VECTORS, "classes": CLASSES, "weight": torch.ones(3)},
     losses.bernoulli: {"logits": MAPS, "target": MAPS},
     losses.squared_error: {"prediction": MAPS, "target": MAPS},

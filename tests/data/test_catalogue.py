@@ -6,7 +6,7 @@ import pytest
 
 import umbel.data
 from umbel.core import UmbelError, check_inputs, check_labels
-from umbel.data import SETS, Column, DataSet, MultiTaskData, TensorSource, catalogue, describe_columns, load
+from umbel.data import SETS, Column, DataSet, MultiTaskData, TensorSource, catalogue, describe_columns, load_data
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_the_catalogue_looks_where_the_loader_does(entry, empty):
 def test_every_set_that_is_here_loads_a_quick_subset_that_can_be_learnt(name):
     if not SETS[name].available:
         pytest.skip(f"data set {name!r} is not here")
-    data = load(name, size=8 if name == "camvid" else 200)
+    data = load_data(name, size=8 if name == "camvid" else 200)
     assert isinstance(data, MultiTaskData)
     assert data.name == name
     assert data.note
@@ -84,19 +84,19 @@ def test_an_embedded_set_is_always_there(empty):
 
 def test_mistakes():
     with pytest.raises(UmbelError, match="unknown data set 'overlay-digit'; did you mean 'overlay-digits'"):
-        load("overlay-digit")
+        load_data("overlay-digit")
     with pytest.raises(
         UmbelError, match="'digits' has no option 'sise'; its options: size, resolution, reconstruction"
     ):
-        load("digits", sise=3)
+        load_data("digits", sise=3)
     fixed = DataSet("enb", "E", "", "umbel.data.tables:table_set", ("x",), MappingProxyType({"name": "enb"}))
     with pytest.raises(UmbelError, match="no option 'name'"):
         fixed.load(name="wq")
     for size in (0, -3):
         with pytest.raises(UmbelError, match="size"):
-            load("digits", size=size)
+            load_data("digits", size=size)
     with pytest.raises(UmbelError, match="at least 4 pixels"):
-        load("digits", resolution=2)
+        load_data("digits", resolution=2)
 
 
 def test_own_tables_are_described_through_the_package(tmp_path):

@@ -7,7 +7,7 @@ import torch
 from conftest import requires_set
 
 from umbel.core import UmbelError
-from umbel.data import CropAndFlip, find, load
+from umbel.data import CropAndFlip, find, load_data
 from umbel.data.cifar import cifar10, five_of_each, read_pickle
 
 SPLITS = ("train", "validation", "test")
@@ -24,7 +24,7 @@ def rows(pictures):
 @pytest.fixture(scope="module")
 def hundred():
     requires_set("cifar100", "cifar-100-python")
-    return load("cifar100")
+    return load_data("cifar100")
 
 
 def test_cifar100_is_what_torchvision_reads(hundred):
@@ -50,12 +50,12 @@ def test_the_splits_of_cifar100_are_disjoint_and_complete(hundred):
     train, validation, test = samples(hundred)
     assert [len(train), len(validation), len(test)] == [42_500, 7_500, 10_000]
     assert torch.bincount(torch.cat([train.targets["fine"], validation.targets["fine"]])).tolist() == [500] * 100
-    again = load("cifar100", size=100)
+    again = load_data("cifar100", size=100)
     assert torch.equal(again.validation.samples.inputs, validation.inputs)  # fixed, whatever else is asked for
 
 
 def test_each_picture_of_cifar100_mtl_is_labelled_for_exactly_the_task_of_its_superclass(hundred):
-    data = load("cifar100-mtl")
+    data = load_data("cifar100-mtl")
     coarse, fine = hundred.task("coarse").labels, hundred.task("fine").labels
     assert [task.name for task in data.tasks] == list(coarse)
     assert all(task.outputs == 5 == len(set(task.labels)) for task in data.tasks)
@@ -120,7 +120,7 @@ def test_training_pictures_only_are_augmented(tree):
 
 def test_the_real_cifar10_splits_share_no_picture():
     requires_set("cifar10", "cifar-10-batches-py")
-    data = load("cifar10")
+    data = load_data("cifar10")
     train, validation, test = (set(rows(part.inputs)) for part in samples(data))
     assert not train & validation
     assert not (train | validation) & test

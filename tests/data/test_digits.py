@@ -5,7 +5,7 @@ from conftest import requires_set
 from sklearn.datasets import load_digits
 
 from umbel.core import UmbelError
-from umbel.data import load, seeded
+from umbel.data import load_data, seeded
 from umbel.data.digits import digits, overlay_digits
 from umbel.data.overlay import DIM, gap_range, overlay
 
@@ -156,7 +156,7 @@ def test_mnist_is_what_torchvision_reads(mnist_files):
     from umbel.data import find
 
     root = find("MNIST/raw").parents[1]
-    data = load("mnist")
+    data = load_data("mnist")
     assert [len(part) for part in samples(data)] == [51_000, 9_000, 10_000]
     theirs = MNIST(str(root), train=False)
     assert torch.equal(data.test.samples.inputs[:, 0], theirs.data)
@@ -170,7 +170,7 @@ def test_mnist_is_what_torchvision_reads(mnist_files):
 
 
 def test_overlaid_mnist(mnist_files):
-    data = load("overlay-mnist", size=300, resolution=32)
+    data = load_data("overlay-mnist", size=300, resolution=32)
     assert data.input_shape == (1, 32, 32)
     assert len(data.train) == 300
     assert data.train.samples.targets["gap"].unique().tolist() == [4, 5, 6, 7, 8]

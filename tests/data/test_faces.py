@@ -4,7 +4,7 @@ import torch
 from conftest import requires_set
 
 from umbel.core import UmbelError
-from umbel.data import data_folders, load, seeded
+from umbel.data import data_folders, load_data, seeded
 from umbel.data.faces import ETHNICITIES, MIRRORED_68, face68, faces, lfw64, utkface64
 
 SPLITS = ("train", "validation", "test")
@@ -192,7 +192,7 @@ def small(tmp_path, monkeypatch):
 
 
 def test_missing_labels_of_a_file(small):
-    data = load("utkface64")
+    data = load_data("utkface64")
     test = data.test.samples.targets
     assert test["age"][:, 0].isnan().tolist() == [k % 4 == 0 for k in range(30, 40)]
     assert test["gender"].tolist() == [(0, 1, -1)[k % 3] for k in range(30, 40)]

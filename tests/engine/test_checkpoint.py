@@ -12,7 +12,7 @@ from torch import nn
 from toy_learners import make, pictures
 
 from umbel.descent import make_descent
-from umbel.engine import Checkpoint, fit, load, load_weights, resolve
+from umbel.engine import Checkpoint, fit, load_checkpoint, load_weights, resolve
 from umbel.errors import UmbelError
 
 
@@ -72,7 +72,7 @@ def resealed(folder):
 def test_a_truncated_file_is_refused(saved, name):
     path = last(saved) / name
     path.write_bytes(path.read_bytes()[:-1])
-    refused(saved, lambda: load(last(saved)), str(path), "truncated", "of")
+    refused(saved, lambda: load_checkpoint(last(saved)), str(path), "truncated", "of")
     refused(saved, lambda: run(saved, resume=True), name, "truncated")
 
 
@@ -82,19 +82,19 @@ def test_a_changed_byte_is_refused(saved, name):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    refused(saved, lambda: load(last(saved)), str(path), "changed")
+    refused(saved, lambda: load_checkpoint(last(saved)), str(path), "changed")
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "weights.safetensors", "state.pt"])
 def test_a_missing_file_is_refused(saved, name):
     (last(saved) / name).unlink()
-    refused(saved, lambda: load(last(saved)), str(last(saved)), "not a complete checkpoint", name)
+    refused(saved, lambda: load_checkpoint(last(saved)), str(last(saved)), "not a complete checkpoint", name)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"files": {}}', '{"files": {"weights.safetensors": 3}}'])
 def test_a_manifest_of_something_else_is_refused(saved, text):
     (last(saved) / "manifest.json").write_text(text)
-    refused(saved, lambda: load(last(saved)), str(last(saved)), "not a complete checkpoint")
+    refused(saved, lambda: load_checkpoint(last(saved)), str(last(saved)), "not a complete checkpoint")
 
 
 def test_a_foreign_folder_is_refused(tmp_path):
@@ -108,7 +108,7 @@ def test_a_newer_format_is_refused(saved):
     path = last(saved) / "settings.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
     resealed(last(saved))
-    refused(saved, lambda: load(last(saved)), "format 99", "update umbel")
+    refused(saved, lambda: load_checkpoint(last(saved)), "format 99", "update umbel")
 
 
 def test_code_in_a_checkpoint_does_not_run(saved, tmp_path):
@@ -120,18 +120,18 @@ def test_code_in_a_checkpoint_does_not_run(saved, tmp_path):
 
     torch.save({"optimizer": Harmful()}, last(saved) / "state.pt")
     resealed(last(saved))
-    refused(saved, lambda: load(last(saved)), str(last(saved)), "not loaded")
+    refused(saved, lambda: load_checkpoint(last(saved)), str(last(saved)), "not loaded")
     assert not sprung.exists()
 
 
 def test_weights_that_are_none_are_refused(saved):
     (last(saved) / "weights.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0notjson!")
     resealed(last(saved))
-    refused(saved, lambda: load(last(saved)), str(last(saved)), "not loaded")
+    refused(saved, lambda: load_checkpoint(last(saved)), str(last(saved)), "not loaded")
 
 
 def test_weights_of_another_model_are_refused(saved):
-    checkpoint = load(last(saved))
+    checkpoint = load_checkpoint(last(saved))
     assert isinstance(checkpoint, Checkpoint) and checkpoint.step == 8
     learner = pictures().learner
     before = {name: tensor.clone() for name, tensor in learner.state_dict().items()}
@@ -176,7 +176,7 @@ def test_a_finished_run_goes_on_with_nothing_to_do(saved):
     before = contents(saved)
     toy = run(saved, resume=True)
     assert contents(saved) == before
-    best = load(resolve(saved)).weights
+    best = load_checkpoint(resolve(saved)).weights
     assert all(torch.equal(tensor, best[name]) for name, tensor in toy.learner.state_dict().items())
 
 
@@ -195,7 +195,7 @@ def test_a_best_checkpoint_of_steps_that_were_lost_is_not_the_best(saved):
     shutil.copytree(last(saved), newer)
     toy = run(saved, resume=True)
     assert not newer.exists()
-    best = load(resolve(saved)).weights
+    best = load_checkpoint(resolve(saved)).weights
     assert all(torch.equal(tensor, best[name]) for name, tensor in toy.learner.state_dict().items())
 
 
@@ -225,7 +225,7 @@ def test_state_beside_tensors_is_kept_in_both_checkpoints(tmp_path):
     for kind in ("best", "step"):
         (path,) = (tmp_path / "checkpoints").glob(f"{kind}-*")
         learner = remembering().learner
-        load_weights(learner, checkpoint := load(path))
+        load_weights(learner, checkpoint := load_checkpoint(path))
         assert learner.model.encoder[-1].seen == checkpoint.step > 0
 
 
@@ -237,6 +237,6 @@ def test_a_learner_that_shares_weights_is_saved(tmp_path):
 
     toy = run(tmp_path, tied())
     other = tied()
-    load_weights(other.learner, load(resolve(tmp_path)))
+    load_weights(other.learner, load_checkpoint(resolve(tmp_path)))
     assert other.learner.model.heads["side"].weight is other.learner.model.heads["value"].weight
     assert torch.equal(other.learner.model.heads["side"].weight, toy.learner.model.heads["value"].weight)

@@ -12,7 +12,7 @@ from toy_learners import PAIR, two_tasks
 from umbel.core import Batch, Learner, OperatingPoint, SingleProcess
 from umbel.data import TensorSource
 from umbel.descent import Jacobian, ProjectedRows, make_descent
-from umbel.engine import Monitor, evaluate, fit, load, open_runtime, predict_split, resolve
+from umbel.engine import Monitor, evaluate, fit, load_checkpoint, open_runtime, predict_split, resolve
 from umbel.engine.log import read
 from umbel.errors import UmbelError
 
@@ -139,7 +139,7 @@ def test_concept_heads_are_not_in_the_model_nor_in_its_export(tmp_path):
     model, x = toy.learner.model.eval(), two_tasks().inputs[:5]
     assert list(model.state_dict()) == list(ordinary().state_dict())
     assert not any(module._forward_hooks for module in model.modules())
-    saved = load(resolve(tmp_path)).weights
+    saved = load_checkpoint(resolve(tmp_path)).weights
     plain = ordinary()
     plain.load_state_dict({n.removeprefix("model."): w for n, w in saved.items() if n.startswith("model.")})
     assert torch.equal(plain(x), model(x))

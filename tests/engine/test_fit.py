@@ -12,7 +12,7 @@ from toy_learners import PAIR, make, real, two_tasks
 from umbel.core import Batch, Learner, Losses, MultiTaskModel, PointModule
 from umbel.data import TensorSource
 from umbel.descent import Jacobian, ProjectedRows, WeightedSum, make_descent
-from umbel.engine import FitSettings, evaluate, fit, load, open_runtime, resolve, resolve_settings
+from umbel.engine import FitSettings, evaluate, fit, load_checkpoint, open_runtime, resolve, resolve_settings
 from umbel.engine.log import read
 from umbel.errors import UmbelError
 
@@ -57,7 +57,7 @@ def test_a_loss_that_is_nan_stops_the_run_before_the_weights(tmp_path):
     assert text.startswith("step 10: loss of ")
     assert "value is nan" in text and "side is nan" in text
     assert f"last good checkpoint: {tmp_path}/checkpoints/step-00000009" in text
-    good = load(tmp_path / "checkpoints" / "step-00000009").weights
+    good = load_checkpoint(tmp_path / "checkpoints" / "step-00000009").weights
     assert_close(weights(toy), good, 0)
 
 
@@ -77,7 +77,7 @@ def test_a_gradient_that_is_nan_stops_the_run_before_the_weights(tmp_path, clip_
         run(toy, WeightedSum(), tmp_path, observe=observe, checkpoint_seconds=0.0, clip_norm=clip_norm)
     assert "step-00000009" in str(caught.value)
     assert all(bool(torch.isfinite(tensor).all()) for tensor in weights(toy).values())
-    assert all(bool(torch.isfinite(tensor).all()) for tensor in load(resolve(tmp_path)).weights.values())
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in load_checkpoint(resolve(tmp_path)).weights.values())
 
 
 def test_without_a_checkpoint_it_says_so():
@@ -198,7 +198,7 @@ def test_a_compiled_encoder_trains_and_saves_under_its_own_names(tmp_path, monke
     for compiled in (False, True):
         toy = make("gradient groups")
         run(toy, WeightedSum(), tmp_path / str(compiled), compile=compiled, steps=3, validate_every=100)
-        found.append(load(resolve(tmp_path / str(compiled))).weights)
+        found.append(load_checkpoint(resolve(tmp_path / str(compiled))).weights)
     assert_close(*found, 1e-9)
 
 

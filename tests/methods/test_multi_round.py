@@ -6,7 +6,7 @@ import torch
 from umbel import tasks
 from umbel.channels import make_channel
 from umbel.core import Batch, OperatingPoint, SingleProcess, UmbelError
-from umbel.data import load
+from umbel.data import load_data
 from umbel.descent import make_descent
 from umbel.methods.multi_round import check_classification, multi_round
 
@@ -65,7 +65,7 @@ def test_weights_are_factors_of_the_losses():
 
 @pytest.mark.parametrize("name", ["equal", "upgrad"])
 def test_it_learns_with_any_descent(name):
-    data = load("digits").only(["digit"])
+    data = load_data("digits").only(["digit"])
     model, descent = learner().train(), make_descent(name)
     descent.prepare(model)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)

@@ -178,7 +178,7 @@ def test_statistics_survive_a_checkpoint(tmp_path):
     recalibrate(learner.model, batches(), [POINT])
     weights, extra = checkpoint.split_state(learner)
     path = checkpoint.save(tmp_path, "step", 1, weights, {"learner_extra": extra}, {})
-    checkpoint.load_weights(other, checkpoint.load(path))
+    checkpoint.load_weights(other, checkpoint.load_checkpoint(path))
     batch = Batch(batches(1)[0])
     expected = learner.eval().predict(batch, POINT)
     torch.testing.assert_close(other.eval().predict(batch, POINT), expected, rtol=0, atol=0)

@@ -10,7 +10,7 @@ import torch
 from umbel import tasks
 from umbel.channels import AWGN, ChannelLink, Fading
 from umbel.core import Learner, MultiTaskModel, OperatingPoint, PointSequential, SingleProcess, UmbelError
-from umbel.data import load
+from umbel.data import load_data
 from umbel.descent import make_descent
 from umbel.engine import FitSettings, evaluate, fit, open_runtime
 from umbel.nn import build_model
@@ -129,7 +129,7 @@ def test_it_composes_with_another_descent(tmp_path):
 
 def test_a_pyramid_doubles_in_size_with_every_stage():
     settings = dataclasses.replace(SMALL, uses="3/3/3", receivers="tower:pyramid:awgn:9")
-    learner = learner_of(settings, load("digits"))
+    learner = learner_of(settings, load_data("digits"))
     shapes = [p.shape[2:] for p in learner.model(torch.rand(2, 1, 8, 8), OperatingPoint(snr_db=9.0)).values()]
     assert shapes == [(2, 2), (4, 4), (8, 8)]
 
@@ -259,7 +259,7 @@ def test_a_task_of_a_table_can_be_wanted_and_pictures_of_it_not(tiny_data):
 
 def test_pieces_of_a_batch_teach_the_same_as_the_whole():
     """Gradient accumulation: goals after every stage scale like any task."""
-    data = load("digits")
+    data = load_data("digits")
     batch = next(iter(data.train.train_batches(16, 0, 0)))
     found = []
     for pieces in (1, 4):

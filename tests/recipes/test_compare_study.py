@@ -12,7 +12,7 @@ from umbel import tasks
 from umbel.core import UmbelError
 from umbel.data import MultiTaskData, TensorSource
 from umbel.data.several import several
-from umbel.engine import Silent, load, resolve
+from umbel.engine import Silent, load_checkpoint, resolve
 from umbel.recipes.compare import COMPARE
 from umbel.report import Results
 from umbel.study import Study
@@ -93,7 +93,7 @@ def test_the_weights_of_the_best_validation_are_the_ones_tested(finished):
             one = next(r for r in results.runs if (r.method, r.repeat) == (arm, seed))
             assert one.best_step == best["step"], arm
             assert one.validation["digit"]["accuracy"] == pytest.approx(best["digit/accuracy"])
-            assert load(resolve(out / "networks" / arm / f"repeat-{seed}")).step == best["step"]
+            assert load_checkpoint(resolve(out / "networks" / arm / f"repeat-{seed}")).step == best["step"]
 
 
 def test_a_reference_begins_with_the_encoder_of_the_joint_network(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import study_laws as laws
 from umbel.core import UmbelError
 from umbel.engine import FitSettings, evaluate, open_runtime
 from umbel.recipes import RECIPES
-from umbel.recipes.build import load_data
+from umbel.recipes.build import open_data
 from umbel.recipes.controllable import CONTROLLABLE, QUICK, ControllableSettings
 from umbel.recipes.controllable.findings import findings
 from umbel.recipes.controllable.measure import EQUAL, EXACT, LATENCY, RULE, asked
@@ -255,7 +255,7 @@ def test_what_cannot_be_trained_is_refused_before_the_folder_is_claimed(tmp_path
 
 
 def test_a_metric_that_gives_no_loss_is_refused(tmp_path, monkeypatch):
-    data = load_data(SMALL.data)
+    data = open_data(SMALL.data)
     decibels = dataclasses.replace(data.tasks[0], unit="dB")
     changed = dataclasses.replace(data, tasks=(decibels, *data.tasks[1:]))
     monkeypatch.setattr("umbel.recipes.build.load", lambda name, **options: changed)

@@ -14,7 +14,7 @@ from umbel.data import MultiTaskData, TensorSource
 from umbel.descent import Affinity, AfterWarmUp, GradSplit, random_matrix
 from umbel.engine import FitSettings, open_runtime
 from umbel.recipes import RECIPES
-from umbel.recipes.build import load_data, make_learner
+from umbel.recipes.build import make_learner, open_data
 from umbel.recipes.gradsplit import GRADSPLIT, QUICK, GradSplitSettings
 from umbel.recipes.gradsplit.findings import findings
 from umbel.recipes.gradsplit.study import (
@@ -49,19 +49,19 @@ SMALL = dataclasses.replace(
     cross_set="other-digits:digit",
     fit=FitSettings(steps=8, batch_size=32, precision="float32", learning_rate=0.01, log_every=2, tensorboard=False),
 )
-DIGITS = load_data(dataclasses.replace(SMALL.data, tasks="digit"))
+DIGITS = open_data(dataclasses.replace(SMALL.data, tasks="digit"))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def another_set():
     """Digits again, under another name, as the set that was never seen."""
-    real = load_data
+    real = open_data
 
     def load(settings):
         return dataclasses.replace(DIGITS, name="other-digits") if settings.data == "other-digits" else real(settings)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("umbel.recipes.other_set.load_data", load)
+        patched.setattr("umbel.recipes.other_set.open_data", load)
         yield
 
 
@@ -161,7 +161,7 @@ def test_the_random_matrix_is_another_one_of_the_same_density():
 
 
 def test_after_the_warm_up_the_matrix_decides():
-    data = load_data(SMALL.data)
+    data = open_data(SMALL.data)
     learner = make_learner(SMALL.model, data, 0)
     matrix = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 1]]).bool()
     descent = AfterWarmUp(matrix, 2, 0.5)
@@ -309,7 +309,7 @@ def test_another_cost_of_inference_is_an_error():
 
 
 def test_costs_are_counted_on_the_networks(tmp_path):
-    data = load_data(SMALL.data)
+    data = open_data(SMALL.data)
     bench = Bench(Study(tmp_path, open_runtime(), ""), SMALL, SMALL.fit, data)
     joint, attended = (training_of(bench, joint_job(data, arm, 0)).learner for arm in (JOINT, MTAN))
     pixels = 16, 4  # the map behind each of the two layers, which shrink 8x8 twice
@@ -321,7 +321,7 @@ def test_costs_are_counted_on_the_networks(tmp_path):
 
 
 def test_all_arms_start_with_the_same_network(tmp_path):
-    data = load_data(SMALL.data)
+    data = open_data(SMALL.data)
     bench = Bench(Study(tmp_path, open_runtime(), ""), SMALL, SMALL.fit, data)
     starts = [training_of(bench, joint_job(data, arm, 1)).learner.model for arm in (JOINT, MEASURED, OWN, RANDOM, MTAN)]
     for model in starts[1:]:
@@ -341,7 +341,7 @@ def faces(name, labels=("female", "male"), size=8, count=12, extra=()):
 
 
 def load_there(monkeypatch, data, other, wanted="there", task="gender"):
-    monkeypatch.setattr("umbel.recipes.other_set.load_data", lambda settings: other)
+    monkeypatch.setattr("umbel.recipes.other_set.open_data", lambda settings: other)
     return load_other_set(wanted, task, data, DataSettings(data=data.name))
 
 

@@ -7,7 +7,7 @@ import study_laws as laws
 import torch
 
 from umbel.core import UmbelError
-from umbel.data import TensorSource, load
+from umbel.data import TensorSource, load_data
 from umbel.engine import FitSettings
 from umbel.recipes import RECIPES
 from umbel.recipes.communications import LinkSettings
@@ -200,7 +200,7 @@ def test_a_fading_that_digital_links_do_not_know_is_a_warning(tmp_path):
 
 
 def test_pictures_that_cannot_be_coded_are_left_out_with_a_warning(tmp_path, monkeypatch):
-    data = load("digits")
+    data = load_data("digits")
 
     def brighter(source):
         samples = source.samples

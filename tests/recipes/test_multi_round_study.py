@@ -10,7 +10,7 @@ from umbel.core import OperatingPoint, UmbelError
 from umbel.data import seeded
 from umbel.engine import FitSettings
 from umbel.recipes import RECIPES
-from umbel.recipes.build import load_data
+from umbel.recipes.build import open_data
 from umbel.recipes.communications import LinkSettings
 from umbel.recipes.multi_round import MULTI_ROUND, QUICK, MultiRoundSettings
 from umbel.recipes.multi_round.findings import interpolated, pooled
@@ -59,7 +59,7 @@ def results(finished):
 
 @pytest.fixture(scope="module")
 def data():
-    return load_data(SMALL.data).only(["digit"])
+    return open_data(SMALL.data).only(["digit"])
 
 
 def at(results, arm, seed=0, channel="awgn", snr_db=4.0, **place):
@@ -251,7 +251,7 @@ def test_what_cannot_be_trained_is_refused_before_the_folder_is_claimed(tmp_path
 
 
 def test_a_regression_is_refused(tmp_path, monkeypatch):
-    data = load_data(SMALL.data)
+    data = open_data(SMALL.data)
     regression = dataclasses.replace(data.tasks[0], kind="regression", decode=lambda z: z)
     monkeypatch.setattr(
         "umbel.recipes.build.load", lambda name, **options: dataclasses.replace(data, tasks=(regression,))

@@ -14,7 +14,7 @@ from umbel.data import MultiTaskData, TensorSource, first_samples
 from umbel.engine import FitSettings
 from umbel.methods.multires_jscc import multires_jscc
 from umbel.recipes import RECIPES
-from umbel.recipes.build import load_data
+from umbel.recipes.build import open_data
 from umbel.recipes.communications import LinkSettings
 from umbel.recipes.multires_jscc import MULTIRES_JSCC, QUICK, MultiresSettings
 from umbel.recipes.multires_jscc.findings import findings, steepest_fall
@@ -92,7 +92,7 @@ def test_the_main_table_shows_the_middle_and_no_bounds(results):
 
 
 def test_sizes_are_those_of_the_networks_that_serve_all_layers_once(results):
-    data = choose_semantics(SMALL, load_data(SMALL.data))
+    data = choose_semantics(SMALL, open_data(SMALL.data))
 
     def parameters(arm, *layers):
         places = [{"layer": layer} for layer in layers] or [{}]
@@ -113,7 +113,7 @@ def test_greedy_stages_count_as_one_training(results):
 
 def test_the_chain_is_chosen_on_validation_and_measured_on_the_test(results):
     """By hand from the data; the fixed chain keeps the coding of the design SNR at every SNR."""
-    data = load_data(SMALL.data)
+    data = open_data(SMALL.data)
     splits = [first_samples(split, SMALL.sscc_images).inputs for split in (data.validation, data.test)]
     pictures = CodedPictures(*splits, mean_colour(first_samples(data.train, 2000).inputs))
     for channel, fading in FADINGS.items():
@@ -195,7 +195,7 @@ def test_jobs_of_layers_and_stages():
 
 
 def test_arms_are_built_by_the_method_for_their_uses_snr_and_memory():
-    data = choose_semantics(SMALL, load_data(SMALL.data))
+    data = choose_semantics(SMALL, open_data(SMALL.data))
     joint, past, fixed = (make_learner(SMALL, data, Job.at(arm, 3, channel="awgn")) for arm in (JOINT, NO_PAST, FIXED))
     single = make_learner(SMALL, data, Job.at(INDEPENDENT, 3, channel="awgn", layer=2))
     assert [stage.uses for stage in joint.model.stages] == [60, 68]

@@ -9,9 +9,9 @@ import torch
 from small_studies import FIT, SMALL, compared
 
 from umbel.core import OperatingPoint, UmbelError
-from umbel.engine import Silent, load, open_runtime, resolve
+from umbel.engine import Silent, load_checkpoint, open_runtime, resolve
 from umbel.methods.controllable import is_controllable
-from umbel.recipes.build import columns_text, describe, load_data, make_learner, rebuild
+from umbel.recipes.build import columns_text, describe, make_learner, open_data, rebuild
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings
 from umbel.recipes.single import evaluate_checkpoint, train
 from umbel.recipes.train_settings import TrainSettings
@@ -88,24 +88,24 @@ def spoilt(table, **columns):
 )
 def test_tables_that_cannot_be_learnt_from_are_refused(table, columns, targets, message):
     with pytest.raises(UmbelError, match=message) as error:
-        load_data(DataSettings(data=spoilt(table, **columns), targets=targets))
+        open_data(DataSettings(data=spoilt(table, **columns), targets=targets))
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("flag", ["targets", "image_column", "kinds", "split_column", "ignore"])
 def test_flags_of_own_tables_are_refused_elsewhere(flag):
     with pytest.raises(UmbelError, match=f"--{flag.replace('_', '-')} is for own tables"):
-        load_data(DataSettings(data="digits", **{flag: "a"}))
+        open_data(DataSettings(data="digits", **{flag: "a"}))
 
 
 def test_sizes_and_tasks_are_passed_on():
-    data = load_data(DataSettings(data="overlay-digits", train_size=100, tasks="gap, left"))
+    data = open_data(DataSettings(data="overlay-digits", train_size=100, tasks="gap, left"))
     assert len(data.train) == 100
     assert [task.name for task in data.tasks] == ["gap", "left"]
 
 
 def test_the_same_seed_gives_the_same_network():
-    data = load_data(DataSettings(data="digits"))
+    data = open_data(DataSettings(data="digits"))
     first, again, other = (make_learner(ModelSettings(), data, seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(first[name], again[name]) for name in first if isinstance(first[name], torch.Tensor))
     assert any(not torch.equal(first[n], other[n]) for n in first if isinstance(first[n], torch.Tensor))
@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same_network():
 def test_widths_make_a_controllable_network_and_say_so():
     """Its full width starts as the ordinary network does; what was kept of it builds it again."""
     settings = ControllableModelSettings(hidden=16, vector_head="conv", encoder="conv", encoder_options="widths=8/16")
-    data = load_data(DataSettings(data="digits"))
+    data = open_data(DataSettings(data="digits"))
     plain = make_learner(settings, data, 0)
     slim = make_learner(dataclasses.replace(settings, widths="0.5/1", distillation="logits", strength=0.3), data, 0)
     assert not is_controllable(plain)
@@ -167,7 +167,7 @@ def test_networks_of_a_study_are_evaluated_too(tmp_path):
 
 def test_a_checkpoint_that_does_not_say_what_it_is_gives_an_error(tmp_path):
     trained(tmp_path / "run")
-    saved = load(resolve(tmp_path / "run"))
+    saved = load_checkpoint(resolve(tmp_path / "run"))
     for missing in ("data", "model", "tasks", "seed"):
         kept = {name: value for name, value in saved.settings.items() if name != missing}
         with pytest.raises(UmbelError, match="does not say how its network was built"):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from umbel.core import Learner, OperatingPoint, UmbelError
-from umbel.data import load
+from umbel.data import load_data
 from umbel.engine import FitSettings, Silent, open_runtime
 from umbel.nn import build_model
 from umbel.report import Profile, Run
@@ -44,7 +44,7 @@ class Settings:
 
 @pytest.fixture(scope="module")
 def data():
-    return load("digits").only(["digit", "loops"])
+    return load_data("digits").only(["digit", "loops"])
 
 
 def bench_in(folder, data, settings=Settings(), resume=False):

@@ -8,7 +8,7 @@ from umbel.channels import AWGN, Fading
 from umbel.core import OperatingPoint, SingleProcess, UmbelError
 from umbel.data import TensorSource
 from umbel.descent import DESCENTS, make_descent
-from umbel.engine import FitSettings, evaluate, fit, load, load_weights, open_runtime, resolve
+from umbel.engine import FitSettings, evaluate, fit, load_checkpoint, load_weights, open_runtime, resolve
 from umbel.transmission import Goal, SnrRange, Stage, StagedLearner, build_transmission
 
 RANGE: SnrRange = (0.0, 10.0)
@@ -141,7 +141,7 @@ def test_a_checkpoint_brings_back_the_whole_transmission(tmp_path, combine):
     more = {"stages": (Stage(4),) * 2, "combine": combine}
     trained = _fitted(tmp_path, **more)
     fresh = StagedLearner(dense(seed=9, channels=Fading(), **more), RANGE)
-    load_weights(fresh, load(resolve(tmp_path)))
+    load_weights(fresh, load_checkpoint(resolve(tmp_path)))
     source, runtime = TensorSource(batch(20)), open_runtime()
     assert evaluate(fresh, source, runtime) == evaluate(trained, source, runtime)
 

@@ -7,7 +7,7 @@ each are joined by `umbel.data.several.several`.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from umbel.data.catalogue import SETS, DataSet, catalogue, load
+from umbel.data.catalogue import SETS, DataSet, catalogue, load_data
 from umbel.data.find import cache_folder, data_folders, find, need
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ __all__ = [
     "from_dataset",
     "from_table",
     "in_memory",
-    "load",
+    "load_data",
     "need",
     "seeded",
 ]

@@ -194,7 +194,7 @@ def catalogue() -> list[DataSet]:
     return list(SETS.values())
 
 
-def load(name: str, **options: Any) -> "MultiTaskData":
+def load_data(name: str, **options: Any) -> "MultiTaskData":
     """A set by its name.
 
     Args:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from umbel.core import Evaluation
-    from umbel.engine.checkpoint import Checkpoint, load, load_weights, resolve
+    from umbel.engine.checkpoint import Checkpoint, load_checkpoint, load_weights, resolve
     from umbel.engine.evaluation import (
         Predictions,
         decoded_predictions,
@@ -39,7 +39,7 @@ _HOME = {
     "evaluating": "evaluation",
     "fastest_precision": "runtime",
     "fit": "training",
-    "load": "checkpoint",
+    "load_checkpoint": "checkpoint",
     "load_weights": "checkpoint",
     "metrics_of": "evaluation",
     "open_runtime": "runtime",
@@ -66,7 +66,7 @@ __all__ = [
     "evaluating",
     "fastest_precision",
     "fit",
-    "load",
+    "load_checkpoint",
     "load_weights",
     "metrics_of",
     "open_runtime",

@@ -126,7 +126,7 @@ def resolve(path: Path) -> Path:
     raise UmbelError(f"{path} is not a checkpoint of Umbel, nor a run's folder with one in checkpoints/")
 
 
-def load(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path) -> Checkpoint:
     """Read and verify a checkpoint.
 
     Raises:

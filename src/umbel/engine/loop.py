@@ -96,7 +96,7 @@ class TrainingRun:
         self.trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         check_loss_parameters(self.learner.tasks, self.trained)
         if previous:
-            self._restore(checkpoints.load(previous))
+            self._restore(checkpoints.load_checkpoint(previous))
         if self.settings.compile:
             for module in self.learner.shared_modules():
                 module.compile()
@@ -287,7 +287,7 @@ class TrainingRun:
         if self.best_weights is None:
             assert self.folder is not None, "without a folder the best weights are in memory"
             best = checkpoints.of_step(self.folder, "best", self.progress.best_step)
-            checkpoints.load_weights(self.learner, checkpoints.load(best))
+            checkpoints.load_weights(self.learner, checkpoints.load_checkpoint(best))
         else:
             self.learner.load_state_dict({**self.best_weights, **self.best_extra})
 

@@ -43,7 +43,7 @@ def resolve_settings(settings: FitSettings, runtime: FabricRuntime, resumed: Pat
     precision = settings.precision
     previous = checkpoints.latest(resumed / "checkpoints", "step") if resumed else None
     if previous and precision == "auto":
-        before = checkpoints.load(previous).settings["fit"]
+        before = checkpoints.load_checkpoint(previous).settings["fit"]
         return settings.replace(precision=before["precision"], channels_last=before["channels_last"])
     if precision == "auto":
         choice = torch.tensor(float(runtime.is_main and fastest_precision(runtime.device)[0] == "bf16"))

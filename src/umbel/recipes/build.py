@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from umbel.core import Learner, UmbelError, check_inputs, check_labels
-from umbel.data import MultiTaskData, TensorSource, describe_columns, from_table, load
+from umbel.data import MultiTaskData, TensorSource, describe_columns, from_table, load_data
 from umbel.data.pictures import subset
 from umbel.methods.controllable import controllable
 from umbel.nn import build_model
@@ -22,7 +22,7 @@ def is_table(settings: DataSettings) -> bool:
     return Path(settings.data).suffix.lower() in _TABLES
 
 
-def load_data(settings: DataSettings) -> MultiTaskData:
+def open_data(settings: DataSettings) -> MultiTaskData:
     """The data set of the settings, checked: labels in range, more than one class, finite inputs.
 
     Raises:
@@ -91,7 +91,7 @@ def _known_set(settings: DataSettings) -> MultiTaskData:
     if settings.resolution is not None:
         chosen["resolution"] = settings.resolution
     try:
-        return load(settings.data, **chosen)
+        return load_data(settings.data, **chosen)
     except TypeError as error:  # "size=small", say; the options are the user's own words
         if not settings.options:
             raise
@@ -163,6 +163,6 @@ def rebuild(described: Mapping[str, object], where: str) -> tuple[Learner, Multi
         raise UmbelError(
             f"{where} does not say how its network was built; load its weights in Python with umbel.engine.load_weights"
         ) from None
-    loaded = load_data(data)
+    loaded = open_data(data)
     loaded = loaded.only(tasks) if [t.name for t in loaded.tasks] != tasks else loaded
     return make_learner(model, loaded, seed, maps), loaded

@@ -3,7 +3,7 @@
 from umbel.core import Learner, MultiTaskModel, UmbelError, unknown
 from umbel.data import MultiTaskData, TensorSource
 from umbel.engine import FabricRuntime, evaluate
-from umbel.recipes.build import load_data
+from umbel.recipes.build import open_data
 from umbel.recipes.settings import DataSettings
 
 
@@ -24,7 +24,7 @@ def load_other_set(name: str, task: str, data: MultiTaskData, settings: DataSett
         raise unknown("task in --cross-set", task, tasks)
     if name == settings.data:
         raise UmbelError(f"--cross-set {name}:{task}: that is the set that is learnt from; name another")
-    other = load_data(DataSettings(data=name, tasks=task, resolution=settings.resolution))
+    other = open_data(DataSettings(data=name, tasks=task, resolution=settings.resolution))
     if tuple(data.input_shape) != tuple(other.input_shape):
         raise UmbelError(
             f"--cross-set: {other.name} has inputs of shape {tuple(other.input_shape)}, {data.name} of "

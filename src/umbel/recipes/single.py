@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from umbel.descent import make_descent
-from umbel.engine import FabricRuntime, evaluate, fit, load, load_weights, resolve
+from umbel.engine import FabricRuntime, evaluate, fit, load_checkpoint, load_weights, resolve
 from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError
 from umbel.methods.controllable import is_controllable
-from umbel.recipes.build import columns_text, describe, load_data, make_learner, predicts_maps, rebuild
+from umbel.recipes.build import columns_text, describe, make_learner, open_data, predicts_maps, rebuild
 from umbel.recipes.operating_point import parse_point
 from umbel.recipes.settings import options
 from umbel.recipes.train_settings import TrainSettings
@@ -42,7 +42,7 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
     """Train one network for all tasks and evaluate its best weights on the test split."""
     if text := columns_text(settings.data):
         reporter.say(text)
-    data = load_data(settings.data)
+    data = open_data(settings.data)
     learner = make_learner(settings.model, data, settings.fit.seed)
     names = [task.name for task in data.tasks]
     fitted = fit(
@@ -88,7 +88,7 @@ def evaluate_checkpoint(path: Path, split: str, runtime: FabricRuntime, point: s
     """
     if split not in ("train", "validation", "test"):
         raise UmbelError(f"split {split!r} is not known; use train, validation or test")
-    saved = load(resolve(path))
+    saved = load_checkpoint(resolve(path))
     learner, data = rebuild(saved.settings, str(saved.path))
     load_weights(learner, saved)
     learner.to(runtime.device)

@@ -10,7 +10,7 @@ import numpy as np
 from umbel.control import Latency, calibrate, configuration_table, machine_name, measure_latency, with_latency
 from umbel.core import Learner, UmbelError
 from umbel.data import MultiTaskData
-from umbel.engine import Checkpoint, FabricRuntime, load, load_weights, resolve
+from umbel.engine import Checkpoint, FabricRuntime, load_checkpoint, load_weights, resolve
 from umbel.engine import checkpoint as checkpoints
 from umbel.engine.progress import Reporter
 from umbel.methods.controllable import ControllableLearner
@@ -51,13 +51,13 @@ def make_ready(run: Path, learner: Learner, data: MultiTaskData, runtime: Fabric
     """
     folder = run / "checkpoints"
     if ready := checkpoints.latest(folder, "ready"):
-        saved = load(ready)
+        saved = load_checkpoint(ready)
         load_weights(learner, saved)
         return _table_of(saved)
     calibrate(learner, data.train, runtime)
     table = configuration_table(learner, data.validation, runtime)
     if runtime.is_main:
-        trained = load(resolve(run))
+        trained = load_checkpoint(resolve(run))
         weights, extra = checkpoints.split_state(learner)
         state = {**trained.state, "learner_extra": extra, _TABLE: table.to_json()}
         settings = {name: value for name, value in trained.settings.items() if name not in ("format", "step")}
@@ -72,7 +72,7 @@ def ready_table(run: Path) -> ConfigurationTable:
     Raises:
         UmbelError: It was not.
     """
-    return _table_of(load(resolve(run)))
+    return _table_of(load_checkpoint(resolve(run)))
 
 
 def _table_of(saved: Checkpoint) -> ConfigurationTable:
@@ -90,7 +90,7 @@ def open_turnable(path: Path, runtime: FabricRuntime) -> Turnable:
     Raises:
         UmbelError: Not a checkpoint, not one of a controllable network, or one that was not made ready.
     """
-    saved = load(resolve(path))
+    saved = load_checkpoint(resolve(path))
     if not saved.settings.get("model", {}).get("widths"):
         raise UmbelError(
             f"{saved.path} has one width only; train a network that can be turned with `umbel run controllable` or "

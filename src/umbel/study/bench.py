@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 from umbel.core import Learner, UmbelError
 from umbel.data import MultiTaskData
 from umbel.descent import make_descent
-from umbel.engine import FabricRuntime, FitSettings, Monitor, load, load_weights, resolve
+from umbel.engine import FabricRuntime, FitSettings, Monitor, load_checkpoint, load_weights, resolve
 from umbel.report import Profile, Results, Run, TaskInfo, describe_environment
 from umbel.report.records import DataInfo
 from umbel.report.schema import build
@@ -182,7 +182,7 @@ class Bench(Generic[S]):
         if not isinstance(training, Training):
             raise ValueError(f"job {job.key} has no network")
         if job in self.outcomes:
-            load_weights(training.learner, load(resolve(self.study.folder(job.key))))
+            load_weights(training.learner, load_checkpoint(resolve(self.study.folder(job.key))))
         return training.learner.to(self.study.runtime.device)
 
     @property

@@ -16,7 +16,7 @@ from umbel.engine import (
     FitSettings,
     Silent,
     fit,
-    load,
+    load_checkpoint,
     load_weights,
     resolve,
     resolve_settings,
@@ -126,7 +126,7 @@ class Study:
         """
         folder = self.folder(key)
         if (known := self.outcome(key)) is not None:
-            load_weights(learner, load(resolve(folder)))
+            load_weights(learner, load_checkpoint(resolve(folder)))
             learner.to(self.runtime.device)
             self.reporter.begin(label or key, 1, 1)
             self.reporter.end()

@@ -17,7 +17,7 @@ from umbel.data import MultiTaskData
 from umbel.engine import evaluate, predict_split
 from umbel.methods.multi_round import check_classification
 from umbel.recipes.broadcast.settings import PICTURES, BroadcastSettings, ReceiverSpec
-from umbel.recipes.build import load_data, with_options
+from umbel.recipes.build import open_data, with_options
 from umbel.report import Profile, Results, TaskInfo
 from umbel.study import Arm, Bench, Job, Measurement, Study, Trained, Training
 from umbel.tasks import picture
@@ -44,7 +44,7 @@ def broadcast_study(settings: BroadcastSettings, study: Study) -> Results:
     Raises:
         UmbelError: A task, channel, encoder or descent that is not there, ...; before anything is trained.
     """
-    data, total, count = load_data(settings.data), sum(settings.stages), len(settings.specs)
+    data, total, count = open_data(settings.data), sum(settings.stages), len(settings.specs)
     bench = Bench(study, settings, settings.fit, data, settings.descent)
     bench.run(list(jobs(settings)), lambda job: Training(make_learner(settings, data, job)), _Measure(settings, data))
     return bench.results(

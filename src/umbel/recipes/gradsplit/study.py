@@ -17,7 +17,7 @@ from umbel.descent.passes import untouched
 from umbel.engine import peak_bytes
 from umbel.engine.plan import Observer
 from umbel.nn import count_macs, with_attention
-from umbel.recipes.build import columns_text, load_data
+from umbel.recipes.build import columns_text, open_data
 from umbel.recipes.gradsplit.settings import GradSplitSettings
 from umbel.recipes.other_set import load_other_set, most_frequent, on_other_set
 from umbel.recipes.references import (
@@ -64,7 +64,7 @@ def gradsplit_study(settings: GradSplitSettings, study: Study) -> Results:
     """
     if text := columns_text(settings.data):
         study.reporter.say(text)
-    data = load_data(settings.data)
+    data = open_data(settings.data)
     bench = Bench(study, settings, settings.fit, data)
     jobs = list(all_jobs(settings, data))
     bench.check(jobs, partial(training_of, bench))

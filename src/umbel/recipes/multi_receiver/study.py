@@ -18,7 +18,7 @@ from umbel.descent import make_descent
 from umbel.engine import metrics_of
 from umbel.methods.multi_receiver import ReusedTransmitter, multi_receiver
 from umbel.metrics import guess_accuracy
-from umbel.recipes.build import load_data, with_options
+from umbel.recipes.build import open_data, with_options
 from umbel.recipes.communications.clean import clean_classifier
 from umbel.recipes.communications.predictions import predict_over_points
 from umbel.recipes.multi_receiver.digital import CLEAN, FREE, GENIE, WHOLE, DigitalRivals, group_of
@@ -94,7 +94,7 @@ def _serves_first_group(settings: MultiReceiverSettings, job: Job) -> bool:
 
 
 def _data(settings: MultiReceiverSettings) -> MultiTaskData:
-    data = load_data(settings.data).only(list(dict.fromkeys(name for group in settings.groups for name in group)))
+    data = open_data(settings.data).only(list(dict.fromkeys(name for group in settings.groups for name in group)))
     for task in data.tasks:
         if task.output != "vector" or "accuracy" not in task.metrics:
             wrong = f"--pairs: {task.name!r} is a task of kind {task.kind}"

@@ -15,7 +15,7 @@ from umbel.data import MultiTaskData, seeded
 from umbel.engine import Predictions, evaluate
 from umbel.methods.multi_round import check_classification, multi_round
 from umbel.methods.multi_round_ablations import CutModel, PrefixLearner
-from umbel.recipes.build import load_data, with_options
+from umbel.recipes.build import open_data, with_options
 from umbel.recipes.communications.clean import clean_classifier
 from umbel.recipes.communications.predictions import predict_over_points
 from umbel.recipes.multi_round.settings import MultiRoundSettings
@@ -69,7 +69,7 @@ def multi_round_study(settings: MultiRoundSettings, study: Study) -> Results:
     Raises:
         UmbelError: A task that is no classification, an unknown channel or descent, ...; before anything is trained.
     """
-    data = load_data(settings.data)
+    data = open_data(settings.data)
     check_classification(data.tasks[0])
     data = data.only([data.tasks[0].name])
     bench = Bench(study, settings, settings.fit, data, settings.descent)
