@@ -56,8 +56,8 @@ def report(arguments: list[str]) -> int:
 
 def write_report(results: "Results", folder: Path) -> None:
     """Write what people read of a study beside its results.json: tables.md, table.csv and the page."""
+    from umbel.files import write_atomically  # noqa: PLC0415
     from umbel.report import csv_table, markdown_report, write_page  # noqa: PLC0415 - imports torch
-    from umbel.report.files import write_atomically  # noqa: PLC0415
 
     write_atomically(folder / "tables.md", markdown_report(results))
     write_atomically(folder / "table.csv", csv_table(results))

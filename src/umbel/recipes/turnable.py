@@ -13,9 +13,9 @@ from umbel.data import MultiTaskData
 from umbel.engine import Checkpoint, FabricRuntime, load_checkpoint, load_weights, resolve
 from umbel.engine import checkpoint as checkpoints
 from umbel.engine.progress import Reporter
+from umbel.files import write_atomically
 from umbel.methods.controllable import ControllableLearner
 from umbel.recipes.build import rebuild
-from umbel.report.files import write_atomically
 from umbel.search import ConfigurationTable
 
 _TABLE = "configurations"

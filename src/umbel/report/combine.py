@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from umbel.core import UmbelError
+from umbel.files import write_atomically
 from umbel.report.claims import SHOWN
 from umbel.report.elements import claims_table, closed, gallery, operating_points, table
 from umbel.report.figures import figures
-from umbel.report.files import write_atomically
 from umbel.report.grid import DASH, Column, Entry, Grid, full_grid, number, short_grid
 from umbel.report.html import Markup, join, tag
 from umbel.report.page import document, section

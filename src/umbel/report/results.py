@@ -8,9 +8,9 @@ from typing import Any
 
 import umbel
 from umbel.core import UmbelError, unknown
+from umbel.files import write_atomically
 from umbel.report.charts import Chart
 from umbel.report.claims import Claim
-from umbel.report.files import write_atomically
 from umbel.report.records import (
     Conflict,
     Curve,

@@ -24,7 +24,7 @@ from umbel.engine import (
 from umbel.engine.log import read
 from umbel.engine.plan import Observer
 from umbel.engine.progress import Reporter
-from umbel.report.files import write_atomically
+from umbel.files import write_atomically
 from umbel.report.schema import build, finite_again, plain
 
 

@@ -16,6 +16,7 @@ from umbel.descent import Affinity, AfterWarmUp, GradSplit, Measured, make_desce
 from umbel.descent.passes import untouched
 from umbel.engine import peak_bytes
 from umbel.engine.plan import Observer
+from umbel.files import write_atomically
 from umbel.nn import count_macs, with_attention
 from umbel.recipes.build import columns_text, open_data
 from umbel.recipes.gradsplit.settings import GradSplitSettings
@@ -33,7 +34,6 @@ from umbel.recipes.references import (
 )
 from umbel.recipes.settings import options
 from umbel.report import Results, TaskInfo
-from umbel.report.files import write_atomically
 from umbel.report.schema import finite_again, plain
 from umbel.study import Arm, Bench, Job, Measurement, Study, Trained, Training, on_test_split
 
