@@ -61,21 +61,24 @@ def verify(arguments: list[str]) -> int:
 def execute(recipe: Recipe, settings: Any, options: RunOptions, command: str) -> "tuple[Results, Path]":
     """Run a recipe's study in its folder and write results.json, tables and the page."""
     from umbel.engine import Interrupted, TerminalReporter, open_runtime  # noqa: PLC0415 - imports torch
+    from umbel.engine.folder import check_folder  # noqa: PLC0415
     from umbel.study import Study  # noqa: PLC0415
 
     runtime = open_runtime(options.devices)
     out = Path(runtime.broadcast(str(options.out or new_folder(_folder_name(recipe, settings), options.resume))))
-    with TerminalReporter(quiet=not runtime.is_main) as reporter:
-        study = Study(out, runtime, command, options.resume, reporter)
+    check_folder(out, "study", runtime, options.resume)
+    quiet = not runtime.is_main
+    with TerminalReporter(quiet=quiet) as reporter, Study(out, runtime, command, options.resume, reporter) as study:
         try:
             results = recipe.run(settings, study)
         except (Interrupted, KeyboardInterrupt):
             again = f"go on with the same command and --resume --out {out}"
             raise Interrupted(f"stopped; what was done is kept in {out}, {again}") from None
-    if runtime.is_main:
-        results.write(out)
-        write_report(results, out)
-    runtime.barrier()
+        study.claim()  # where a recipe of the user's own did not
+        if runtime.is_main:
+            results.write(out)
+            write_report(results, out)
+        runtime.barrier()
     return results, out
 
 

@@ -12,6 +12,7 @@ from umbel.data.pictures import subset
 from umbel.methods.controllable import controllable
 from umbel.nn import build_model
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, names, options
+from umbel.report.schema import build
 
 Built = TypeVar("Built")
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
@@ -154,15 +155,17 @@ def rebuild(described: Mapping[str, object], where: str) -> tuple[Learner, Multi
     Raises:
         UmbelError: The checkpoint was made from Python without a description, or by another version.
     """
-    try:
-        data = DataSettings(**described["data"])
-        kind = ControllableModelSettings if "widths" in described["model"] else ModelSettings
-        model = kind(**described["model"])
-        tasks, seed, maps = described["tasks"], described["seed"], described["maps"]
-    except (KeyError, TypeError):
+    known = {name: described[name] for name in ("data", "model", "tasks", "seed", "maps") if name in described}
+    if len(known) < 5:
         raise UmbelError(
             f"{where} does not say how its network was built; load its weights in Python with umbel.engine.load_weights"
-        ) from None
+        )
+    data = build(DataSettings, known["data"], f"{where}: data")
+    controllable_one = isinstance(known["model"], dict) and "widths" in known["model"]
+    kind = ControllableModelSettings if controllable_one else ModelSettings
+    model = build(kind, known["model"], f"{where}: model")
+    tasks = list(build(tuple[str, ...], known["tasks"], f"{where}: tasks"))
+    seed, maps = build(int, known["seed"], f"{where}: seed"), build(bool, known["maps"], f"{where}: maps")
     loaded = open_data(data)
     loaded = loaded.only(tasks) if [t.name for t in loaded.tasks] != tasks else loaded
     return make_learner(model, loaded, seed, maps), loaded

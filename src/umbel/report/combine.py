@@ -32,8 +32,7 @@ def write_combined(results: Sequence[Results], out: Path | str) -> Path:
     """
     if not results:
         raise UmbelError("no results to combine; name at least one folder that `umbel run` made")
-    out = Path(out)
-    path = out if out.suffix == ".html" else out / FILE_NAME
+    path = combined_path(out)
     names = _names(results)
     title = _title(results)
     links = [tag("a", name, href=f"#study-{i}") for i, name in enumerate(names)]
@@ -44,6 +43,11 @@ def write_combined(results: Sequence[Results], out: Path | str) -> Path:
     )
     made = "; ".join(sorted({f"Umbel {r.version}" for r in results}))
     return write_atomically(path, document(title, head, body, tag("p", f"{len(results)} studies, {made}.")))
+
+
+def combined_path(out: Path | str) -> Path:
+    """The file that `write_combined` writes."""
+    return path if (path := Path(out)).suffix == ".html" else path / FILE_NAME
 
 
 def _title(results: Sequence[Results]) -> str:
