@@ -25,7 +25,9 @@ def test_a_measurement_is_taken_once_and_comes_back_the_same(study):
         return VALUES
 
     first = study.measured("net/seed-0", "test", Any, measure)
-    again = Study(study.out, open_runtime(), "umbel run nothing", resume=True).measured("net/seed-0", "test", Any, measure)
+    again = Study(study.out, open_runtime(), "umbel run nothing", resume=True).measured(
+        "net/seed-0", "test", Any, measure
+    )
     assert len(calls) == 1
     for found in (first, again):
         assert found[0] == VALUES[0] and found[2:] == VALUES[2:]

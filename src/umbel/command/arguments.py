@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import shlex
@@ -77,10 +78,9 @@ def refuse_empty_folder(arguments: Sequence[str]) -> None:
     Raises:
         UmbelError: As said.
     """
-    following = [*arguments[1:], None]
-    given = [value for flag, value in zip(arguments, following, strict=True) if flag == "--out"]
+    given = [value for flag, value in itertools.pairwise(arguments) if flag == "--out"]
     given += [argument.partition("=")[2] for argument in arguments if argument.startswith("--out=")]
-    if any(value is not None and not value.strip() for value in given):
+    if any(not value.strip() for value in given):
         raise UmbelError("--out is empty; give the path of a folder, or leave --out out")
 
 

@@ -2,12 +2,12 @@
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from umbel.command.arguments import RunOptions, command_line, console, new_folder, parse, stdout_is_quiet, take_flag
 from umbel.command.report import write_report
+from umbel.command.users_recipe import users_recipe
 from umbel.errors import UmbelError, unknown
 from umbel.recipes import RECIPES, Recipe
 
@@ -131,34 +131,12 @@ def _recipe(arguments: list[str], verb: str) -> Recipe | None:
         return None
     name = arguments.pop(0)
     if ".py:" in name:
-        return _users_recipe(name)
+        return users_recipe(name)
     if name.endswith(".py"):
         raise UmbelError(f"recipe {name}: say which one of the file, as {name}:attribute")
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
     return RECIPES[name]
-
-
-def _users_recipe(name: str) -> Recipe:
-    """The recipe at file.py:attribute. The one place where a command runs code that the user names."""
-    path, attribute = name.rsplit(":", 1)
-    file = Path(path)
-    if not file.is_file():
-        raise UmbelError(f"recipe {name}: there is no file {path}")
-    from importlib.util import module_from_spec, spec_from_file_location  # noqa: PLC0415
-
-    spec = spec_from_file_location(f"umbel_user_{file.stem}", file)  # a file may be called as a package is
-    if spec is None or spec.loader is None:
-        raise UmbelError(f"recipe {name}: {path} is not a file of Python; its name ends in .py")
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    if not hasattr(module, attribute):
-        raise unknown(f"attribute of {path}", attribute, [n for n in vars(module) if not n.startswith("_")])
-    recipe = getattr(module, attribute)
-    if not isinstance(recipe, Recipe):
-        raise UmbelError(f"{name} is a {type(recipe).__name__}; make it a umbel.recipes.Recipe")
-    return recipe
 
 
 def _settings(recipe: Recipe, arguments: list[str], verb: str) -> tuple[RunOptions, Any]:

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from umbel.errors import UmbelError
@@ -24,8 +24,15 @@ def check_place(folder: Path) -> None:
 
 @contextmanager
 def place_of(folder: Path) -> Iterator[Path]:
-    """A partial folder beside the place; only one process exports to a place, and what killed ones left is removed."""
+    """A partial folder beside the place of an export, for one process at a time.
+
+    What killed processes left there is removed; after an error nothing is left.
+
+    Raises:
+        UmbelError: The place is taken, another process exports to it, or it cannot be written.
+    """
     partial = partial_beside(folder)
+    made = [path for path in folder.parents if not path.exists()]
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -40,6 +47,9 @@ def place_of(folder: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
             lock.release()
+            with suppress(OSError):  # not empty: it stays
+                for path in made:
+                    path.rmdir()
 
 
 def put_in_place(partial: Path, folder: Path) -> None:
