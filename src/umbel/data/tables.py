@@ -12,6 +12,7 @@ from umbel.core import Batch
 from umbel.data.cell_values import MISSING_WORDS
 from umbel.data.columns import Column, Roles, describe_columns, typed_table
 from umbel.data.find import need
+from umbel.data.picture_files import check_picture_paths
 from umbel.data.pictures import subset
 from umbel.data.source import MultiTaskData, TensorSource
 from umbel.data.table_description import (
@@ -74,6 +75,7 @@ def from_table(
     seed: int = 0,
     missing: Sequence[str] = MISSING_WORDS,
     description: TableDescription | None = None,
+    pictures_anywhere: bool = False,
 ) -> MultiTaskData:
     """Several columns of a table as tasks, all other columns (or a picture) as the input.
 
@@ -99,6 +101,7 @@ def from_table(
         missing: Words that mean "no value", as an empty cell does.
         description: What an earlier call made of this table (see `described_table`). It says all that the other
             arguments say, and the file must hold the rows that it was made of; for other rows see `new_rows`.
+        pictures_anywhere: Read pictures outside the table's folder, too: absolute paths, paths through "..", links.
 
     Raises:
         UmbelError: The file cannot be read; a column is unknown, cannot be used as asked or cannot be learnt; a picture
@@ -106,13 +109,13 @@ def from_table(
     """
     if description is None:
         return described_table(
-            path, targets, image_column, kinds, split_column, ignore, resolution, seed, missing=missing
+            path, targets, image_column, kinds, split_column, ignore, resolution, seed, missing, pictures_anywhere
         )[1]
     given = (targets, image_column, kinds, split_column, ignore, resolution, seed)
     if any(given) or tuple(missing) != MISSING_WORDS:
         raise UmbelError(f"{path}: a description says what the columns are; give it alone, without targets or kinds")
     path = Path(path)
-    values = described_values(path, description)
+    values = described_values(path, description, pictures_anywhere)
     needed = [column.name for column in description.targets]
     needed += [description.split.column] if description.split.column is not None else []
     for name in needed:
@@ -133,6 +136,7 @@ def described_table(
     resolution: int | None = None,
     seed: int = 0,
     missing: Sequence[str] = MISSING_WORDS,
+    pictures_anywhere: bool = False,
 ) -> tuple[TableDescription, MultiTaskData]:
     """What `from_table` makes, and the frozen description by which it can be made again and new rows be read.
 
@@ -146,6 +150,7 @@ def described_table(
         resolution: Of the pictures.
         seed: Of the random split.
         missing: Words that mean "no value".
+        pictures_anywhere: Whether pictures may lie outside the table's folder.
 
     Raises:
         UmbelError: As `from_table`.
@@ -157,6 +162,8 @@ def described_table(
         raise UmbelError(f"{path}: the resolution is {resolution}; it must be at least 1")
     roles = Roles(tuple(targets), image_column, dict(kinds or {}), split_column, tuple(ignore), tuple(missing))
     values, columns = typed_table(path, roles)
+    if image_column is not None:
+        check_picture_paths(path, values[image_column], pictures_anywhere)
     rule = SplitRule(split_column, seed)
     rows = split_rows(path, values, rule)
     described = tuple(target_column(path, name, values[name], rows) for name in targets)

@@ -1,7 +1,7 @@
 """From settings to data, networks and learners."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -74,17 +74,31 @@ def _table_arguments(settings: DataSettings) -> dict:
 def _own_table(settings: DataSettings) -> MultiTaskData:
     if not settings.targets:
         raise UmbelError(f"--data {settings.data}: say what to predict with --targets column,column")
-    data = from_table(settings.data, **_table_arguments(settings), resolution=settings.resolution)
+    if not settings.image_column:
+        _refuse(
+            settings, ("pictures_anywhere", "resolution"), "is for pictures: say where they are with --image-column"
+        )
+    data = from_table(
+        settings.data,
+        **_table_arguments(settings),
+        resolution=settings.resolution,
+        pictures_anywhere=settings.pictures_anywhere,
+    )
     if settings.train_size is None:
         return data
     return dataclasses.replace(data, train=data.train.select(subset(len(data.train), settings.train_size)))
 
 
+def _refuse(settings: DataSettings, names: Sequence[str], why: str) -> None:
+    """Refuse settings that would change nothing."""
+    for name in names:
+        if getattr(settings, name):
+            raise UmbelError(f"--{name.replace('_', '-')} {why}")
+
+
 def _known_set(settings: DataSettings) -> MultiTaskData:
-    for flag in ("targets", "image_column", "kinds", "split_column", "ignore"):
-        if getattr(settings, flag):
-            shown = flag.replace("_", "-")
-            raise UmbelError(f"--{shown} is for own tables; {settings.data!r} is not a .csv or .parquet file")
+    own = ("targets", "image_column", "pictures_anywhere", "kinds", "split_column", "ignore")
+    _refuse(settings, own, f"is for own tables; {settings.data!r} is not a .csv or .parquet file")
     chosen = dict(options(settings.options, "--options"))
     if settings.train_size is not None:
         chosen["size"] = settings.train_size

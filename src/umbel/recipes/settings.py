@@ -17,6 +17,8 @@ class DataSettings:
     """Columns of an own table to predict, with commas between."""
     image_column: str = ""
     """Column of an own table that holds paths of pictures (relative to the table)."""
+    pictures_anywhere: bool = False
+    """Read pictures outside the folder of an own table, too."""
     kinds: str = ""
     """Kinds of columns where the inferred one is wrong: "age=regression,colour=category"."""
     split_column: str = ""
