@@ -11,9 +11,17 @@ from umbel.data import MultiTaskData, TensorSource, describe_columns, from_table
 from umbel.data.pictures import subset
 from umbel.methods.controllable import controllable
 from umbel.nn import build_model
+from umbel.nn.memory_bound import memory_bound
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, names, options
 
 Built = TypeVar("Built")
+_TRAINED_COPIES = 3  # weights, gradients, and at least one moment of the optimizer
+_OWN_FLAG = "it has a flag of its own"
+_NO_OPTIONS = {
+    **dict.fromkeys(("encoder", "seed", "hidden", "vector_head", "distillation", "strength"), _OWN_FLAG),
+    **dict.fromkeys(("tasks", "input_shape", "keep_maps", "data", "grid"), "it follows from the data and the settings"),
+}
+"""What builds a network takes besides the encoder's options -> what to do instead."""
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
 
 
@@ -100,10 +108,12 @@ def _known_set(settings: DataSettings) -> MultiTaskData:
     own = ("targets", "image_column", "pictures_anywhere", "kinds", "split_column", "ignore")
     _refuse(settings, own, f"is for own tables; {settings.data!r} is not a .csv or .parquet file")
     chosen = dict(options(settings.options, "--options"))
-    if settings.train_size is not None:
-        chosen["size"] = settings.train_size
-    if settings.resolution is not None:
-        chosen["resolution"] = settings.resolution
+    of_flags = (("size", "train-size", settings.train_size), ("resolution", "resolution", settings.resolution))
+    for name, flag, value in of_flags:
+        if value is not None and name in chosen:
+            raise UmbelError(f"--options {settings.options}: {name} is what --{flag} says; give one of the two")
+        if value is not None:
+            chosen[name] = value
     try:
         return load_data(settings.data, **chosen)
     except TypeError as error:  # "size=small", say; the options are the user's own words
@@ -119,12 +129,17 @@ def with_options(text: str, make: Callable[..., Built]) -> Built:
         UmbelError: The options are of the wrong kind, or name no network.
     """
     chosen = options(text, "--encoder-options")
+    for name in chosen:
+        if name in _NO_OPTIONS:
+            raise UmbelError(f"--encoder-options {text}: {name} is no option of an encoder; {_NO_OPTIONS[name]}")
     try:
-        return make(**chosen)
-    except (TypeError, ValueError, RuntimeError) as error:  # "widths=wide", say; the options are the user's own words
+        with memory_bound("this network", copies=_TRAINED_COPIES):
+            return make(**chosen)
+    except (TypeError, ValueError, RuntimeError) as error:  # "norm=8", say; the options are the user's own words
         if not chosen:
             raise
-        raise UmbelError(f"--encoder-options {text}: no such network ({error})") from error
+        reason = " ".join(str(error).split())
+        raise UmbelError(f"--encoder-options {text}: no such network ({reason})") from error
 
 
 def make_learner(settings: ModelSettings, data: MultiTaskData, seed: int, maps: bool | None = None) -> Learner:
