@@ -258,7 +258,7 @@ def test_a_metric_that_gives_no_loss_is_refused(tmp_path, monkeypatch):
     data = open_data(SMALL.data)
     decibels = dataclasses.replace(data.tasks[0], unit="dB")
     changed = dataclasses.replace(data, tasks=(decibels, *data.tasks[1:]))
-    monkeypatch.setattr("umbel.recipes.build.load", lambda name, **options: changed)
+    monkeypatch.setattr("umbel.recipes.build.load_data", lambda name, **options: changed)
     laws.assert_refused_before_writing(CONTROLLABLE, SMALL, tmp_path, "neither a part from 0 to 1 nor an error")
 
 
