@@ -11,7 +11,7 @@ from small_studies import FIT, SMALL, compared
 from umbel.core import OperatingPoint, UmbelError
 from umbel.engine import Silent, load_checkpoint, open_runtime, resolve
 from umbel.methods.controllable import is_controllable
-from umbel.recipes.build import columns_text, describe, make_learner, open_data, rebuild
+from umbel.recipes.build import Described, columns_text, describe, make_learner, open_data
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings
 from umbel.recipes.single import evaluate_checkpoint, train
 from umbel.recipes.train_settings import TrainSettings
@@ -128,7 +128,9 @@ def test_widths_make_a_controllable_network_and_say_so():
 def test_a_checkpoint_whose_model_has_widths_is_built_again(widths):
     """Of a controllable network, or of any network of an older version."""
     model = ControllableModelSettings(hidden=16, vector_head="conv", encoder="conv", widths=widths)
-    learner, _ = rebuild(describe(DataSettings(data="digits"), model, ["digit", "loops"], 0, False), "there")
+    settings = DataSettings(data="digits")
+    described = describe(settings, model, open_data(settings).only(["digit", "loops"]), 0, False)
+    learner = Described.read(described, "there").learner()
     assert is_controllable(learner) == bool(widths)
     assert [task.name for task in learner.tasks] == ["digit", "loops"]
 
@@ -168,12 +170,12 @@ def test_networks_of_a_study_are_evaluated_too(tmp_path):
 def test_a_checkpoint_that_does_not_say_what_it_is_gives_an_error(tmp_path):
     trained(tmp_path / "run")
     saved = load_checkpoint(resolve(tmp_path / "run"))
-    for missing in ("data", "model", "tasks", "seed"):
+    for missing in ("data", "model", "record", "seed"):
         kept = {name: value for name, value in saved.settings.items() if name != missing}
         with pytest.raises(UmbelError, match="does not say how its network was built"):
-            rebuild(kept, "there")
+            Described.read(kept, "there")
     with pytest.raises(UmbelError, match="does not say how its network was built"):
-        rebuild({**saved.settings, "model": {"depth": 3}}, "there")
+        Described.read({**saved.settings, "model": {"depth": 3}}, "there")
 
 
 def test_training_on_is_refused_with_another_descent_or_network(tmp_path):
