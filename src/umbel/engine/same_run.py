@@ -34,12 +34,25 @@ def check_same_settings(saved: Checkpoint, now: Mapping[str, Any]) -> None:
     Raises:
         UmbelError: Names the first that differs.
     """
-    before = saved.settings
-    for name, value in _flat({name: value for name, value in now.items() if name not in _OF_DATA}):
-        if (was := _at(before, name)) != value:
+    told = [name for name in now if name not in _OF_DATA]
+    before, here = (dict(_flat({name: of.get(name) for name in told})) for of in (saved.settings, now))
+    for name in (*here, *before):
+        if (was := before.get(name)) != (value := here.get(name)):
             raise UmbelError(
                 f"{saved.path} was trained with {name}={_shown(was)}, not {_shown(value)}; use that to resume"
             )
+
+
+def check_same_data(saved: Checkpoint, now: Mapping[str, Any]) -> None:
+    """Refuse to go on with other data than the run was begun with.
+
+    Args:
+        saved: Where it stopped.
+        now: As `described` gives it for the run that is to go on.
+
+    Raises:
+        UmbelError: Names the splits that differ, and how.
+    """
     then, here = _splits(saved.settings), _splits(now)
     if said := [text for split in here if split in then and (text := changed_split(split, then, here))]:
         raise UmbelError(
@@ -58,12 +71,6 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
-
-
-def _at(values: Any, name: str) -> Any:
-    for part in name.split("."):
-        values = values.get(part) if isinstance(values, Mapping) else None
-    return values
 
 
 def _shown(value: object) -> str:
