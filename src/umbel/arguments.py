@@ -6,6 +6,7 @@ Python's own `TypeError` comes from somewhere inside and names neither. Ranges a
 import inspect
 import math
 import types
+import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from numbers import Integral, Real
@@ -81,6 +82,35 @@ def text(value: object, what: str) -> str:
     if isinstance(value, str) and value:
         return value
     raise UmbelError(f"{what} is {shown(value)}; give a text that is not empty")
+
+
+LONGEST_NAME = 200
+"""Characters of a name."""
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control codes, marks of direction, half characters, breaks of lines
+_JOINERS = "\u200c\u200d"  # inside emoji and in Persian and Indic scripts
+
+
+def plain_name(value: object, what: str) -> str:
+    """The value, which must be a name that can stand in files, logs, tables and on a terminal.
+
+    Letters of any script, spaces, punctuation and emoji may be in it; line breaks, control codes and marks that turn
+    the direction of reading may not.
+
+    Args:
+        value: What the user gave, perhaps the cell of a table.
+        what: Whose name it is, as in "column 3".
+
+    Raises:
+        UmbelError: It is empty, longer than `LONGEST_NAME`, or holds a character that is not seen.
+    """
+    name = text(value, what)
+    if len(name) > LONGEST_NAME:
+        raise UmbelError(f"{what} {name[:20]!a}... has {len(name)} characters; give at most {LONGEST_NAME}")
+    for character in name:
+        if unicodedata.category(character) in _UNSEEN and character not in _JOINERS:
+            code = f"U+{ord(character):04X}"
+            raise UmbelError(f"{what} {ascii(name)[:60]} holds {code}, which is not seen; write another name")
+    return name
 
 
 def names(value: object, what: str) -> tuple[str, ...]:
