@@ -91,6 +91,7 @@ def _table_arguments(settings: DataSettings) -> dict:
 def _own_table(settings: DataSettings, known: TableDescription | None) -> MultiTaskData:
     if not settings.targets:
         raise UmbelError(f"--data {settings.data}: say what to predict with --targets column,column")
+    _refuse(settings, ("options",), "is for sets that `umbel list` shows; a table has none")
     if not settings.image_column:
         _refuse(settings, ("pictures_anywhere", "resolution"), "is for pictures; name their column with --image-column")
     anywhere = settings.pictures_anywhere
