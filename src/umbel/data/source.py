@@ -195,6 +195,7 @@ class MultiTaskData:
         test: Looked at once, at the end.
         input_shape: Of one sample: (C, H, W) for pictures, (F,) for tables, (T, F) for series.
         note: Source, licence, citation and caveats, for the report.
+        warnings: What a reader must know before trusting the scores, one sentence each; reports show them.
     """
 
     name: str
@@ -205,6 +206,7 @@ class MultiTaskData:
     test: Source
     input_shape: tuple[int, ...]
     note: str = ""
+    warnings: tuple[str, ...] = ()
 
     def task(self, name: str) -> Task:
         """The task called `name`."""

@@ -8,10 +8,12 @@ from typing import TypeVar
 
 from umbel.core import Learner, UmbelError, check_inputs, check_labels
 from umbel.data import MultiTaskData, TensorSource, describe_columns, from_table, load_data
+from umbel.data.cell_values import MISSING_WORDS
 from umbel.data.pictures import subset
 from umbel.methods.controllable import controllable
 from umbel.nn import build_model
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, names, options
+from umbel.recipes.split_flags import OWN_TABLE, given, split_rule
 
 Built = TypeVar("Built")
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
@@ -58,7 +60,7 @@ def columns_text(settings: DataSettings) -> str:
         lines.append(
             f"  {column.name:<{width}}  {column.role:<7} {column.kind}, {column.distinct} values{blanks}{note}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"Note: {column.warning}" for column in columns if column.warning)])
 
 
 def _table_arguments(settings: DataSettings) -> dict:
@@ -66,8 +68,9 @@ def _table_arguments(settings: DataSettings) -> dict:
         "targets": names(settings.targets),
         "image_column": settings.image_column or None,
         "kinds": {name: str(kind) for name, kind in options(settings.kinds, "--kinds").items()},
-        "split_column": settings.split_column or None,
+        "split": split_rule(settings),
         "ignore": names(settings.ignore),
+        "missing": tuple(dict.fromkeys((*MISSING_WORDS, *names(settings.missing)))),
     }
 
 
@@ -81,8 +84,8 @@ def _own_table(settings: DataSettings) -> MultiTaskData:
 
 
 def _known_set(settings: DataSettings) -> MultiTaskData:
-    for flag in ("targets", "image_column", "kinds", "split_column", "ignore"):
-        if getattr(settings, flag):
+    for flag in OWN_TABLE:
+        if given(settings, flag):
             shown = flag.replace("_", "-")
             raise UmbelError(f"--{shown} is for own tables; {settings.data!r} is not a .csv or .parquet file")
     chosen = dict(options(settings.options, "--options"))
