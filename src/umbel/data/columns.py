@@ -280,7 +280,8 @@ def _column(path: Path, name: str, values: np.ndarray, roles: Roles) -> Column:
         return Column(name, "ignored", kind, distinct, gaps, why)
     if kind == "category" and distinct > CATEGORY_LIMIT:
         raise UmbelError(
-            f"{path}: column {name!r} has {distinct} categories, at most {CATEGORY_LIMIT} can be used; ignore it"
+            f"{path}: column {name!r} has {distinct} categories, at most {CATEGORY_LIMIT} can be used; ignore it, or "
+            "split the rows by it where it names groups or times"
         )
     _check_range(path, name, values)
     return Column(name, "input", kind, distinct, gaps)

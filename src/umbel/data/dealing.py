@@ -63,14 +63,16 @@ def deal_classes(classes: np.ndarray, shares: Sequence[float], seeds: Sequence[i
 
 def _portions(count: int, shares: Sequence[float], needs: np.ndarray) -> np.ndarray:
     """How many of the rows of a class each part gets, int64 [parts]."""
+    equal = len(set(shares)) == 1
+    if count < len(shares) and not equal:
+        first = (0, *range(len(shares) - 1, 0, -1))[:count]
+        return np.isin(np.arange(len(shares)), first).astype(np.int64)
     portions = np.floor(np.multiply(shares, count) + 1e-9).astype(np.int64)
     for _ in range(count - int(portions.sum())):
         portions[np.argmax(needs - portions)] += 1
-    if len(set(shares)) > 1:
-        for number in (0, *range(len(shares) - 1, 0, -1))[:count]:
-            if not portions[number]:
-                portions[np.argmax(portions)] -= 1
-                portions[number] = 1
+    while not equal and not portions.all():
+        portions[np.argmax(portions)] -= 1
+        portions[np.argmin(portions)] += 1
     return portions
 
 

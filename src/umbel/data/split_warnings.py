@@ -56,7 +56,8 @@ def _warning(cells: Cells, words: Collection[str]) -> str:
     said = _words(cells.name)
     first = str(cells.values[int(np.argmin(cells.blank))])
     number = cells.typed or (is_number(first) and not cells.text)
-    if number and not (_is_one(said) or _is_several(said) or _TIME.intersection(said)):
+    telling = _is_one(said) or _is_several(said) or _TIME.intersection(said)
+    if (number and not telling) or _BIRTH.intersection(said):
         return ""
     flag = shlex.quote(cells.name)
     if times := _times(cells, words, number, said):
@@ -106,7 +107,7 @@ def _times(cells: Cells, words: Collection[str], number: bool, said: list[str]) 
     """First and last time, where a column holds dates, or numbers that never fall (or never rise) and are called so."""
     known = ~missing(cells, words)
     present = [str(cell) for cell in cells.values[known]]
-    if len(set(present)) < _FEW or _BIRTH.intersection(said):
+    if len(set(present)) < _FEW:
         return None
     if not number:
         if any(moment(cell) is None for cell in present):
