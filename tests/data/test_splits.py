@@ -166,6 +166,13 @@ def test_a_measure_is_stratified_by_parts_of_its_range(tmp_path):
         assert [np.bincount(tenth[index]).tolist() for index in given] == [[14] * 10, [3] * 10, [3] * 10]
 
 
+@pytest.mark.parametrize("rows", [20, 30, 45])
+def test_a_measure_in_a_small_table_is_stratified_by_fewer_parts(tmp_path, rows):
+    given = parts(saved(tmp_path, visits(rows, y=np.arange(rows))), RandomSplit(stratify="y"))
+    assert np.abs(np.array(sizes(given)) - np.multiply((0.7, 0.15, 0.15), rows)).max() <= 2
+    assert all(index.min() < rows / 2 < index.max() for index in given)
+
+
 def test_numbers_that_are_classes_are_stratified_as_classes(tmp_path):
     codes = [100 + i % 25 for i in range(ROWS)]
     path = saved(tmp_path, visits(code=codes))
@@ -271,6 +278,7 @@ def test_every_row_is_tested_in_exactly_one_fold(tmp_path, about):
             ColumnSplit("part", seed=1),
             "split column 'part' names the rows of all parts, and nothing is random; leave the seed",
         ),
+        ({"ill": [f"{i}x" for i in range(400)]}, RandomSplit(stratify="ill"), "'ill' has 400 values in 400 rows, too"),
         ({}, "patient", r"the split is 'patient'; give RandomSplit\(...\), TimeSplit\(...\) or ColumnSplit"),
     ],
 )

@@ -13,6 +13,7 @@ from umbel.errors import UmbelError
 
 BINS = 10
 """Parts of the range of a column with more than `CLASS_LIMIT` numbers, of about as many rows each."""
+_ROWS = 10  # that a part of the range has at least, where there are several
 _EPOCH = datetime(1970, 1, 1)
 _MONTH = re.compile(r"\d{4}-\d{2}")
 
@@ -39,10 +40,11 @@ def class_numbers(cells: Cells, words: Collection[str], category: bool) -> np.nd
     if numbers is None:
         names = names_of(cells, words)
         keys = np.array([f"={name}" if name is not None else "" for name in names])
-    elif distinct_numbers(numbers[~np.isnan(numbers)]) <= CLASS_LIMIT:
+    elif distinct_numbers(known := numbers[~np.isnan(numbers)]) <= min(CLASS_LIMIT, len(known) // 3):
         keys = numbers
     else:
-        edges = np.quantile(numbers[~np.isnan(numbers)], np.arange(1, BINS) / BINS, method="inverted_cdf")
+        bins = max(1, min(BINS, len(known) // _ROWS))
+        edges = np.quantile(known, np.arange(1, bins) / bins, method="inverted_cdf")
         keys = np.where(np.isnan(numbers), np.nan, np.searchsorted(edges, numbers))
     return np.unique(keys, return_inverse=True)[1].reshape(-1)
 

@@ -189,10 +189,10 @@ def rule_of(record: Mapping[str, Any]) -> SplitRule:
     """
     values = dict(record)
     kind = _KINDS[values.pop("rule")]
-    for name in ("parts", "shares"):
-        if name in values:
-            values[name] = (Folds if "fold" in values[name] else Shares)(**values[name])
     try:
+        for name in ("parts", "shares"):
+            if name in values:
+                values[name] = (Folds if "fold" in values[name] else Shares)(**values[name])
         return kind(**values)
     except UmbelError as error:
         raise ValueError(str(error)) from None

@@ -67,6 +67,11 @@ def _at_random(
     classes = None
     if (name := rule.stratify) is not None:
         classes = class_numbers(columns[name], missing, name in categories)
+        if 3 * (values := int(classes.max()) + 1) > count:
+            raise UmbelError(
+                f"{path}: stratify column {name!r} has {values} values in {count} rows, too many to have each in every "
+                "part; choose another column, or leave it out"
+            )
     seeds = (rule.seed, count)
 
     def deal(rows: np.ndarray, shares: Sequence[float], seeds: Sequence[int]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import csv
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -191,7 +191,10 @@ def _data(
         tasks=tasks,
         input_shape=description.input_shape,
         note=_note(path, description, columns, rows),
-        warnings=tuple(_warnings(description, cells, values, rows)),
+        warnings=(
+            *([c.warning for c in columns if c.warning] if columns else _warnings(description, cells)),
+            *_unseen(description, values, rows),
+        ),
         **splits,
     )
 
@@ -237,10 +240,14 @@ def _note(path: Path, description: TableDescription, columns: Sequence[Column], 
     return " ".join(parts)
 
 
-def _warnings(description: TableDescription, cells: Mapping[str, Cells], values: Values, rows: Rows) -> Iterator[str]:
-    """What a reader of the test scores must know."""
+def _warnings(description: TableDescription, cells: Mapping[str, Cells]) -> Collection[str]:
+    """What can go wrong as the rows of a file are dealt out; see `Column.warning`."""
     targets = [target.name for target in description.targets]
-    yield from split_warnings(cells, description.split, targets, description.missing).values()
+    return split_warnings(cells, description.split, targets, description.missing).values()
+
+
+def _unseen(description: TableDescription, values: Values, rows: Rows) -> Iterator[str]:
+    """Which classes are not learnt."""
     for target in description.targets:
         if unseen := sorted(set(target.classes) - set(values[target.name][rows["train"]])):
             yield (
