@@ -413,6 +413,20 @@ def test_any_classes_come_near_their_shares(labels, seed):
         assert np.ptp(np.bincount(folds[classes == number], minlength=4)) <= 1
 
 
+def test_every_machine_deals_out_alike():
+    """Written down once: a change here would give every kept run another test part."""
+    groups = np.array([0, 0, 0, 1, 1, 2, 3, 3, 3, 3, 4, 5, 5, 6, 7, 7, 7, 8, 9, 9])
+    classes, shares = np.arange(20) % 3, (0.7, 0.15, 0.15)
+
+    def said(part) -> str:
+        return "".join(map(str, part))
+
+    assert said(deal_rows(20, shares, (5,))) == "00001021000022100000"
+    assert said(deal_classes(classes, shares, (5,))) == "20102010200001000000"
+    assert said(deal_groups(groups, 0 * classes, shares, (5,))) == "11122000002000000000"
+    assert said(deal_groups(groups, classes, (0.25,) * 4, (5,))) == "33322311112220000033"
+
+
 def test_rows_of_equal_parts_differ_by_one_at_most():
     assert sorted(np.bincount(deal_rows(22, (0.2,) * 5, (0,)))) == [4, 4, 4, 5, 5]
 

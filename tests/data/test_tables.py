@@ -272,6 +272,17 @@ def test_pictures_belong_to_their_rows(tmp_path):
     assert (pictures[:, 2] == 255).all()
 
 
+def test_pictures_of_one_group_stay_together(tmp_path):
+    groups = [f"p{i % 12}" for i in range(ROWS)]
+    path = pictured(tmp_path, patient=groups, weight=[float(i) for i in range(ROWS)])
+    about = {"targets": ["weight"], "image_column": "file"}
+    assert ["use --group-column patient." in warning for warning in from_table(path, **about).warnings] == [True]
+    data = from_table(path, **about, split=RandomSplit(group="patient"))
+    rows = [part.samples.targets["weight"][:, 0].int() % 12 for part in (data.train, data.validation, data.test)]
+    assert sum(len(set(part.tolist())) for part in rows) == 12
+    assert not data.warnings
+
+
 def test_resolution_resizes_pictures_of_mixed_size(tmp_path):
     path = pictured(tmp_path, sizes=((8, 6), (9, 9)))
     assert from_table(path, ["age"], image_column="file", resolution=5).input_shape == (3, 5, 5)

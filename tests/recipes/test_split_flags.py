@@ -1,17 +1,21 @@
 """Flags that say how rows are dealt out: the rule that they mean, and which do not go together."""
 
+import dataclasses
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
-from small_studies import SMALL, compared
+from small_studies import FIT, SMALL, compared
 
 from umbel.core import UmbelError
 from umbel.data import ColumnSplit, Folds, RandomSplit, Shares, TimeSplit
+from umbel.engine import Silent, open_runtime
 from umbel.recipes.build import columns_text, open_data
 from umbel.recipes.settings import DataSettings, ModelSettings
+from umbel.recipes.single import evaluate_checkpoint, train
 from umbel.recipes.split_flags import split_rule
+from umbel.recipes.train_settings import TrainSettings
 
 
 @pytest.fixture
@@ -102,9 +106,23 @@ def test_words_and_numbers_for_gaps_come_on_top_of_the_usual_ones(table):
 
 def test_a_report_says_which_split_it_was_and_warns(table, tmp_path):
     data = DataSettings(data=table, targets="tall,size", ignore="day", stratify_column="tall", split_seed=2)
-    settings = SMALL.__class__(**{**vars(SMALL), "data": data, "model": ModelSettings(), "seeds": 1})
+    settings = dataclasses.replace(SMALL, data=data, model=ModelSettings(), seeds=1)
     results = compared(tmp_path / "study", settings)
     assert "split 140/30/30 into" in results.data.note
     assert "(at random within the values of column tall, seed 2)" in results.data.note
     assert sum("--group-column patient" in warning for warning in results.warnings) == 1
     assert sum("--time-column day" in warning for warning in results.warnings) == 1
+
+
+def test_a_run_is_evaluated_on_its_own_split_and_goes_on_with_no_other(table, tmp_path):
+    data = DataSettings(data=table, targets="tall", ignore="day", group_column="patient", split_seed=2)
+    settings = TrainSettings(data=data, fit=FIT)
+    runtime = open_runtime()
+    before = train(settings, runtime, tmp_path / "run", False, Silent())
+    assert before.samples == 32  # 4 of 25 patients with 8 visits each
+    assert evaluate_checkpoint(tmp_path / "run", "test", runtime).metrics == before.metrics
+    for other in ({"split_seed": 3}, {"group_column": ""}, {"missing": "-999"}):
+        changed = dataclasses.replace(settings, data=dataclasses.replace(data, **other))
+        with pytest.raises(UmbelError) as caught:
+            train(changed, runtime, tmp_path / "run", True, Silent())
+        assert "\n" not in str(caught.value)
