@@ -205,6 +205,12 @@ def test_the_oldest_rows_train_and_rows_of_one_time_stay_together(tmp_path, kind
     assert train.max() < validation.min() <= validation.max() < test.min()
 
 
+def test_the_first_and_the_last_years_are_times_too(tmp_path):
+    days = ["0001-01-01T00:00+05:00", *["9999-12-31T23:59-05:00"] * 2, *["2024-05-31T14:00Z"] * 97]
+    given = parts(saved(tmp_path, visits(100, day=days)), TimeSplit("day"))
+    assert [given[0].tolist(), given[2].tolist()] == [[0], [1, 2]]
+
+
 def test_times_far_apart_in_size_still_fill_every_part(tmp_path):
     frame = visits(100, day=["2024-01-01"] * 97 + ["2024-01-02", "2024-01-03", "2024-01-04"])
     assert sizes(parts(saved(tmp_path, frame), TimeSplit("day"))) == [97, 1, 2]
@@ -279,6 +285,7 @@ def test_every_row_is_tested_in_exactly_one_fold(tmp_path, about):
             "split column 'part' names the rows of all parts, and nothing is random; leave the seed",
         ),
         ({"ill": [f"{i}x" for i in range(400)]}, RandomSplit(stratify="ill"), "'ill' has 400 values in 400 rows, too"),
+        ({"ill": ["no"] * 400}, RandomSplit(stratify="ill"), "stratify column 'ill' is the same in every row; choose"),
         ({}, "patient", r"the split is 'patient'; give RandomSplit\(...\), TimeSplit\(...\) or ColumnSplit"),
     ],
 )
@@ -480,7 +487,9 @@ def test_a_random_split_of_groups_promises_what_new_groups_do_not_keep(tmp_path)
         ("when", [str(np.datetime64("2020-01-01") + i % 9) for i in range(ROWS)], "--time-column when"),
         ("timestamp", [1.7e9 + 60 * i for i in range(ROWS)], "--time-column timestamp"),
         ("year", [2024 - i // 20 for i in range(ROWS)], "--time-column year"),
+        ("user\nid", [i % 40 for i in range(ROWS)], r"--group-column 'user\nid'"),
         # No groups and no times:
+        ("size", ["na", *(i % 40 + 0.5 for i in range(ROWS - 1))], None),
         ("id", [i for i in range(ROWS)], None),
         ("id", [f"person-{i}" for i in range(ROWS)], None),
         ("age", [20 + i % 60 for i in range(ROWS)], None),
@@ -506,6 +515,7 @@ def test_columns_that_look_like_groups_or_times_are_warned_of(tmp_path, name, ce
         assert f"use {flag}." in warnings[0]
         assert repr(name) in warnings[0]
         assert warnings[0].count(". ") == 0
+        assert "\n" not in warnings[0]
 
 
 def test_nothing_is_warned_of_where_it_was_heeded_or_is_what_is_asked(tmp_path):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -76,8 +76,7 @@ def moment(text: str) -> datetime | None:
 
 
 def _microseconds(time: datetime) -> int:
-    plain = time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo is not None else time
-    since = plain - _EPOCH
+    since = time.replace(tzinfo=None) - _EPOCH - (time.utcoffset() or timedelta())
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 

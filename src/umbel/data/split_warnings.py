@@ -51,15 +51,17 @@ def split_warnings(
 
 def _warning(cells: Cells, words: Collection[str]) -> str:
     """What a random split hides, where a column holds times or groups."""
-    if cells.trouble or cells.blank.all():
+    folded = {word.casefold() for word in words}
+    known = (str(cell) for cell in cells.values[~cells.blank])
+    first = next((cell for cell in known if cell.casefold() not in folded), None)
+    if cells.trouble or first is None:
         return ""
     said = _words(cells.name)
-    first = str(cells.values[int(np.argmin(cells.blank))])
     number = cells.typed or (is_number(first) and not cells.text)
     telling = _is_one(said) or _is_several(said) or _TIME.intersection(said)
     if (number and not telling) or _BIRTH.intersection(said):
         return ""
-    flag = shlex.quote(cells.name)
+    flag = shlex.quote(cells.name) if cells.name.isprintable() else repr(cells.name)
     if times := _times(cells, words, number, said):
         return (
             f"Column {cells.name!r} holds times ({times[0]} to {times[1]}) and the split is random: the test rows lie "

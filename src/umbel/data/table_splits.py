@@ -67,11 +67,7 @@ def _at_random(
     classes = None
     if (name := rule.stratify) is not None:
         classes = class_numbers(columns[name], missing, name in categories)
-        if 3 * (values := int(classes.max()) + 1) > count:
-            raise UmbelError(
-                f"{path}: stratify column {name!r} has {values} values in {count} rows, too many to have each in every "
-                "part; choose another column, or leave it out"
-            )
+        _check_classes(path, columns[name], int(classes.max()) + 1, count)
     seeds = (rule.seed, count)
 
     def deal(rows: np.ndarray, shares: Sequence[float], seeds: Sequence[int]) -> np.ndarray:
@@ -96,6 +92,19 @@ def _at_random(
     rest = everything[~test]
     part = deal(rest, (1 - HELD_OUT, HELD_OUT), (*seeds, 1 + folds.fold))
     return {"train": rest[part == 0], "validation": rest[part == 1], "test": everything[test]}
+
+
+def _check_classes(path: Path, cells: Cells, values: int, count: int) -> None:
+    what = f"{path}: stratify column {cells.name!r}"
+    if cells.trouble:
+        raise UmbelError(f"{what} holds {cells.trouble}; choose another column, or leave it out")
+    if values == 1:
+        raise UmbelError(f"{what} is the same in every row; choose another column, or leave it out")
+    if 3 * values > count:
+        raise UmbelError(
+            f"{what} has {values} values in {count} rows, too many to have each in every part; choose another column, "
+            "or leave it out"
+        )
 
 
 def _by_time(path: Path, times: np.ndarray, rule: TimeSplit) -> Rows:
