@@ -1,5 +1,7 @@
 """How rows are dealt out: what every rule promises, in which cases it refuses, and that it is kept with the table."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,6 +83,13 @@ def test_no_group_is_in_two_parts_and_the_shares_are_near(tmp_path, seed):
     assert sum(map(len, patients)) == 40 == len(set.union(*patients))
     counts = [frame["patient"].isin(names).sum() for names in patients]
     assert np.abs(np.array(counts) - [280, 60, 60]).max() <= 4
+
+
+def test_the_note_says_how_many_groups_each_part_has(tmp_path):
+    note = from_table(saved(tmp_path, visits()), ["y"], split=RandomSplit(group="patient")).note
+    train, validation, test = map(int, re.search(r"seed 0; (\d+)/(\d+)/(\d+) groups\)", note).groups())
+    assert train + validation + test == 40
+    assert min(train, validation, test) > 2
 
 
 def test_groups_depend_on_their_names_and_the_seed_and_not_on_the_order_of_rows(tmp_path):
@@ -370,7 +379,7 @@ def test_the_rule_is_kept_with_the_table_and_gives_the_same_rows_again(tmp_path,
     about = {"kinds": {"code": "category"}, "ignore": ["row"]}
     description, data = described_table(path, ["y", "ill"], split=rule, **about)
     assert description.split == rule
-    assert str(rule) in data.note
+    assert f"({rule}" in data.note
     again = TableDescription.from_json(description.to_json())
     assert again == description
     other = from_table(path, description=again)

@@ -16,6 +16,7 @@ from umbel.data.columns import Column, Roles, describe_columns, typed_table
 from umbel.data.find import need
 from umbel.data.pictures import subset
 from umbel.data.source import MultiTaskData, TensorSource
+from umbel.data.split_columns import group_numbers
 from umbel.data.split_rules import AT_RANDOM, SPLIT_NAMES, SplitRule, rule_columns
 from umbel.data.split_warnings import split_warnings
 from umbel.data.table_description import ImageColumn, TableDescription
@@ -190,7 +191,7 @@ def _data(
         title=f"{path.name}: {count} rows, {len(tasks)} task{'s' if len(tasks) > 1 else ''}",
         tasks=tasks,
         input_shape=description.input_shape,
-        note=_note(path, description, columns, rows),
+        note=_note(path, description, cells, columns, rows),
         warnings=(
             *([c.warning for c in columns if c.warning] if columns else _warnings(description, cells)),
             *_unseen(description, values, rows),
@@ -229,13 +230,18 @@ def _pictures(path: Path, files: np.ndarray, name: str, resolution: int | None, 
     return dict(zip(SPLIT_NAMES, pictures.split([len(rows[split]) for split in SPLIT_NAMES]), strict=True))
 
 
-def _note(path: Path, description: TableDescription, columns: Sequence[Column], rows: Rows) -> str:
-    counts = "/".join(str(len(rows[split])) for split in SPLIT_NAMES)
+def _note(
+    path: Path, description: TableDescription, cells: Mapping[str, Cells], columns: Sequence[Column], rows: Rows
+) -> str:
+    counts, how = "/".join(str(len(rows[split])) for split in SPLIT_NAMES), str(description.split)
+    if (name := rule_columns(description.split).get("group")) is not None:
+        groups = group_numbers(cells[name], description.missing)
+        how += f"; {'/'.join(str(len(np.unique(groups[rows[split]]))) for split in SPLIT_NAMES)} groups"
     by_reason: dict[str, list[str]] = {}
     for column in columns:
         if column.role == "ignored":
             by_reason.setdefault(column.note, []).append(column.name)
-    parts = [f"Table {path.name}, split {counts} into training, validation and test ({description.split})."]
+    parts = [f"Table {path.name}, split {counts} into training, validation and test ({how})."]
     parts += [f"Ignored ({reason}): {_few(names)}." for reason, names in by_reason.items()]
     parts += [f"In {c.name}: {c.note}." for c in columns if c.role == "target" and c.note]
     return " ".join(parts)
