@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from umbel.core import Learner, UmbelError, check_inputs, check_labels
 from umbel.data import MultiTaskData, TensorSource, describe_columns, from_table, load_data
+from umbel.data.cell_values import MISSING_WORDS
 from umbel.data.data_record import DataRecord
 from umbel.data.pictures import subset
 from umbel.data.plain_inputs import PlainInputs
@@ -16,6 +17,7 @@ from umbel.data.table_description import TableDescription
 from umbel.methods.controllable import controllable
 from umbel.nn import build_model
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, names, options
+from umbel.recipes.split_flags import OWN_TABLE, given, split_rule
 
 Built = TypeVar("Built")
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
@@ -67,7 +69,7 @@ def columns_text(settings: DataSettings) -> str:
         lines.append(
             f"  {column.name:<{width}}  {column.role:<7} {column.kind}, {column.distinct} values{blanks}{note}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"Note: {column.warning}" for column in columns if column.warning)])
 
 
 def _table_arguments(settings: DataSettings) -> dict:
@@ -75,8 +77,9 @@ def _table_arguments(settings: DataSettings) -> dict:
         "targets": names(settings.targets),
         "image_column": settings.image_column or None,
         "kinds": {name: str(kind) for name, kind in options(settings.kinds, "--kinds").items()},
-        "split_column": settings.split_column or None,
+        "split": split_rule(settings),
         "ignore": names(settings.ignore),
+        "missing": tuple(dict.fromkeys((*MISSING_WORDS, *names(settings.missing)))),
     }
 
 
@@ -93,8 +96,8 @@ def _own_table(settings: DataSettings, known: TableDescription | None) -> MultiT
 
 
 def _known_set(settings: DataSettings) -> MultiTaskData:
-    for flag in ("targets", "image_column", "kinds", "split_column", "ignore"):
-        if getattr(settings, flag):
+    for flag in OWN_TABLE:
+        if given(settings, flag):
             shown = flag.replace("_", "-")
             raise UmbelError(f"--{shown} is for own tables; {settings.data!r} is not a .csv or .parquet file")
     chosen = dict(options(settings.options, "--options"))
