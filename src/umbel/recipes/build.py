@@ -28,16 +28,24 @@ def is_table(settings: DataSettings) -> bool:
     return Path(settings.data).suffix.lower() in _TABLES
 
 
-def open_data(settings: DataSettings, known: TableDescription | PlainInputs | None = None) -> MultiTaskData:
+def open_data(
+    settings: DataSettings,
+    known: TableDescription | PlainInputs | None = None,
+    say: Callable[[str], object] | None = None,
+) -> MultiTaskData:
     """The data set of the settings, checked: labels in range, more than one class, finite inputs.
 
     Args:
         settings: Which data.
         known: How a run that learnt from it preprocessed it; None before there is one.
+        say: Hears what was made of the columns of an own table before it is read, and then what to beware of.
 
     Raises:
         UmbelError: It cannot be had or cannot be learnt from, or it is a table other than the known one.
     """
+    told = columns_text(settings) if say else ""
+    if say and told:
+        say(told)
     table = known if isinstance(known, TableDescription) else None
     data = _own_table(settings, table) if is_table(settings) else _known_set(settings)
     if settings.tasks:
@@ -48,6 +56,9 @@ def open_data(settings: DataSettings, known: TableDescription | PlainInputs | No
             check_inputs(source.samples, f"{data.name}, {split} split")
     if isinstance(data.train, TensorSource):
         check_labels(data.tasks, data.train.samples, f"{data.name}, train split")
+    for warning in data.warnings if say else ():
+        if say and warning not in told:
+            say(f"Note: {warning}")
     return data
 
 
