@@ -213,7 +213,7 @@ def check_options(function: Callable[..., Any], given: Mapping[str, object], whe
         UmbelError: Names the option.
     """
     plain = function.func if isinstance(function, partial) else function
-    hints = get_type_hints(plain.__init__ if isinstance(plain, type) else plain)
+    hints = get_type_hints(inspect.getattr_static(plain, "__init__") if isinstance(plain, type) else plain)
     for name, value in given.items():
         if name in inspect.signature(function).parameters and name in hints and not _fits(value, hints[name]):
             raise UmbelError(f"{where}: option {name} is {shown(value)}; give {_told(hints[name])}")

@@ -25,19 +25,19 @@ _SHOWN = 3
 
 
 def described_values(
-    path: Path, description: TableDescription, pictures_anywhere: bool = False
+    path: Path, columns: Mapping[str, Cells], description: TableDescription, pictures_anywhere: bool = False
 ) -> dict[str, np.ndarray]:
     """The described columns of a file, typed as the description says; target columns may be absent.
 
     Args:
-        path: The file.
+        path: The file, for messages and because paths of pictures are relative to its folder.
+        columns: Its columns.
         description: Of the table that was learnt from.
         pictures_anywhere: See `umbel.data.tables.from_table`.
 
     Raises:
-        UmbelError: The file cannot be read, or columns do not fit: names them, and how; or a picture may not be read.
+        UmbelError: Columns do not fit: names them, and how; or a picture may not be read.
     """
-    columns = read_cells(path)
     values: dict[str, np.ndarray] = {}
     troubles: list[str] = []
     for column in (*description.inputs, *description.targets):
@@ -54,8 +54,6 @@ def described_values(
             values[image.name] = texts_of(columns[image.name])
         else:
             troubles.append(f"there is no column {image.name!r}, which names the pictures")
-    if (split := description.split.column) is not None and split in columns:
-        values[split] = texts_of(columns[split])
     if troubles:
         more = f"; and {len(troubles) - _SHOWN} more" if len(troubles) > _SHOWN else ""
         raise UmbelError(f"{path} does not fit the table that was learnt from: {'; '.join(troubles[:_SHOWN])}{more}")
@@ -227,7 +225,7 @@ def new_rows(path: str | Path, description: TableDescription, pictures_anywhere:
         UmbelError: The file cannot be read, has no row, or a column does not fit: names it, and how.
     """
     path = Path(path)
-    values = described_values(path, description, pictures_anywhere)
+    values = described_values(path, read_cells(path), description, pictures_anywhere)
     rows = np.arange(len(next(iter(values.values()))))
     if not len(rows):
         raise UmbelError(f"{path}: it has a header and no row; add rows")
