@@ -64,7 +64,7 @@ def test_a_write_that_fails_leaves_everything_as_it_was(tmp_path):
     targets = places(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     for path in targets:
-        with pytest.raises(UmbelError, match="^cannot write .*; ") as caught:
+        with pytest.raises(UmbelError, match=r"^cannot write .*; ") as caught:
             write_atomically(path, "text")
         assert "\n" not in str(caught.value)
     assert sorted(tmp_path.rglob("*")) == before and (tmp_path / "file").read_text() == "mine"

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from umbel.core import Batch, Task, UmbelError, unknown
+from umbel.data.plain_inputs import PlainInputs
+from umbel.data.table_description import TableDescription
 
 
 class Source(Protocol):
@@ -195,6 +197,8 @@ class MultiTaskData:
         test: Looked at once, at the end.
         input_shape: Of one sample: (C, H, W) for pictures, (F,) for tables, (T, F) for series.
         note: Source, licence, citation and caveats, for the report.
+        warnings: What a reader must know before trusting the scores, one sentence each; reports show them.
+        table: How a row of a table becomes a sample; None for sets that are no table of the user's.
     """
 
     name: str
@@ -205,6 +209,13 @@ class MultiTaskData:
     test: Source
     input_shape: tuple[int, ...]
     note: str = ""
+    warnings: tuple[str, ...] = ()
+    table: TableDescription | None = None
+
+    @property
+    def inputs(self) -> TableDescription | PlainInputs:
+        """How something new becomes an input: kept with every run."""
+        return self.table or PlainInputs.of(self.input_shape)
 
     def task(self, name: str) -> Task:
         """The task called `name`."""

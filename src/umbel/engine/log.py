@@ -7,6 +7,7 @@ from pathlib import Path
 
 from umbel.errors import UmbelError
 from umbel.files import reading, write_atomically, writing
+from umbel.spreadsheets import plain_cell, safe_cell
 
 _THEN = "go on with --resume"
 _REMEDY = "restore it, or move it away: the run goes on without its rows"
@@ -69,7 +70,7 @@ def append_row(path: Path, step: int, values: dict[str, float]) -> None:
         with open(path, "a", newline="", encoding="utf-8") as file:
             rows = csv.writer(file, lineterminator="\n")
             if new:
-                rows.writerow(["step", *values])
+                rows.writerow(["step", *map(safe_cell, values)])
             rows.writerow([step, *(f"{v:.9g}" for v in values.values())])
 
 
@@ -84,11 +85,12 @@ def read(path: Path) -> list[dict[str, float]]:
             return []
         with open(path, newline="", encoding="utf-8") as file:
             header, *rows = list(csv.reader(file)) or [["step"]]
-            _check_header(path, header)
-            for number, row in enumerate(rows, 2):
-                if len(row) != len(header):
-                    raise ValueError(f"row {number} has {len(row)} cells and the header {len(header)}")
-            return [dict(zip(header, map(float, row), strict=True)) for row in rows]
+        _check_header(path, header)
+        for number, row in enumerate(rows, 2):
+            if len(row) != len(header):
+                raise ValueError(f"row {number} has {len(row)} cells and the header {len(header)}")
+        names = list(map(plain_cell, header))
+        return [dict(zip(names, map(float, row), strict=True)) for row in rows]
 
 
 @contextmanager

@@ -1,20 +1,34 @@
 """From settings to data, networks and learners."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from umbel.core import Learner, UmbelError, check_inputs, check_labels
 from umbel.data import MultiTaskData, TensorSource, describe_columns, from_table, load_data
+from umbel.data.cell_values import MISSING_WORDS
+from umbel.data.data_record import DataRecord
 from umbel.data.pictures import subset
+from umbel.data.plain_inputs import PlainInputs
+from umbel.data.table_description import TableDescription
 from umbel.methods.controllable import controllable
 from umbel.nn import build_model
+from umbel.nn.memory_bound import memory_bound
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, names, options
+from umbel.recipes.split_flags import OWN_TABLE, given, split_rule
 from umbel.report.schema import build
 
 Built = TypeVar("Built")
+_TRAINED_COPIES = 3  # weights, gradients, and at least one moment of the optimizer
+_OWN_FLAG = "it has a flag of its own"
+_NO_OPTIONS = {
+    **dict.fromkeys(("encoder", "seed", "hidden", "vector_head", "distillation", "strength"), _OWN_FLAG),
+    **dict.fromkeys(("tasks", "input_shape", "keep_maps", "data", "grid"), "it follows from the data and the settings"),
+}
+"""What builds a network takes besides the encoder's options -> what to do instead."""
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
 
 
@@ -23,13 +37,26 @@ def is_table(settings: DataSettings) -> bool:
     return Path(settings.data).suffix.lower() in _TABLES
 
 
-def open_data(settings: DataSettings) -> MultiTaskData:
+def open_data(
+    settings: DataSettings,
+    known: TableDescription | PlainInputs | None = None,
+    say: Callable[[str], object] | None = None,
+) -> MultiTaskData:
     """The data set of the settings, checked: labels in range, more than one class, finite inputs.
 
+    Args:
+        settings: Which data.
+        known: How a run that learnt from it preprocessed it; None before there is one.
+        say: Hears what was made of the columns of an own table before it is read, and then what to beware of.
+
     Raises:
-        UmbelError: It cannot be had or cannot be learnt from.
+        UmbelError: It cannot be had or cannot be learnt from, or it is a table other than the known one.
     """
-    data = _own_table(settings) if is_table(settings) else _known_set(settings)
+    told = columns_text(settings) if say else ""
+    if say and told:
+        say(told)
+    table = known if isinstance(known, TableDescription) else None
+    data = _own_table(settings, table) if is_table(settings) else _known_set(settings)
     if settings.tasks:
         data = data.only(names(settings.tasks))
     for split in ("train", "validation", "test"):
@@ -38,6 +65,9 @@ def open_data(settings: DataSettings) -> MultiTaskData:
             check_inputs(source.samples, f"{data.name}, {split} split")
     if isinstance(data.train, TensorSource):
         check_labels(data.tasks, data.train.samples, f"{data.name}, train split")
+    for warning in data.warnings if say else ():
+        if say and warning not in told:
+            say(f"Note: {warning}")
     return data
 
 
@@ -59,7 +89,7 @@ def columns_text(settings: DataSettings) -> str:
         lines.append(
             f"  {column.name:<{width}}  {column.role:<7} {column.kind}, {column.distinct} values{blanks}{note}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"Note: {column.warning}" for column in columns if column.warning)])
 
 
 def _table_arguments(settings: DataSettings) -> dict:
@@ -67,30 +97,49 @@ def _table_arguments(settings: DataSettings) -> dict:
         "targets": names(settings.targets),
         "image_column": settings.image_column or None,
         "kinds": {name: str(kind) for name, kind in options(settings.kinds, "--kinds").items()},
-        "split_column": settings.split_column or None,
+        "split": split_rule(settings),
         "ignore": names(settings.ignore),
+        "missing": tuple(dict.fromkeys((*MISSING_WORDS, *names(settings.missing)))),
     }
 
 
-def _own_table(settings: DataSettings) -> MultiTaskData:
+def _own_table(settings: DataSettings, known: TableDescription | None) -> MultiTaskData:
     if not settings.targets:
         raise UmbelError(f"--data {settings.data}: say what to predict with --targets column,column")
-    data = from_table(settings.data, **_table_arguments(settings), resolution=settings.resolution)
+    _refuse(settings, ("options",), "is for sets that `umbel list` shows; a table has none")
+    if not settings.image_column:
+        _refuse(settings, ("pictures_anywhere", "resolution"), "is for pictures; name their column with --image-column")
+    anywhere = settings.pictures_anywhere
+    if known is not None:
+        data = from_table(settings.data, description=known, pictures_anywhere=anywhere)
+    else:
+        arguments = _table_arguments(settings)
+        data = from_table(settings.data, **arguments, resolution=settings.resolution, pictures_anywhere=anywhere)
     if settings.train_size is None:
         return data
     return dataclasses.replace(data, train=data.train.select(subset(len(data.train), settings.train_size)))
 
 
+def _refuse(settings: DataSettings, names: Sequence[str], why: str) -> None:
+    """Refuse settings that would change nothing."""
+    for name in names:
+        if getattr(settings, name):
+            raise UmbelError(f"--{name.replace('_', '-')} {why}")
+
+
 def _known_set(settings: DataSettings) -> MultiTaskData:
-    for flag in ("targets", "image_column", "kinds", "split_column", "ignore"):
-        if getattr(settings, flag):
+    _refuse(settings, ("pictures_anywhere",), f"is for own tables; {settings.data!r} is not a .csv or .parquet file")
+    for flag in OWN_TABLE:
+        if given(settings, flag):
             shown = flag.replace("_", "-")
             raise UmbelError(f"--{shown} is for own tables; {settings.data!r} is not a .csv or .parquet file")
     chosen = dict(options(settings.options, "--options"))
-    if settings.train_size is not None:
-        chosen["size"] = settings.train_size
-    if settings.resolution is not None:
-        chosen["resolution"] = settings.resolution
+    of_flags = (("size", "train-size", settings.train_size), ("resolution", "resolution", settings.resolution))
+    for name, flag, value in of_flags:
+        if value is not None and name in chosen:
+            raise UmbelError(f"--options {settings.options}: {name} is what --{flag} says; give one of the two")
+        if value is not None:
+            chosen[name] = value
     try:
         return load_data(settings.data, **chosen)
     except TypeError as error:  # "size=small", say; the options are the user's own words
@@ -106,22 +155,29 @@ def with_options(text: str, make: Callable[..., Built]) -> Built:
         UmbelError: The options are of the wrong kind, or name no network.
     """
     chosen = options(text, "--encoder-options")
+    for name in chosen:
+        if name in _NO_OPTIONS:
+            raise UmbelError(f"--encoder-options {text}: {name} is no option of an encoder; {_NO_OPTIONS[name]}")
     try:
-        return make(**chosen)
-    except (TypeError, ValueError, RuntimeError) as error:  # "widths=wide", say; the options are the user's own words
+        with memory_bound("this network", copies=_TRAINED_COPIES):
+            return make(**chosen)
+    except (TypeError, ValueError, RuntimeError) as error:  # "norm=8", say; the options are the user's own words
         if not chosen:
             raise
-        raise UmbelError(f"--encoder-options {text}: no such network ({error})") from error
+        reason = " ".join(str(error).split())
+        raise UmbelError(f"--encoder-options {text}: no such network ({reason})") from error
 
 
-def make_learner(settings: ModelSettings, data: MultiTaskData, seed: int, maps: bool | None = None) -> Learner:
+def make_learner(
+    settings: ModelSettings, data: MultiTaskData | DataRecord, seed: int, maps: bool | None = None
+) -> Learner:
     """A fresh network for all tasks of the data; the same seed gives the same encoder whatever the tasks are.
 
     With `widths` in the settings it is a controllable one.
 
     Args:
         settings: Encoder and heads.
-        data: Its input shape and tasks.
+        data: Its input shape and tasks; the record of a set says both.
         seed: Of the random start.
         maps: Whether the encoder keeps the resolution that tasks with maps want; unset: when `data` has one. A
             single-task reference is given what the joint network has.
@@ -138,34 +194,78 @@ def make_learner(settings: ModelSettings, data: MultiTaskData, seed: int, maps: 
     return with_options(settings.encoder_options, partial(controllable, *network, **about))
 
 
-def predicts_maps(data: MultiTaskData) -> bool:
+def predicts_maps(data: MultiTaskData | DataRecord) -> bool:
     """Whether a task of the data predicts a map."""
     return any(task.output == "map" for task in data.tasks)
 
 
-def describe(data: DataSettings, model: ModelSettings, tasks: list[str], seed: int, maps: bool) -> dict[str, object]:
-    """What a checkpoint keeps so that its network can be built again."""
-    kept = {"data": dataclasses.asdict(data), "model": dataclasses.asdict(model)}
-    return {**kept, "tasks": tasks, "seed": seed, "maps": maps}
+def describe(
+    settings: DataSettings, model: ModelSettings, data: MultiTaskData, seed: int, maps: bool
+) -> dict[str, object]:
+    """What a checkpoint keeps so that its network can be built again, and new inputs be read as its own were.
 
-
-def rebuild(described: Mapping[str, object], where: str) -> tuple[Learner, MultiTaskData]:
-    """The learner (freshly initialised) and the data that `describe` described.
-
-    Raises:
-        UmbelError: The checkpoint was made from Python without a description, or by another version.
+    Args:
+        settings: Of the data.
+        model: Of the network.
+        data: What it learns from, with the tasks that it has.
+        seed: Of the random start.
+        maps: As for `make_learner`.
     """
-    known = {name: described[name] for name in ("data", "model", "tasks", "seed", "maps") if name in described}
-    if len(known) < 5:
-        raise UmbelError(
-            f"{where} does not say how its network was built; load its weights in Python with umbel.engine.load_weights"
-        )
-    data = build(DataSettings, known["data"], f"{where}: data")
-    controllable_one = isinstance(known["model"], dict) and "widths" in known["model"]
-    kind = ControllableModelSettings if controllable_one else ModelSettings
-    model = build(kind, known["model"], f"{where}: model")
-    tasks = list(build(tuple[str, ...], known["tasks"], f"{where}: tasks"))
-    seed, maps = build(int, known["seed"], f"{where}: seed"), build(bool, known["maps"], f"{where}: maps")
-    loaded = open_data(data)
-    loaded = loaded.only(tasks) if [t.name for t in loaded.tasks] != tasks else loaded
-    return make_learner(model, loaded, seed, maps), loaded
+    kept = {"data": dataclasses.asdict(settings), "model": dataclasses.asdict(model)}
+    return {**kept, "record": DataRecord.of(data).plain(), "seed": seed, "maps": maps}
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a checkpoint says of its making.
+
+    Attributes:
+        settings: Of the data.
+        model: Of the network.
+        record: What is known of the data.
+        seed: Of the random start.
+        maps: As for `make_learner`.
+    """
+
+    settings: DataSettings
+    model: ModelSettings
+    record: DataRecord
+    seed: int
+    maps: bool
+
+    @classmethod
+    def read(cls, kept: Mapping[str, Any], where: str) -> "Described":
+        """What `describe` gave.
+
+        Raises:
+            UmbelError: The checkpoint was made from Python without a description, or by another version.
+        """
+        if missing := [name for name in ("data", "model", "record", "seed", "maps") if name not in kept]:
+            raise UmbelError(
+                f"{where} does not say how its network was built ({missing[0]} is missing); load its weights in Python "
+                "with umbel.engine.load_weights"
+            )
+        widths = isinstance(kept["model"], dict) and "widths" in kept["model"]
+        kind = ControllableModelSettings if widths else ModelSettings
+        hints = (("data", DataSettings), ("model", kind), ("seed", int), ("maps", bool))
+        settings, model, seed, maps = (build(hint, kept[name], f"{where}: {name}") for name, hint in hints)
+        return cls(settings, model, DataRecord.read(kept["record"], where), seed, maps)
+
+    def learner(self) -> Learner:
+        """The network, freshly initialised; the data is not needed, unless a task was made by hand.
+
+        Raises:
+            UmbelError: The data is needed and cannot be had.
+        """
+        by_hand = any(output.answers == "code" for output in self.record.outputs)
+        return make_learner(self.model, self.data() if by_hand else self.record, self.seed, self.maps)
+
+    def data(self) -> MultiTaskData:
+        """The data, preprocessed as it was for the training.
+
+        Raises:
+            UmbelError: It cannot be had, or a table is not the one that was learnt from.
+        """
+        tasks = [output.name for output in self.record.outputs]
+        data = open_data(self.settings, self.record.inputs)
+        return data.only(tasks) if [task.name for task in data.tasks] != tasks else data

@@ -9,7 +9,7 @@ from umbel.engine.folder import check_folder, claimed
 from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError
 from umbel.methods.controllable import is_controllable
-from umbel.recipes.build import columns_text, describe, make_learner, open_data, predicts_maps, rebuild
+from umbel.recipes.build import Described, describe, make_learner, open_data, predicts_maps
 from umbel.recipes.operating_point import parse_point
 from umbel.recipes.settings import options
 from umbel.recipes.train_settings import TrainSettings
@@ -42,15 +42,15 @@ class Trained:
 def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bool, reporter: Reporter) -> Trained:
     """Train one network for all tasks and evaluate its best weights on the test split."""
     check_folder(out, "run", runtime, resume)
-    if text := columns_text(settings.data):
-        reporter.say(text)
-    data = open_data(settings.data)
+    data = open_data(settings.data, say=reporter.say)
     learner = make_learner(settings.model, data, settings.fit.seed)
-    names = [task.name for task in data.tasks]
+    chosen = options(settings.descent_options, "--descent-options")
+    about = describe(settings.data, settings.model, data, settings.fit.seed, predicts_maps(data))
+    descent = make_descent(settings.descent, **chosen)
     with claimed(out, "run", runtime, resume):
         fitted = fit(
             learner,
-            make_descent(settings.descent, **options(settings.descent_options, "--descent-options")),
+            descent,
             data.train,
             data.validation,
             settings.fit,
@@ -59,7 +59,7 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
             runtime=runtime,
             reporter=reporter,
             label=f"{data.name}, {settings.descent}",
-            describe=describe(settings.data, settings.model, names, settings.fit.seed, predicts_maps(data)),
+            describe=about | {"descent": {"name": settings.descent, **chosen}},
         )
         here = runtime.with_settings(fitted.settings.precision, 1)
         if is_controllable(learner):
@@ -92,7 +92,10 @@ def evaluate_checkpoint(path: Path, split: str, runtime: FabricRuntime, point: s
     if split not in ("train", "validation", "test"):
         raise UmbelError(f"split {split!r} is not known; use train, validation or test")
     saved = load_checkpoint(resolve(path))
-    learner, data = rebuild(saved.settings, str(saved.path))
+    described = Described.read(saved.settings, str(saved.path))
+    data = described.data()
+    described.record.check_split(split, data, str(saved.path))
+    learner = make_learner(described.model, data, described.seed, described.maps)
     load_weights(learner, saved)
     learner.to(runtime.device)
     source = getattr(data, split)

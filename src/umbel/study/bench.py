@@ -82,6 +82,8 @@ class Bench(Generic[S]):
             size = f"batch size {fit.batch_size} does not divide by {processes} processes"
             raise UmbelError(f"{size}; use a multiple of {processes}")
         Monitor(fit.monitor, {}).check(training.learner)
+        if training.descent is not None:
+            training.descent.prepare(training.learner)
 
     def run(self, jobs: Sequence[Job], make: Make, measure: Measure = on_test_split) -> Table:
         """Check, train and measure all jobs in their order; what was done before is taken up from the folder.
@@ -112,7 +114,7 @@ class Bench(Generic[S]):
     def claim(self) -> None:
         """Take the study's folder for these settings and decide the precision, once."""
         if not self._claimed:
-            self.fit = self.study.settle(self.settings, self.fit)
+            self.fit = self.study.settle(self.settings, self.fit, self.data)
             self._claimed = True
 
     def _result(self, job: Job, measure: Measure) -> tuple[Outcome | None, Measured]:
@@ -232,6 +234,6 @@ class Bench(Generic[S]):
             settings=dataclasses.asdict(self.settings),  # type: ignore[call-overload]
             environment=describe_environment(self.fit.precision, why_precision(self.settings, self.fit)),
             profiles=tuple(self.profiles),
-            warnings=(*self.study.warnings, *usual_warnings(self.table, self.fit), *without, *warnings),
+            warnings=(*self.study.warnings, *data.warnings, *usual_warnings(self.table, self.fit), *without, *warnings),
             **records,
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 from umbel.core import Descent, Learner, UmbelError
 from umbel.data import MultiTaskData
+from umbel.data.data_record import DataRecord, changed_split
 from umbel.engine import (
     Evaluation,
     FabricRuntime,
@@ -72,7 +73,8 @@ class _Begun:
 
     settings: dict[str, Any]
     decided: _Decided
-    command: str = ""
+    command: str
+    data: dict[str, Any]
 
 
 @dataclass
@@ -117,20 +119,26 @@ class Study:
             self._claim.undo()
             self._claim = None
 
-    def settle(self, settings: object, fit_settings: FitSettings) -> FitSettings:
-        """Claim the folder for these settings and decide the precision once for all trainings.
+    def settle(self, settings: object, fit_settings: FitSettings, data: MultiTaskData | None) -> FitSettings:
+        """Claim the folder for these settings and this data, and decide the precision once for all trainings.
+
+        Args:
+            settings: Of the study.
+            fit_settings: Those of them that say how a network is trained.
+            data: What is learnt from; its record is kept in the folder. None for a study that learns from nothing.
 
         Raises:
-            UmbelError: What `claim` refuses; the folder holds another study, or this one with other settings.
+            UmbelError: What `claim` refuses; the folder holds another study, or this one with other settings or data.
         """
         self.claim()
         try:
-            return self._settled(plain(settings), fit_settings)
+            record = {} if data is None else DataRecord.of(data).plain()
+            return self._settled(plain(settings), fit_settings, record)
         except BaseException:
             self.release()
             raise
 
-    def _settled(self, wanted: Any, fit_settings: FitSettings) -> FitSettings:
+    def _settled(self, wanted: Any, fit_settings: FitSettings, record: dict[str, Any]) -> FitSettings:
         file = self.out / "study.json"
         if file.exists():
             before = build(_Begun, read_json(file, _REMEDY), f"{file}: ")
@@ -138,14 +146,25 @@ class Study:
                 if (now := _flat(wanted).get(name)) != value:
                     was = f"{self.out} was begun with {name}={value}, not {now}"
                     raise UmbelError(f"{was}; resume with the same settings")
+            self._check_data(before, record)
             return fit_settings.replace(**dataclasses.asdict(before.decided))
         resolved = resolve_settings(fit_settings, self.runtime)
         chosen = _Decided(resolved.precision, resolved.channels_last)
         self.runtime.barrier()
         if self.runtime.is_main:
-            write_atomically(file, json.dumps(dataclasses.asdict(_Begun(wanted, chosen, self.command)), indent=1))
+            begun = _Begun(wanted, chosen, self.command, record)
+            write_atomically(file, json.dumps(dataclasses.asdict(begun), indent=1))
         self.runtime.barrier()
         return fit_settings.replace(**dataclasses.asdict(chosen))
+
+    def _check_data(self, before: _Begun, record: Mapping[str, Any]) -> None:
+        """Refuse data other than that which the study was begun with."""
+        for split, kept in record.get("splits", {}).items():
+            known = before.data.get("splits")
+            if not isinstance(known, dict) or not isinstance(known.get(split), dict):
+                raise UmbelError(f"{self.out / 'study.json'} is damaged: it does not say its {split} split; {_REMEDY}")
+            if said := changed_split(split, known, {split: kept}):
+                raise UmbelError(f"{self.out} was begun with other data: {said}; resume with the unchanged data")
 
     def folder(self, key: str) -> Path:
         """Where the network called `key` is kept."""
