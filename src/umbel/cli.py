@@ -101,7 +101,9 @@ def _drop_output() -> None:
 
 def _complain(text: str) -> None:
     if os.environ.get("LOCAL_RANK", "0") == "0":
-        print(f"umbel: {text}", file=sys.stderr)
+        # One line whatever it quotes: the name of a file may hold line breaks and codes that steer the terminal.
+        line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        print(f"umbel: {line}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,10 @@ def export(arguments: list[str]) -> int:
     with TerminalReporter(quiet=False) as reporter:
         network = open_turnable(parsed.checkpoint, open_runtime())
         out = parsed.out or new_folder(f"export-{network.data.name}", resume=False)
-        formats = names(parsed.formats) or available_formats()
+        formats = names(parsed.formats)
+        if parsed.formats and not formats:
+            raise UmbelError(f"--formats {parsed.formats!r} names none; write torch,onnx,safetensors or leave it out")
+        formats = formats or available_formats()
         asked = parsed.budget_options
         budget = {"budget": asked.budget, "prefer": asked.prefer, **timing(asked)}
         exported = export_network(network, out, formats, reporter, point=parsed.point, **budget)

@@ -128,7 +128,6 @@ def _refuse(settings: DataSettings, names: Sequence[str], why: str) -> None:
 
 
 def _known_set(settings: DataSettings) -> MultiTaskData:
-    _refuse(settings, ("pictures_anywhere",), f"is for own tables; {settings.data!r} is not a .csv or .parquet file")
     for flag in OWN_TABLE:
         if given(settings, flag):
             shown = flag.replace("_", "-")
