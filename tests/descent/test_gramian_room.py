@@ -4,8 +4,8 @@ import logging
 
 import pytest
 import torch
-from toys import POINT
 from torch import nn
+from toys import POINT
 
 from umbel import tasks
 from umbel.core import Batch, Learner, MultiTaskModel, SingleProcess

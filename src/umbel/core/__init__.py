@@ -9,6 +9,7 @@ from umbel.core.checks import (
     check_inputs,
     check_labels,
     check_loss_parameters,
+    check_scales,
 )
 from umbel.core.descent import Descent, shares, total
 from umbel.core.gradients import align, flatten, sum_gradients, write
@@ -67,6 +68,7 @@ __all__ = [
     "check_inputs",
     "check_labels",
     "check_loss_parameters",
+    "check_scales",
     "drawn_point",
     "flatten",
     "join_batches",

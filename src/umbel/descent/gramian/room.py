@@ -1,5 +1,6 @@
 """How much memory a device has."""
 
+import contextlib
 import os
 from functools import cache
 from pathlib import Path
@@ -26,10 +27,8 @@ def memory_of(device: torch.device) -> int:
 
 def _memory_of_the_machine() -> int:
     known = [limit for limit in map(_limit, _LIMITS) if limit > 0]
-    try:
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # not every system says it in this way
         known.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):  # not on every system
-        pass
     return min(known, default=0)
 
 
