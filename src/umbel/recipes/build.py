@@ -12,6 +12,7 @@ from umbel.data.pictures import subset
 from umbel.methods.controllable import controllable
 from umbel.nn import build_model
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, names, options
+from umbel.recipes.teaching import with_weighed_classes
 
 Built = TypeVar("Built")
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
@@ -31,6 +32,7 @@ def open_data(settings: DataSettings) -> MultiTaskData:
     data = _own_table(settings) if is_table(settings) else _known_set(settings)
     if settings.tasks:
         data = data.only(names(settings.tasks))
+    data = with_weighed_classes(data, settings.class_weights)
     for split in ("train", "validation", "test"):
         source = getattr(data, split)
         if isinstance(source, TensorSource):

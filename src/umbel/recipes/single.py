@@ -1,16 +1,18 @@
 """`umbel train` and `umbel evaluate`: one network, without a study around it."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from umbel.descent import make_descent
 from umbel.engine import FabricRuntime, evaluate, fit, load_checkpoint, load_weights, resolve
+from umbel.engine.checkpoint import latest
 from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError
 from umbel.methods.controllable import is_controllable
 from umbel.recipes.build import columns_text, describe, make_learner, open_data, predicts_maps, rebuild
 from umbel.recipes.operating_point import parse_point
 from umbel.recipes.settings import options
+from umbel.recipes.teaching import prepare, weighed_descent
 from umbel.recipes.train_settings import TrainSettings
 from umbel.recipes.turnable import make_ready
 
@@ -45,9 +47,15 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
     data = open_data(settings.data)
     learner = make_learner(settings.model, data, settings.fit.seed)
     names = [task.name for task in data.tasks]
+    chosen = options(settings.descent_options, "--descent-options")
+    descent = weighed_descent(settings.descent, chosen, settings.task_weights, data)
+    resumed = resume and latest(out / "checkpoints", "step") is not None
+    if text := prepare(learner, settings.teaching, start=not resumed):
+        reporter.say(text)
+    about = describe(settings.data, settings.model, names, settings.fit.seed, predicts_maps(data))
     fitted = fit(
         learner,
-        make_descent(settings.descent, **options(settings.descent_options, "--descent-options")),
+        descent,
         data.train,
         data.validation,
         settings.fit,
@@ -56,7 +64,7 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
         runtime=runtime,
         reporter=reporter,
         label=f"{data.name}, {settings.descent}",
-        describe=describe(settings.data, settings.model, names, settings.fit.seed, predicts_maps(data)),
+        describe=about | {"task_weights": settings.task_weights, "teaching": dataclasses.asdict(settings.teaching)},
     )
     here = runtime.with_settings(fitted.settings.precision, 1)
     if is_controllable(learner):
