@@ -90,7 +90,7 @@ def test_fit_refuses_targets_that_nobody_put_on_a_scale():
     check_scales((task,), [])
     check_scales((tasks.regression("ink", centre=0.0, scale=1.0),), [Batch(inputs(), {"ink": INK})])
     with pytest.raises(UmbelError, match="about"):
-        check_scales((task,), [Batch(inputs(), {"ink": (INK - 800) / 25000})])
+        check_scales((task,), [Batch(inputs(), {"ink": (INK - 800) / 1e6})])
 
 
 def test_every_output_has_its_own_scale_and_a_map_has_one():

@@ -13,7 +13,7 @@ from umbel.core.losses import Losses
 from umbel.core.task import Task
 from umbel.errors import UmbelError
 
-_USUAL = (0.1, 3.0)  # scales that count as standard, and the largest distance of a centre from 0
+_USUAL = (0.01, 3.0)  # scales that count as standard, and the largest distance of a centre from 0
 _OF_CLASSES = ("classification", "segmentation")
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from umbel.engine.progress import Silent, TerminalReporter
     from umbel.engine.runtime import FabricRuntime, fastest_precision, open_runtime
     from umbel.engine.settings import FitSettings
-    from umbel.engine.training import Fitted, fit, resolve_settings
     from umbel.engine.starting import warm_start
+    from umbel.engine.training import Fitted, fit, resolve_settings
 
 _HOME = {
     "Checkpoint": "checkpoint",
