@@ -281,7 +281,7 @@ class Settings:
     """A number."""
 
 def study(settings, study):
-    study.settle(settings, FIT)
+    study.settle(settings, FIT, None)
     task = TaskInfo("only", "classification", "accuracy", True, "", ("a", "b"), ("accuracy",))
     run = Run("mine", 0, {"only": {"accuracy": settings.value}}, {}, {}, 1, 1.0, 1)
     data, method = DataInfo("none", "None", "", {}), MethodInfo("mine", "Mine")

@@ -111,6 +111,6 @@ def test_a_checkpoint_of_other_data_is_one_line(capsys, tmp_path):
     assert "Columns of" in err
     assert umbel(capsys, "evaluate", tmp_path / "run")[0] == 0
     table.write_text("\n".join(["a,b,d,c", *(f"{i},{row}" for i, row in enumerate(rows))]))
-    assert "of another model" in refused(capsys, "evaluate", tmp_path / "run")
+    assert "its rows are not those" in refused(capsys, "evaluate", tmp_path / "run")
     table.unlink()
     assert "t.csv" in refused(capsys, "evaluate", tmp_path / "run")

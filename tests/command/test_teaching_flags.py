@@ -36,7 +36,7 @@ def test_a_frozen_encoder_of_an_earlier_run_is_kept_and_evaluated_and_resumed(ca
         assert torch.equal(weights(out)[name], tensor), name
     kept = load_checkpoint(resolve(out)).settings
     assert kept["teaching"] == {"start_from": str(first), "freeze": "encoder", "rates": "heads=2"}
-    assert kept["task_weights"] == "digit=2,loops=0.5"
+    assert kept["descent"]["task_weights"] == "digit=2,loops=0.5"
     assert kept["data"]["class_weights"] == "balanced"
     assert json.loads(umbel(capsys, "evaluate", out, "--json")[1])["metrics"] == made["metrics"]
     again = json.loads(umbel(capsys, "train", *SMALL, *flags, "--out", out, "--resume", "--json")[1])
@@ -98,3 +98,17 @@ def test_a_comparison_starts_all_its_networks_alike(capsys, first, tmp_path):
 def test_a_comparison_refuses_what_would_distort_it(capsys, tmp_path, flags, message):
     assert message in refused(capsys, "run", "compare", *STUDY, *flags, "--out", tmp_path / "study")
     assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        (["--task-weights", "digit=2"], "descent.task_weights"),
+        (["--class-weights", "balanced"], "data.class_weights"),
+        (["--rates", "heads=2"], "teaching.rates"),
+        (["--freeze", "encoder.stages.0"], "teaching.freeze"),
+        (["--start-from", "nowhere"], "teaching.start_from"),
+    ],
+)
+def test_a_run_goes_on_with_the_same_flags_only(capsys, first, flags, name):
+    assert name in refused(capsys, "train", *SMALL, *flags, "--out", first, "--resume")

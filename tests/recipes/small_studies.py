@@ -51,6 +51,6 @@ def toy(kinds=None, targets=None, inputs=None, count=96):
 
 def learn_from(monkeypatch, data):
     """Let comparisons take this data, whatever their settings name; the checks of loaded data still run."""
-    monkeypatch.setattr("umbel.recipes.build.load", lambda name, **options: data)
+    monkeypatch.setattr("umbel.recipes.build.load_data", lambda name, **options: data)
     changed = dataclasses.replace(SMALL, data=DataSettings(data="toy"), seeds=1, tuning_trials=0, descents="equal")
     return dataclasses.replace(changed, model=ModelSettings())

@@ -102,7 +102,7 @@ def test_batches_divide(tmp_path, monkeypatch):
 @pytest.mark.parametrize("place", ["validation", "test"])
 def test_numbers_are_those_of_the_networks(results, network, place):
     """The table's lookups, against the kept network evaluated at the configuration that a run names."""
-    runtime, source = open_runtime(), getattr(network.data, place)
+    runtime, source = open_runtime(), getattr(open_data(SMALL.data), place)
     for run in (r for r in runs(results, EXACT, budget="60 %") if r.repeat == 0):
         widths = run.settings["point"]
         point = network.learner.point(widths["width"], widths["head_widths"])
@@ -258,7 +258,7 @@ def test_a_metric_that_gives_no_loss_is_refused(tmp_path, monkeypatch):
     data = open_data(SMALL.data)
     decibels = dataclasses.replace(data.tasks[0], unit="dB")
     changed = dataclasses.replace(data, tasks=(decibels, *data.tasks[1:]))
-    monkeypatch.setattr("umbel.recipes.build.load", lambda name, **options: changed)
+    monkeypatch.setattr("umbel.recipes.build.load_data", lambda name, **options: changed)
     laws.assert_refused_before_writing(CONTROLLABLE, SMALL, tmp_path, "neither a part from 0 to 1 nor an error")
 
 

@@ -183,7 +183,7 @@ def test_what_cannot_be_trained_is_refused_before_the_folder_is_made(change, sai
 
 
 def test_tasks_that_are_no_classification_are_refused(tmp_path, tiny_data, monkeypatch):
-    monkeypatch.setattr("umbel.recipes.build.load", lambda name, **options: tiny_data)
+    monkeypatch.setattr("umbel.recipes.build.load_data", lambda name, **options: tiny_data)
     settings = dataclasses.replace(SMALL, data=DataSettings(data="tiny"), pairs="side/brightness")
     says = "'brightness' is a task of kind regression"
     laws.assert_refused_before_writing(MULTI_RECEIVER, settings, tmp_path, says)
@@ -207,7 +207,7 @@ def test_pictures_that_cannot_be_coded_are_left_out_with_a_warning(tmp_path, mon
         return TensorSource(dataclasses.replace(samples, inputs=samples.inputs / 255 + 1))
 
     bright = {split: brighter(getattr(data, split)) for split in ("train", "validation", "test")}
-    monkeypatch.setattr("umbel.recipes.build.load", lambda name, **options: dataclasses.replace(data, **bright))
+    monkeypatch.setattr("umbel.recipes.build.load_data", lambda name, **options: dataclasses.replace(data, **bright))
     small = {"pairs": "parity/loops", "uses": "2", "sweep_uses": 2, "sweep_weights": "", "unequal_snr_db": ""}
     link = LinkSettings(channels="awgn", test_snr_db="5", draws=1)
     results, _ = laws.run(MULTI_RECEIVER, dataclasses.replace(SMALL, link=link, seeds=1, **small), tmp_path / "new")

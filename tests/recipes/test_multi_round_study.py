@@ -254,6 +254,6 @@ def test_a_regression_is_refused(tmp_path, monkeypatch):
     data = open_data(SMALL.data)
     regression = dataclasses.replace(data.tasks[0], kind="regression", decode=lambda z: z)
     monkeypatch.setattr(
-        "umbel.recipes.build.load", lambda name, **options: dataclasses.replace(data, tasks=(regression,))
+        "umbel.recipes.build.load_data", lambda name, **options: dataclasses.replace(data, tasks=(regression,))
     )
     laws.assert_refused_before_writing(MULTI_ROUND, SMALL, tmp_path, "no classification")

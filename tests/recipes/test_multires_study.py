@@ -395,5 +395,5 @@ def test_data_that_cannot_be_sent_is_refused(shape, label, message, tmp_path, mo
     labels = torch.arange(12) % 2 if label is None else torch.full((12,), label)
     source = TensorSource(Batch(torch.rand(12, *shape), {"digit": labels}))
     toy = MultiTaskData("toy", "Toy", (tasks.classification("digit", "ab"),), source, source, source, shape)
-    monkeypatch.setattr("umbel.recipes.build.load", lambda name, **options: toy)
+    monkeypatch.setattr("umbel.recipes.build.load_data", lambda name, **options: toy)
     laws.assert_refused_before_writing(MULTIRES_JSCC, SMALL, tmp_path, message)

@@ -11,7 +11,7 @@ from small_studies import FIT, SMALL, compared
 from umbel.core import OperatingPoint, UmbelError
 from umbel.engine import Silent, load_checkpoint, open_runtime, resolve
 from umbel.methods.controllable import is_controllable
-from umbel.recipes.build import columns_text, describe, make_learner, open_data, rebuild
+from umbel.recipes.build import Described, columns_text, describe, make_learner, open_data
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings
 from umbel.recipes.single import evaluate_checkpoint, train
 from umbel.recipes.train_settings import TrainSettings
@@ -128,7 +128,9 @@ def test_widths_make_a_controllable_network_and_say_so():
 def test_a_checkpoint_whose_model_has_widths_is_built_again(widths):
     """Of a controllable network, or of any network of an older version."""
     model = ControllableModelSettings(hidden=16, vector_head="conv", encoder="conv", widths=widths)
-    learner, _ = rebuild(describe(DataSettings(data="digits"), model, ["digit", "loops"], 0, False), "there")
+    settings = DataSettings(data="digits")
+    described = describe(settings, model, open_data(settings).only(["digit", "loops"]), 0, False)
+    learner = Described.read(described, "there").learner()
     assert is_controllable(learner) == bool(widths)
     assert [task.name for task in learner.tasks] == ["digit", "loops"]
 
@@ -168,12 +170,12 @@ def test_networks_of_a_study_are_evaluated_too(tmp_path):
 def test_a_checkpoint_that_does_not_say_what_it_is_gives_an_error(tmp_path):
     trained(tmp_path / "run")
     saved = load_checkpoint(resolve(tmp_path / "run"))
-    for missing in ("data", "model", "tasks", "seed"):
+    for missing in ("data", "model", "record", "seed"):
         kept = {name: value for name, value in saved.settings.items() if name != missing}
         with pytest.raises(UmbelError, match="does not say how its network was built"):
-            rebuild(kept, "there")
+            Described.read(kept, "there")
     with pytest.raises(UmbelError, match="does not say how its network was built"):
-        rebuild({**saved.settings, "model": {"depth": 3}}, "there")
+        Described.read({**saved.settings, "model": {"depth": 3}}, "there")
 
 
 def test_training_on_is_refused_with_another_descent_or_network(tmp_path):
@@ -188,3 +190,64 @@ def test_training_on_is_refused_with_another_descent_or_network(tmp_path):
         with pytest.raises(UmbelError) as error:
             train(settings, RUNTIME, tmp_path / "run", True, Silent())
         assert "\n" not in str(error.value)
+
+
+DIGITS = DataSettings(data="digits", tasks="loops,digit")
+OTHER_RUNS = {
+    "fewer samples": {"data": dataclasses.replace(DIGITS, train_size=50)},
+    "other pictures": {"data": dataclasses.replace(DIGITS, resolution=16)},
+    "other order of tasks": {"data": dataclasses.replace(DIGITS, tasks="digit,loops")},
+    "another monitor": {"fit": FIT.replace(monitor="loss")},
+    "other validations": {"fit": FIT.replace(validate_every=1)},
+    "another encoder": {"model": ModelSettings(encoder="mlp")},
+    "another option of the descent": {"descent": "cagrad", "descent_options": "c=0.3"},
+    "no option of the descent": {"descent": "cagrad"},
+}
+
+
+@pytest.mark.parametrize("other", OTHER_RUNS.values(), ids=OTHER_RUNS)
+def test_going_on_with_other_settings_is_refused(other, tmp_path):
+    """Each changes what is learnt, and went on without a word before."""
+    began = {"descent": "cagrad", "descent_options": "c=0.4"} if "descent" in other else {}
+    trained(tmp_path / "run", **began)
+    settings = TrainSettings(data=DIGITS, model=ModelSettings(encoder_options="widths=4/8"), fit=FIT)
+    with pytest.raises(UmbelError, match=r"was trained with .*, not .*; use that to resume"):
+        train(dataclasses.replace(settings, **other), RUNTIME, tmp_path / "run", True, Silent())
+
+
+def test_going_on_with_another_table_is_refused(table, tmp_path):
+    """A row more, an edited cell in each split, a class that is called otherwise."""
+    settings = TrainSettings(data=DataSettings(data=str(table), targets="age,tall"), fit=FIT)
+    train(settings, RUNTIME, tmp_path / "run", False, Silent())
+    text = table.read_text()
+    for changed in (text + text.splitlines()[-1] + "\n", text.replace("yes", "ja"), text.replace("170", "270")):
+        table.write_text(changed)
+        with pytest.raises(UmbelError, match=r"learnt from other data: its .* split"):
+            train(settings, RUNTIME, tmp_path / "run", True, Silent())
+        with pytest.raises(UmbelError, match=r"people\.csv.*(its rows are not those|does not fit)"):
+            evaluate_checkpoint(tmp_path / "run", "test", RUNTIME)
+    table.write_text(text)
+    train(settings, RUNTIME, tmp_path / "run", True, Silent())
+
+
+def test_a_study_does_not_go_on_over_an_edited_table(table, tmp_path):
+    settings = dataclasses.replace(
+        SMALL, data=DataSettings(data=str(table), targets="age,tall"), model=ModelSettings(), seeds=1
+    )
+    compared(tmp_path / "study", settings)
+    table.write_text(table.read_text().replace("yes", "ja"))
+    with pytest.raises(UmbelError, match="was begun with other data: its train split"):
+        compared(tmp_path / "study", settings, resume=True)
+
+
+def test_a_network_is_built_again_without_its_table(table, tmp_path):
+    """Classes, centre and scale come from the record."""
+    settings = TrainSettings(data=DataSettings(data=str(table), targets="age,tall"), fit=FIT)
+    train(settings, RUNTIME, tmp_path / "run", False, Silent())
+    data = open_data(settings.data)
+    table.unlink()
+    saved = load_checkpoint(resolve(tmp_path / "run"))
+    learner = Described.read(saved.settings, "there").learner()
+    raw = torch.randn(5, 1, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(learner.tasks[0].decode(raw), data.tasks[0].decode(raw))
+    assert learner.tasks[1].labels == ("no", "yes")

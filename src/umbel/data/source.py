@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from umbel.core import Batch, Task, UmbelError, unknown
+from umbel.data.plain_inputs import PlainInputs
+from umbel.data.table_description import TableDescription
 
 _LOOK_AT = 10_000  # samples of a streamed set, for the scales of its tasks
 
@@ -200,6 +202,7 @@ class MultiTaskData:
         test: Looked at once, at the end.
         input_shape: Of one sample: (C, H, W) for pictures, (F,) for tables, (T, F) for series.
         note: Source, licence, citation and caveats, for the report.
+        table: How a row of a table becomes a sample; None for sets that are no table of the user's.
     """
 
     name: str
@@ -210,6 +213,12 @@ class MultiTaskData:
     test: Source
     input_shape: tuple[int, ...]
     note: str = ""
+    table: TableDescription | None = None
+
+    @property
+    def inputs(self) -> TableDescription | PlainInputs:
+        """How something new becomes an input: kept with every run."""
+        return self.table or PlainInputs.of(self.input_shape)
 
     def __post_init__(self) -> None:
         if any(task.from_training is not None for task in self.tasks):

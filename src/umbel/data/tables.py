@@ -195,6 +195,7 @@ def _data(
         tasks=tasks,
         input_shape=description.input_shape,
         note=_note(path, description, columns, values, rows),
+        table=description,
         **splits,
     )
 

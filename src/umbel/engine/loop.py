@@ -32,11 +32,13 @@ from umbel.engine.monitor import Monitor
 from umbel.engine.optimise import learning_rate_factor, load_optimizer, make_optimizer, set_learning_rate
 from umbel.engine.plan import Plan, Progress
 from umbel.engine.runtime import seed_default
+from umbel.engine.same_run import check_same_data, check_same_settings, described
 from umbel.nn import synchronise_norms
 
 _FIXED = (
     *("seed", "batch_size", "accumulate", "optimizer", "learning_rate", "weight_decay", "schedule", "warmup"),
     *("clip_norm", "precision", "channels_last"),  # moments of the optimizer have the weights' memory format
+    *("compile", "validate_every", "monitor"),  # another rounding; other checkpoints to choose from
 )
 
 
@@ -74,6 +76,7 @@ class TrainingRun:
         self.saved_at = time.monotonic()
         self.stop_requested = False
         self.folder = plan.out / "checkpoints" if plan.out else None
+        self.described = described(plan) if plan.out else {}
         self._check_sizes(self.settings.batch_size, self.runtime.world_size, self.settings.accumulate)
 
     def _check_sizes(self, size: int, processes: int, pieces: int) -> None:
@@ -125,7 +128,9 @@ class TrainingRun:
             if name in before and before[name] != now[name]:
                 was = f"{saved.path} was trained with {name}={before[name]}, not {now[name]}"
                 raise UmbelError(f"{was}; use that to resume")
+        check_same_settings(saved, self.described)
         checkpoints.load_weights(self.learner, saved)
+        check_same_data(saved, self.described)
         try:
             self.plan.descent.load_state_dict(saved.state["descent"])
             load_optimizer(self.optimizer, saved.state["optimizer"])
@@ -268,7 +273,7 @@ class TrainingRun:
         progress = self.progress
         self.runtime.check_replicas(self.learner, f"at step {progress.step}")
         if self.folder and self.runtime.is_main:
-            settings = {"fit": dataclasses.asdict(self.settings), **self.plan.describe}
+            settings = {"fit": dataclasses.asdict(self.settings), **self.described}
             if self.best_weights is not None and progress.best is not None:
                 results = {"metrics": progress.best.metrics, "losses": progress.best.losses}
                 best = {"learner_extra": self.best_extra, **results}

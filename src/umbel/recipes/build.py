@@ -2,13 +2,17 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from umbel.core import Learner, UmbelError, check_inputs, check_labels
 from umbel.data import MultiTaskData, TensorSource, describe_columns, from_table, load_data
+from umbel.data.data_record import DataRecord
 from umbel.data.pictures import subset
+from umbel.data.plain_inputs import PlainInputs
+from umbel.data.table_description import TableDescription
 from umbel.methods.controllable import controllable
 from umbel.nn import build_model
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, names, options
@@ -23,13 +27,18 @@ def is_table(settings: DataSettings) -> bool:
     return Path(settings.data).suffix.lower() in _TABLES
 
 
-def open_data(settings: DataSettings) -> MultiTaskData:
+def open_data(settings: DataSettings, known: TableDescription | PlainInputs | None = None) -> MultiTaskData:
     """The data set of the settings, checked: labels in range, more than one class, finite inputs.
 
+    Args:
+        settings: Which data.
+        known: How a run that learnt from it preprocessed it; None before there is one.
+
     Raises:
-        UmbelError: It cannot be had or cannot be learnt from.
+        UmbelError: It cannot be had or cannot be learnt from, or it is a table other than the known one.
     """
-    data = _own_table(settings) if is_table(settings) else _known_set(settings)
+    table = known if isinstance(known, TableDescription) else None
+    data = _own_table(settings, table) if is_table(settings) else _known_set(settings)
     if settings.tasks:
         data = data.only(names(settings.tasks))
     data = with_weighed_classes(data, settings.class_weights)
@@ -73,10 +82,13 @@ def _table_arguments(settings: DataSettings) -> dict:
     }
 
 
-def _own_table(settings: DataSettings) -> MultiTaskData:
+def _own_table(settings: DataSettings, known: TableDescription | None) -> MultiTaskData:
     if not settings.targets:
         raise UmbelError(f"--data {settings.data}: say what to predict with --targets column,column")
-    data = from_table(settings.data, **_table_arguments(settings), resolution=settings.resolution)
+    if known is not None:
+        data = from_table(settings.data, description=known)
+    else:
+        data = from_table(settings.data, **_table_arguments(settings), resolution=settings.resolution)
     if settings.train_size is None:
         return data
     return dataclasses.replace(data, train=data.train.select(subset(len(data.train), settings.train_size)))
@@ -115,14 +127,16 @@ def with_options(text: str, make: Callable[..., Built]) -> Built:
         raise UmbelError(f"--encoder-options {text}: no such network ({error})") from error
 
 
-def make_learner(settings: ModelSettings, data: MultiTaskData, seed: int, maps: bool | None = None) -> Learner:
+def make_learner(
+    settings: ModelSettings, data: MultiTaskData | DataRecord, seed: int, maps: bool | None = None
+) -> Learner:
     """A fresh network for all tasks of the data; the same seed gives the same encoder whatever the tasks are.
 
     With `widths` in the settings it is a controllable one.
 
     Args:
         settings: Encoder and heads.
-        data: Its input shape and tasks.
+        data: Its input shape and tasks; the record of a set says both.
         seed: Of the random start.
         maps: Whether the encoder keeps the resolution that tasks with maps want; unset: when `data` has one. A
             single-task reference is given what the joint network has.
@@ -139,32 +153,78 @@ def make_learner(settings: ModelSettings, data: MultiTaskData, seed: int, maps: 
     return with_options(settings.encoder_options, partial(controllable, *network, **about))
 
 
-def predicts_maps(data: MultiTaskData) -> bool:
+def predicts_maps(data: MultiTaskData | DataRecord) -> bool:
     """Whether a task of the data predicts a map."""
     return any(task.output == "map" for task in data.tasks)
 
 
-def describe(data: DataSettings, model: ModelSettings, tasks: list[str], seed: int, maps: bool) -> dict[str, object]:
-    """What a checkpoint keeps so that its network can be built again."""
-    kept = {"data": dataclasses.asdict(data), "model": dataclasses.asdict(model)}
-    return {**kept, "tasks": tasks, "seed": seed, "maps": maps}
+def describe(
+    settings: DataSettings, model: ModelSettings, data: MultiTaskData, seed: int, maps: bool
+) -> dict[str, object]:
+    """What a checkpoint keeps so that its network can be built again, and new inputs be read as its own were.
 
-
-def rebuild(described: Mapping[str, object], where: str) -> tuple[Learner, MultiTaskData]:
-    """The learner (freshly initialised) and the data that `describe` described.
-
-    Raises:
-        UmbelError: The checkpoint was made from Python without a description, or by another version.
+    Args:
+        settings: Of the data.
+        model: Of the network.
+        data: What it learns from, with the tasks that it has.
+        seed: Of the random start.
+        maps: As for `make_learner`.
     """
-    try:
-        data = DataSettings(**described["data"])
-        kind = ControllableModelSettings if "widths" in described["model"] else ModelSettings
-        model = kind(**described["model"])
-        tasks, seed, maps = described["tasks"], described["seed"], described["maps"]
-    except (KeyError, TypeError):
-        raise UmbelError(
-            f"{where} does not say how its network was built; load its weights in Python with umbel.engine.load_weights"
-        ) from None
-    loaded = open_data(data)
-    loaded = loaded.only(tasks) if [t.name for t in loaded.tasks] != tasks else loaded
-    return make_learner(model, loaded, seed, maps), loaded
+    kept = {"data": dataclasses.asdict(settings), "model": dataclasses.asdict(model)}
+    return {**kept, "record": DataRecord.of(data).plain(), "seed": seed, "maps": maps}
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a checkpoint says of its making.
+
+    Attributes:
+        settings: Of the data.
+        model: Of the network.
+        record: What is known of the data.
+        seed: Of the random start.
+        maps: As for `make_learner`.
+    """
+
+    settings: DataSettings
+    model: ModelSettings
+    record: DataRecord
+    seed: int
+    maps: bool
+
+    @classmethod
+    def read(cls, kept: Mapping[str, Any], where: str) -> "Described":
+        """What `describe` gave.
+
+        Raises:
+            UmbelError: The checkpoint was made from Python without a description, or by another version.
+        """
+        try:
+            kind = ControllableModelSettings if "widths" in kept["model"] else ModelSettings
+            settings, model = DataSettings(**kept["data"]), kind(**kept["model"])
+            record, seed, maps = kept["record"], kept["seed"], kept["maps"]
+        except (KeyError, TypeError):
+            raise UmbelError(
+                f"{where} does not say how its network was built; load its weights in Python with "
+                "umbel.engine.load_weights"
+            ) from None
+        return cls(settings, model, DataRecord.read(record, where), seed, maps)
+
+    def learner(self) -> Learner:
+        """The network, freshly initialised; the data is not needed, unless a task was made by hand.
+
+        Raises:
+            UmbelError: The data is needed and cannot be had.
+        """
+        by_hand = any(output.answers == "code" for output in self.record.outputs)
+        return make_learner(self.model, self.data() if by_hand else self.record, self.seed, self.maps)
+
+    def data(self) -> MultiTaskData:
+        """The data, preprocessed as it was for the training.
+
+        Raises:
+            UmbelError: It cannot be had, or a table is not the one that was learnt from.
+        """
+        tasks = [output.name for output in self.record.outputs]
+        data = open_data(self.settings, self.record.inputs)
+        return data.only(tasks) if [task.name for task in data.tasks] != tasks else data

@@ -69,8 +69,7 @@ def network(bench: Bench[ComparisonSettings], data: MultiTaskData, seed: int) ->
 
 def _described(bench: Bench[ComparisonSettings], data: MultiTaskData, seed: int) -> dict[str, object]:
     """What the checkpoints keep."""
-    tasks = [task.name for task in data.tasks]
-    return describe(bench.settings.data, bench.settings.model, tasks, seed, predicts_maps(bench.data))
+    return describe(bench.settings.data, bench.settings.model, data, seed, predicts_maps(bench.data))
 
 
 def reference_fit(bench: Bench[ComparisonSettings], data: MultiTaskData, seed: int) -> FitSettings:

@@ -9,7 +9,7 @@ from umbel.engine.checkpoint import latest
 from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError
 from umbel.methods.controllable import is_controllable
-from umbel.recipes.build import columns_text, describe, make_learner, open_data, predicts_maps, rebuild
+from umbel.recipes.build import Described, columns_text, describe, make_learner, open_data, predicts_maps
 from umbel.recipes.operating_point import parse_point
 from umbel.recipes.settings import options
 from umbel.recipes.teaching import prepare, weighed_descent
@@ -46,13 +46,14 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
         reporter.say(text)
     data = open_data(settings.data)
     learner = make_learner(settings.model, data, settings.fit.seed)
-    names = [task.name for task in data.tasks]
     chosen = options(settings.descent_options, "--descent-options")
     descent = weighed_descent(settings.descent, chosen, settings.task_weights, data)
     resumed = resume and latest(out / "checkpoints", "step") is not None
     if text := prepare(learner, settings.teaching, start=not resumed):
         reporter.say(text)
-    about = describe(settings.data, settings.model, names, settings.fit.seed, predicts_maps(data))
+    about = describe(settings.data, settings.model, data, settings.fit.seed, predicts_maps(data))
+    about["descent"] = {"name": settings.descent, "task_weights": settings.task_weights, **chosen}
+    about["teaching"] = dataclasses.asdict(settings.teaching)
     fitted = fit(
         learner,
         descent,
@@ -64,7 +65,7 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
         runtime=runtime,
         reporter=reporter,
         label=f"{data.name}, {settings.descent}",
-        describe=about | {"task_weights": settings.task_weights, "teaching": dataclasses.asdict(settings.teaching)},
+        describe=about,
     )
     here = runtime.with_settings(fitted.settings.precision, 1)
     if is_controllable(learner):
@@ -97,7 +98,10 @@ def evaluate_checkpoint(path: Path, split: str, runtime: FabricRuntime, point: s
     if split not in ("train", "validation", "test"):
         raise UmbelError(f"split {split!r} is not known; use train, validation or test")
     saved = load_checkpoint(resolve(path))
-    learner, data = rebuild(saved.settings, str(saved.path))
+    described = Described.read(saved.settings, str(saved.path))
+    data = described.data()
+    described.record.check_split(split, data, str(saved.path))
+    learner = make_learner(described.model, data, described.seed, described.maps)
     load_weights(learner, saved)
     learner.to(runtime.device)
     source = getattr(data, split)

@@ -10,11 +10,12 @@ import numpy as np
 from umbel.control import Latency, calibrate, configuration_table, machine_name, measure_latency, with_latency
 from umbel.core import Learner, UmbelError
 from umbel.data import MultiTaskData
+from umbel.data.data_record import DataRecord
 from umbel.engine import Checkpoint, FabricRuntime, load_checkpoint, load_weights, resolve
 from umbel.engine import checkpoint as checkpoints
 from umbel.engine.progress import Reporter
 from umbel.methods.controllable import ControllableLearner
-from umbel.recipes.build import rebuild
+from umbel.recipes.build import Described
 from umbel.report.files import write_atomically
 from umbel.search import ConfigurationTable
 
@@ -27,13 +28,13 @@ class Turnable:
 
     Attributes:
         learner: With calibrated statistics, in evaluation mode.
-        data: What it was trained on.
+        data: What is known of the data that it was trained on.
         table: Quality on validation and cost of every configuration.
         saved: The checkpoint.
     """
 
     learner: ControllableLearner
-    data: MultiTaskData
+    data: DataRecord
     table: ConfigurationTable
     saved: Checkpoint
 
@@ -97,10 +98,11 @@ def open_turnable(path: Path, runtime: FabricRuntime) -> Turnable:
             "`umbel train --widths 0.25/0.5/0.75/1`"
         )
     table = _table_of(saved)
-    learner, data = rebuild(saved.settings, str(saved.path))
+    described = Described.read(saved.settings, str(saved.path))
+    learner = described.learner()
     load_weights(learner, saved)
     learner.to(runtime.device).eval()
-    return Turnable(learner, data, table, saved)
+    return Turnable(learner, described.record, table, saved)
 
 
 def timed(

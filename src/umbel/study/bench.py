@@ -113,7 +113,7 @@ class Bench(Generic[S]):
     def claim(self) -> None:
         """Take the study's folder for these settings and decide the precision, once."""
         if not self._claimed:
-            self.fit = self.study.settle(self.settings, self.fit)
+            self.fit = self.study.settle(self.settings, self.fit, self.data)
             self._claimed = True
 
     def _result(self, job: Job, measure: Measure) -> tuple[Outcome | None, Measured]:

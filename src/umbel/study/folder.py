@@ -10,6 +10,7 @@ from typing import Any
 
 from umbel.core import Descent, Learner, UmbelError
 from umbel.data import MultiTaskData
+from umbel.data.data_record import DataRecord, changed_split
 from umbel.engine import (
     Evaluation,
     FabricRuntime,
@@ -73,14 +74,19 @@ class Study:
     reporter: Reporter = field(default_factory=Silent)
     warnings: list[str] = field(default_factory=list)
 
-    def settle(self, settings: object, fit_settings: FitSettings) -> FitSettings:
-        """Claim the folder for these settings and decide the precision once for all trainings.
+    def settle(self, settings: object, fit_settings: FitSettings, data: MultiTaskData | None) -> FitSettings:
+        """Claim the folder for these settings and this data, and decide the precision once for all trainings.
+
+        Args:
+            settings: Of the study.
+            fit_settings: Those of them that say how a network is trained.
+            data: What is learnt from; its record is kept in the folder. None for a study that learns from nothing.
 
         Raises:
-            UmbelError: The folder holds another study, or this one with other settings.
+            UmbelError: The folder holds another study, or this one with other settings or other data.
         """
         file = self.out / "study.json"
-        wanted = plain(settings)
+        wanted, record = plain(settings), {} if data is None else DataRecord.of(data).plain()
         if file.exists():
             if not self.resume:
                 raise UmbelError(f"{self.out} already holds a study; go on with --resume or choose another --out")
@@ -89,6 +95,9 @@ class Study:
                 if (now := _flat(wanted).get(name)) != value:
                     was = f"{self.out} was begun with {name}={value}, not {now}"
                     raise UmbelError(f"{was}; resume with the same settings")
+            for split, kept in record.get("splits", {}).items():
+                if said := changed_split(split, before["data"]["splits"], {split: kept}):
+                    raise UmbelError(f"{self.out} was begun with other data: {said}; resume with the unchanged data")
             return fit_settings.replace(**before["decided"])
         if self.out.exists() and any(self.out.iterdir()):
             raise UmbelError(f"{self.out} is not empty and holds no study; choose another --out")
@@ -98,7 +107,8 @@ class Study:
         if self.runtime.is_main:
             self.out.mkdir(parents=True, exist_ok=True)
             write_atomically(
-                file, json.dumps({"settings": wanted, "decided": chosen, "command": self.command}, indent=1)
+                file,
+                json.dumps({"settings": wanted, "decided": chosen, "command": self.command, "data": record}, indent=1),
             )
         self.runtime.barrier()
         return fit_settings.replace(**chosen)

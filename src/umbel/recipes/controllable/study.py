@@ -127,7 +127,7 @@ class _Networks:
             return Training(learner, **about)
         kind, maps = self.kinds[arm], predicts_maps(self.data)
         model = dataclasses.replace(self.settings.model, distillation=kind, strength=place["strength"])
-        described = describe(self.settings.data, model, self.names, job.repeat, maps)
+        described = describe(self.settings.data, model, self.data, job.repeat, maps)
         return Training(make_learner(model, self.data, job.repeat, maps), describe=described, **about)
 
     def _readers(self, reference: Job, table: ConfigurationTable, penalty: float) -> Iterator[Job]:

@@ -1,0 +1,77 @@
+"""Whether a run that goes on is the one that was begun: the same data, network and descent."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from umbel.data.data_record import changed_split
+from umbel.data.fingerprint import fingerprint
+from umbel.engine.checkpoint import Checkpoint
+from umbel.engine.plan import Plan
+from umbel.errors import UmbelError
+
+_SPLITS = ("train", "validation")
+_OF_DATA = ("record", "splits")
+
+
+def described(plan: Plan) -> dict[str, Any]:
+    """What a run's checkpoints keep of it besides its settings: what the caller says, and what its data is.
+
+    Args:
+        plan: Of the run.
+    """
+    splits = {split: fingerprint(getattr(plan, split)) for split in _SPLITS}
+    return json.loads(json.dumps({**plan.describe, "splits": splits}))
+
+
+def check_same_settings(saved: Checkpoint, now: Mapping[str, Any]) -> None:
+    """Refuse to go on with other settings than those the run was begun with.
+
+    Args:
+        saved: Where it stopped.
+        now: As `described` gives it for the run that is to go on.
+
+    Raises:
+        UmbelError: Names the first that differs.
+    """
+    told = [name for name in now if name not in _OF_DATA]
+    before, here = (dict(_flat({name: of.get(name) for name in told})) for of in (saved.settings, now))
+    for name in (*here, *before):
+        if (was := before.get(name)) != (value := here.get(name)):
+            raise UmbelError(
+                f"{saved.path} was trained with {name}={_shown(was)}, not {_shown(value)}; use that to resume"
+            )
+
+
+def check_same_data(saved: Checkpoint, now: Mapping[str, Any]) -> None:
+    """Refuse to go on with other data than the run was begun with.
+
+    Args:
+        saved: Where it stopped.
+        now: As `described` gives it for the run that is to go on.
+
+    Raises:
+        UmbelError: Names the splits that differ, and how.
+    """
+    then, here = _splits(saved.settings), _splits(now)
+    if said := [text for split in here if split in then and (text := changed_split(split, then, here))]:
+        raise UmbelError(
+            f"{saved.path} learnt from other data: {' and '.join(said)}; give the unchanged data to resume"
+        )
+
+
+def _splits(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Fingerprints of the splits that are known; of the test split only where a record of the data is kept."""
+    return {**described.get("record", {}).get("splits", {}), **described.get("splits", {})}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _shown(value: object) -> str:
+    return "nothing" if value in (None, "") else str(value)
