@@ -74,6 +74,7 @@ def with_class_weights(task: Task, class_weights: "Tensor | Literal['balanced']"
     Raises:
         UmbelError: Another kind of task, or weights that do not fit its classes or are negative, not finite or all 0.
     """
+    instance(task, Task, "what has classes to weigh", "a Task, as of classification")
     name = task.name
     if task.kind not in ("classification", "segmentation"):
         raise UmbelError(f"task {name!r}: class_weights are for classification and segmentation, not for {task.kind}")
