@@ -66,6 +66,8 @@ def test_balanced_weights_need_a_task_with_classes(data):
 def test_task_weights_are_those_of_the_sum(data):
     assert weighed_descent("equal", {}, "kind=2,size=0.5", data).weighting.weights == {"kind": 2.0, "size": 0.5}
     assert weighed_descent("equal", {}, "", data).weighting.weights == {}
+    with pytest.raises(UmbelError, match="give one of the two"):
+        weighed_descent("equal", {"weights": (1, 2, 3)}, "kind=2", data)
     for name, text, message in (
         ("pcgrad", "kind=2", "is for --descent equal"),
         ("equal", "kin=2", "did you mean 'kind'"),

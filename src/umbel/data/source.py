@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from umbel.arguments import plain_name
 from umbel.core import Batch, Task, UmbelError, unknown
 from umbel.data.plain_inputs import PlainInputs
 from umbel.data.table_description import TableDescription
@@ -202,6 +203,7 @@ class MultiTaskData:
         test: Looked at once, at the end.
         input_shape: Of one sample: (C, H, W) for pictures, (F,) for tables, (T, F) for series.
         note: Source, licence, citation and caveats, for the report.
+        warnings: What a reader must know before trusting the scores, one sentence each; reports show them.
         table: How a row of a table becomes a sample; None for sets that are no table of the user's.
     """
 
@@ -213,16 +215,18 @@ class MultiTaskData:
     test: Source
     input_shape: tuple[int, ...]
     note: str = ""
+    warnings: tuple[str, ...] = ()
     table: TableDescription | None = None
+
+    def __post_init__(self) -> None:
+        plain_name(self.name, "the data set")
+        if any(task.from_training is not None for task in self.tasks):
+            object.__setattr__(self, "tasks", _fitted(self.tasks, self.train))
 
     @property
     def inputs(self) -> TableDescription | PlainInputs:
         """How something new becomes an input: kept with every run."""
         return self.table or PlainInputs.of(self.input_shape)
-
-    def __post_init__(self) -> None:
-        if any(task.from_training is not None for task in self.tasks):
-            object.__setattr__(self, "tasks", _fitted(self.tasks, self.train))
 
     def task(self, name: str) -> Task:
         """The task called `name`."""

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from umbel.engine import FabricRuntime, evaluate, fit, load_checkpoint, load_weights, resolve
 from umbel.engine.checkpoint import latest
+from umbel.engine.folder import check_folder, claimed
 from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError
 from umbel.methods.controllable import is_controllable
-from umbel.recipes.build import Described, columns_text, describe, make_learner, open_data, predicts_maps
+from umbel.recipes.build import Described, describe, make_learner, open_data, predicts_maps
 from umbel.recipes.operating_point import parse_point
 from umbel.recipes.settings import options
 from umbel.recipes.teaching import prepare, weighed_descent
@@ -42,9 +43,8 @@ class Trained:
 
 def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bool, reporter: Reporter) -> Trained:
     """Train one network for all tasks and evaluate its best weights on the test split."""
-    if text := columns_text(settings.data):
-        reporter.say(text)
-    data = open_data(settings.data)
+    check_folder(out, "run", runtime, resume)
+    data = open_data(settings.data, say=reporter.say)
     learner = make_learner(settings.model, data, settings.fit.seed)
     chosen = options(settings.descent_options, "--descent-options")
     descent = weighed_descent(settings.descent, chosen, settings.task_weights, data)
@@ -54,32 +54,33 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
     about = describe(settings.data, settings.model, data, settings.fit.seed, predicts_maps(data))
     about["descent"] = {"name": settings.descent, "task_weights": settings.task_weights, **chosen}
     about["teaching"] = dataclasses.asdict(settings.teaching)
-    fitted = fit(
-        learner,
-        descent,
-        data.train,
-        data.validation,
-        settings.fit,
-        out=out,
-        resume=resume,
-        runtime=runtime,
-        reporter=reporter,
-        label=f"{data.name}, {settings.descent}",
-        describe=about,
-    )
-    here = runtime.with_settings(fitted.settings.precision, 1)
-    if is_controllable(learner):
-        reporter.say("measuring statistics and the table of all configurations")
-        make_ready(out, learner, data, here)
-    return Trained(
-        checkpoint=str(resolve(out)),
-        split="test",
-        samples=len(data.test),
-        metrics=evaluate(learner, data.test, here).metrics,
-        directions={task.name: task.higher_is_better for task in data.tasks},
-        units={task.name: task.unit for task in data.tasks},
-        seconds_per_step=fitted.seconds_per_step,
-    )
+    with claimed(out, "run", runtime, resume):
+        fitted = fit(
+            learner,
+            descent,
+            data.train,
+            data.validation,
+            settings.fit,
+            out=out,
+            resume=resume,
+            runtime=runtime,
+            reporter=reporter,
+            label=f"{data.name}, {settings.descent}",
+            describe=about,
+        )
+        here = runtime.with_settings(fitted.settings.precision, 1)
+        if is_controllable(learner):
+            reporter.say("measuring statistics and the table of all configurations")
+            make_ready(out, learner, data, here)
+        return Trained(
+            checkpoint=str(resolve(out)),
+            split="test",
+            samples=len(data.test),
+            metrics=evaluate(learner, data.test, here).metrics,
+            directions={task.name: task.higher_is_better for task in data.tasks},
+            units={task.name: task.unit for task in data.tasks},
+            seconds_per_step=fitted.seconds_per_step,
+        )
 
 
 def evaluate_checkpoint(path: Path, split: str, runtime: FabricRuntime, point: str = "") -> Trained:

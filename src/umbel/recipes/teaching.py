@@ -69,6 +69,8 @@ def weighed_descent(name: str, chosen: dict[str, object], text: str, data: Multi
     flag = "--task-weights"
     if name != "equal":
         raise UmbelError(f"{flag} is for --descent equal, the sum of the losses; {name!r} weighs the tasks by itself")
+    if "weights" in chosen:
+        raise UmbelError(f"{flag} {text}: --descent-options weights says the same; give one of the two")
     given = options(text, flag)
     _known(given, data, flag)
     weights = {task: real_number(value, f"{flag} {task}") for task, value in given.items()}

@@ -14,7 +14,7 @@ from umbel.engine import evaluate
 from umbel.methods.controllable_ablations import fresh_dense_model
 from umbel.methods.preference_conditioned import PreferenceLearner, conditioned_model
 from umbel.metrics import relative_improvement
-from umbel.recipes.build import columns_text, describe, make_learner, open_data, predicts_maps
+from umbel.recipes.build import describe, make_learner, open_data, predicts_maps
 from umbel.recipes.controllable.measure import EQUAL, EXACT, RULE, Measure, asked, task_losses
 from umbel.recipes.controllable.settings import ControllableSettings
 from umbel.recipes.turnable import ready_table
@@ -50,9 +50,7 @@ def controllable_study(settings: ControllableSettings, study: Study) -> Results:
     Raises:
         UmbelError: A network that cannot be slimmed, unknown tasks or descent, ...; before anything is trained.
     """
-    if text := columns_text(settings.data):
-        study.reporter.say(text)
-    data = open_data(settings.data)
+    data = open_data(settings.data, say=study.reporter.say)
     _check_losses(data.tasks)
     bench = Bench(study, settings, settings.fit, data, settings.descent)
     networks = _Networks(bench)
@@ -186,7 +184,7 @@ class _Networks:
     def _best(self, trials: Mapping[float, Job], score: Callable[[Job], float], unset: float) -> float:
         """The value whose trial has the best score, which is remembered; `unset` without trials."""
         self.bench.run(list(trials.values()), self.make, lambda trained: ())
-        scores = {v: self.bench.study.measured(j.key, "score", lambda j=j: score(j)) for v, j in trials.items()}
+        scores = {v: self.bench.study.measured(j.key, "score", float, lambda j=j: score(j)) for v, j in trials.items()}
         return max(scores, key=lambda value: scores[value], default=unset)
 
 
