@@ -189,7 +189,8 @@ def regression(
     )
 
 
-_FAR = 100.0  # a centre so many scales from 0 costs predictions in float32 two of their seven digits
+FAR = 100.0
+"""A centre so many scales from 0 costs predictions in float32 two of their seven digits: they are float64 then."""
 
 
 def _standardised_error(prediction: Tensor, target: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
@@ -200,7 +201,7 @@ def _standardised_error(prediction: Tensor, target: Tensor, centre: Tensor, scal
 
 def _natural(prediction: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
     """Natural units: float32, or float64 where the centre is so far from 0 that float32 would lose what was learnt."""
-    far = bool((centre.abs() > _FAR * scale).any())
+    far = bool((centre.abs() > FAR * scale).any())
     kind = torch.float64 if far else torch.float32
     return prediction.to(kind) * scale.to(prediction.device, kind) + centre.to(prediction.device, kind)
 
