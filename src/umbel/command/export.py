@@ -34,10 +34,11 @@ class _Export:
 def export(arguments: list[str]) -> int:
     """Write a network with its preprocessing, and print what the files take and give and how they were checked."""
     about = (
-        "Write a trained network with its preprocessing as files that need no Umbel: ONNX takes raw columns or pictures "
-        "of bytes and gives natural units and probabilities; run_export.py runs it. Every file is loaded back, run, and "
-        "compared with the network it came from. Of a network that can be turned, say which configuration (--point), or "
-        "what it may cost (--budget, --prefer). ONNX needs the extra `export`; without it the other files are written."
+        "Write a trained network with its preprocessing as files that need no Umbel: ONNX takes raw columns or "
+        "pictures of bytes and gives natural units and probabilities; run_export.py runs it. Every file is loaded "
+        "back, run, and compared with the network it came from. Of a network that can be turned, say which "
+        "configuration (--point), or what it may cost (--budget, --prefer). ONNX needs the extra `export`; without it "
+        "the other files are written."
     )
     parsed = parse(_Export, None, arguments, "umbel export", about)
     asked = parsed.budget_options

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from umbel.control.onnx_file import as_function, as_functions, open_session, require_onnx
+from umbel.control.onnx_file import as_functions, open_session, require_onnx
 from umbel.core import MultiTaskModel, OperatingPoint, PointModule, UmbelError, unknown
 from umbel.report import describe_environment
 

@@ -1,4 +1,4 @@
-"""Any trained network, written for other programs; of one that can be turned, a configuration by widths or by a budget."""
+"""Any trained network, written for other programs; one that can be turned, at widths or within a budget."""
 
 import math
 from collections.abc import Mapping, Sequence

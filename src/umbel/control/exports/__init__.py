@@ -7,7 +7,7 @@
         export.json         inputs, answers, quality, cost, sizes and SHA-256 of the files, measured differences
         run_export.py       runs model.onnx on new rows or pictures, without Umbel
 
-`write` puts it together: `cases` are batches with the answers of the original network, `answering` is the network with its
-decoding inside, `files` writes and loads the formats, `table_graph` is the preprocessing of columns as ONNX, `record` is
-what `export.json` says.
+`write` puts it together: `cases` are batches with the answers of the original network, `answering` is the network with
+its decoding inside, `files` writes and loads the formats, `table_graph` is the preprocessing of columns as ONNX,
+`check` compares, and `record` is what `export.json` says.
 """

@@ -16,6 +16,7 @@ from umbel.data.cells import Cells
 from umbel.data.plain_inputs import PlainInputs
 from umbel.data.table_description import InputColumn, TableDescription
 from umbel.data.table_rows import input_tensor
+from umbel.data.task_records import TaskRecord
 
 Inputs = TableDescription | PlainInputs
 """How a row, a picture or an array becomes an input."""
@@ -66,7 +67,7 @@ def make_cases(model: MultiTaskModel, point: OperatingPoint, tasks: Sequence[Tas
             if not torch.equal(first, second):
                 place = f"the link of task {task.name!r}" if task.name in model.links else f"task {task.name!r}"
                 raise UmbelError(f"{place} answers at random at this point; export a model without that randomness")
-        cases.append(Case(columns, given, {task.name: task.decode(answers[0][task.name]) for task in tasks}))
+        cases.append(Case(columns, given, {task.name: _decoded(task, answers[0][task.name]) for task in tasks}))
     return cases
 
 
@@ -74,6 +75,10 @@ def _answers(model: MultiTaskModel, point: OperatingPoint, inputs: Tensor, seed:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return model(inputs, point)
+
+
+def _decoded(task: Task, raw: Tensor) -> Tensor:
+    return raw if TaskRecord.of(task).answers == "code" else task.decode(raw)
 
 
 def _given(model: MultiTaskModel, inputs: Inputs, columns: Mapping[str, np.ndarray], size: int) -> Tensor:

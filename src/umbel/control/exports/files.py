@@ -41,7 +41,10 @@ def traced(network: Answering, inputs: Tensor) -> ExportedProgram:
     """
     example = inputs[:1].expand(_TRACED_BATCH, *inputs.shape[1:]).contiguous()
     try:
-        return torch.export.export(channels_last(network), (example,), dynamic_shapes=({0: Dim("batch", min=1)},))
+        with warnings.catch_warnings():
+            # Recurrent layers list their weights anew in each pass, which torch takes for a change of the network.
+            warnings.filterwarnings("ignore", ".*_flat_weights.*assigned during export")
+            return torch.export.export(channels_last(network), (example,), dynamic_shapes=({0: Dim("batch", min=1)},))
     except Exception as error:  # torch's own errors are of many kinds
         raise UmbelError(f"torch.export cannot write this network as a program: {_first_line(error)}") from error
 
@@ -112,9 +115,7 @@ def write_onnx(
     return run
 
 
-def _whole_model(
-    program: ExportedProgram, inputs: Inputs, columns: Mapping[str, str], outputs: Sequence[str]
-) -> Any:
+def _whole_model(program: ExportedProgram, inputs: Inputs, columns: Mapping[str, str], outputs: Sequence[str]) -> Any:
     """`onnx.ModelProto` with these inputs and outputs; what is inside has names that none of them can have."""
     from onnx.compose import add_prefix  # noqa: PLC0415
 

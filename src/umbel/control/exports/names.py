@@ -1,4 +1,4 @@
-"""Names of inputs and outputs in an exported file: letters, digits and underscores, whatever columns and tasks are called."""
+"""Names of a file's inputs and outputs: letters, digits and underscores, whatever columns and tasks are called."""
 
 import re
 from collections.abc import Collection, Sequence

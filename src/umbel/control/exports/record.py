@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,10 @@ FORMAT = 2
 _MEANS = {
     "probabilities of classes": "the probability of each class of `labels`, along axis 1; they add up to 1",
     "probabilities": "the probability of a yes for each of `labels`, along axis 1",
-    "values": "in `unit`, centre and scale are applied already",
+    "values": "in natural units (`unit`, where it is known); centre and scale are applied already",
     "directions": "a unit vector along axis 1",
     "pictures": "a picture with values from 0 to 1",
-    "raw": "what the network gives, not decoded: the task was made by hand, and its decoding is code that no file holds",
+    "raw": "what the network gives, not decoded: the task was made by hand, its decoding is code that no file holds",
 }
 
 

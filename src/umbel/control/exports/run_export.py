@@ -1,4 +1,4 @@
-"""Predictions of an exported network without Umbel: this file, export.json and model.onnx beside it, NumPy, ONNX Runtime.
+"""Predictions of an exported network without Umbel: export.json and model.onnx beside this file, NumPy, ONNX Runtime.
 
     python run_export.py new.csv            rows of a table that has the columns of export.json, in any order
     python run_export.py one.png two.jpg    pictures, for a network that takes them (with Pillow)
@@ -37,7 +37,7 @@ def table(path: str, takes: dict[str, Any]) -> dict[str, np.ndarray]:
 
 def picture(path: str, takes: dict[str, Any]) -> np.ndarray:
     """Bytes [C, H, W] of a picture, upright, at the size that the network takes."""
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps  # noqa: PLC0415
 
     opened = ImageOps.exif_transpose(Image.open(path))
     if opened.mode[0] in "IF":

@@ -70,11 +70,11 @@ def export(
 
     The files answer in natural units and probabilities. ONNX takes the raw columns of a table (numbers as float64
     [batch], NaN where missing; categories as strings) or pictures of bytes, uint8 [batch, C, H, W]; torch's program
-    takes the network's own inputs, or the same pictures; the file of weights holds the network alone. A slimmable network becomes
-    the dense one of its configuration, norms folded. What the point says (to links, for instance) is fixed; the
-    number of samples stays free. Each file is loaded back and run on random batches: its answers must be those of the
-    original network to 1e-5, max |a - b| / max(1, max |b|) for each task, values in units of the task's scale.
-    Otherwise nothing is left on the disk.
+    takes the network's own inputs, or the same pictures; the file of weights holds the network alone. A slimmable
+    network becomes the dense one of its configuration, norms folded. What the point says (to links, for instance) is
+    fixed; the number of samples stays free. Each file is loaded back and run on random batches: its answers must be
+    those of the original network to 1e-5, max |a - b| / max(1, max |b|) for each task, values in units of the task's
+    scale. Otherwise nothing is left on the disk.
 
     A task that was made by hand is exported without its decoding, and `export.json` says so.
 
