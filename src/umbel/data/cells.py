@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from umbel.arguments import plain_name
 from umbel.errors import UmbelError
 
 
@@ -48,7 +49,8 @@ def read_cells(path: Path) -> dict[str, Cells]:
         raise UmbelError(f"{path}: no such file; give the path of a CSV, TSV or Parquet table")
     columns = _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_text(path)
     by_name: dict[str, Cells] = {}
-    for cells in columns:
+    for place, cells in enumerate(columns, 1):
+        plain_name(cells.name, f"{path}: column {place},")
         if cells.name in by_name:
             raise UmbelError(f"{path}: two columns are called {cells.name!r}; rename one")
         by_name[cells.name] = cells

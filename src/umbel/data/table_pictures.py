@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from umbel.data.picture_files import opened_picture
 from umbel.errors import UmbelError
 
 LARGEST_BYTES = 16 * 2**30
@@ -57,7 +58,7 @@ def load_pictures(paths: Sequence[Path], resolution: int | None = None) -> Tenso
 def _pixels(path: Path, resolution: int | None) -> np.ndarray:
     """One picture as uint8 [3, H, W]."""
     try:
-        with Image.open(path) as opened:
+        with opened_picture(path) as opened:
             picture = ImageOps.exif_transpose(opened)
             if picture.mode.startswith("I;16"):
                 picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))

@@ -1,7 +1,7 @@
 """From settings to data, networks and learners."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,15 +9,25 @@ from typing import Any, TypeVar
 
 from umbel.core import Learner, UmbelError, check_inputs, check_labels
 from umbel.data import MultiTaskData, TensorSource, describe_columns, from_table, load_data
+from umbel.data.cell_values import MISSING_WORDS
 from umbel.data.data_record import DataRecord
 from umbel.data.pictures import subset
 from umbel.data.plain_inputs import PlainInputs
 from umbel.data.table_description import TableDescription
 from umbel.methods.controllable import controllable
 from umbel.nn import build_model
+from umbel.nn.memory_bound import memory_bound
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, names, options
+from umbel.recipes.split_flags import OWN_TABLE, given, split_rule
 
 Built = TypeVar("Built")
+_TRAINED_COPIES = 3  # weights, gradients, and at least one moment of the optimizer
+_OWN_FLAG = "it has a flag of its own"
+_NO_OPTIONS = {
+    **dict.fromkeys(("encoder", "seed", "hidden", "vector_head", "distillation", "strength"), _OWN_FLAG),
+    **dict.fromkeys(("tasks", "input_shape", "keep_maps", "data", "grid"), "it follows from the data and the settings"),
+}
+"""What builds a network takes besides the encoder's options -> what to do instead."""
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
 
 
@@ -26,16 +36,24 @@ def is_table(settings: DataSettings) -> bool:
     return Path(settings.data).suffix.lower() in _TABLES
 
 
-def open_data(settings: DataSettings, known: TableDescription | PlainInputs | None = None) -> MultiTaskData:
+def open_data(
+    settings: DataSettings,
+    known: TableDescription | PlainInputs | None = None,
+    say: Callable[[str], object] | None = None,
+) -> MultiTaskData:
     """The data set of the settings, checked: labels in range, more than one class, finite inputs.
 
     Args:
         settings: Which data.
         known: How a run that learnt from it preprocessed it; None before there is one.
+        say: Hears what was made of the columns of an own table before it is read, and then what to beware of.
 
     Raises:
         UmbelError: It cannot be had or cannot be learnt from, or it is a table other than the known one.
     """
+    told = columns_text(settings) if say else ""
+    if say and told:
+        say(told)
     table = known if isinstance(known, TableDescription) else None
     data = _own_table(settings, table) if is_table(settings) else _known_set(settings)
     if settings.tasks:
@@ -46,6 +64,9 @@ def open_data(settings: DataSettings, known: TableDescription | PlainInputs | No
             check_inputs(source.samples, f"{data.name}, {split} split")
     if isinstance(data.train, TensorSource):
         check_labels(data.tasks, data.train.samples, f"{data.name}, train split")
+    for warning in data.warnings if say else ():
+        if say and warning not in told:
+            say(f"Note: {warning}")
     return data
 
 
@@ -67,7 +88,7 @@ def columns_text(settings: DataSettings) -> str:
         lines.append(
             f"  {column.name:<{width}}  {column.role:<7} {column.kind}, {column.distinct} values{blanks}{note}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"Note: {column.warning}" for column in columns if column.warning)])
 
 
 def _table_arguments(settings: DataSettings) -> dict:
@@ -75,33 +96,49 @@ def _table_arguments(settings: DataSettings) -> dict:
         "targets": names(settings.targets),
         "image_column": settings.image_column or None,
         "kinds": {name: str(kind) for name, kind in options(settings.kinds, "--kinds").items()},
-        "split_column": settings.split_column or None,
+        "split": split_rule(settings),
         "ignore": names(settings.ignore),
+        "missing": tuple(dict.fromkeys((*MISSING_WORDS, *names(settings.missing)))),
     }
 
 
 def _own_table(settings: DataSettings, known: TableDescription | None) -> MultiTaskData:
     if not settings.targets:
         raise UmbelError(f"--data {settings.data}: say what to predict with --targets column,column")
+    _refuse(settings, ("options",), "is for sets that `umbel list` shows; a table has none")
+    if not settings.image_column:
+        _refuse(settings, ("pictures_anywhere", "resolution"), "is for pictures; name their column with --image-column")
+    anywhere = settings.pictures_anywhere
     if known is not None:
-        data = from_table(settings.data, description=known)
+        data = from_table(settings.data, description=known, pictures_anywhere=anywhere)
     else:
-        data = from_table(settings.data, **_table_arguments(settings), resolution=settings.resolution)
+        arguments = _table_arguments(settings)
+        data = from_table(settings.data, **arguments, resolution=settings.resolution, pictures_anywhere=anywhere)
     if settings.train_size is None:
         return data
     return dataclasses.replace(data, train=data.train.select(subset(len(data.train), settings.train_size)))
 
 
+def _refuse(settings: DataSettings, names: Sequence[str], why: str) -> None:
+    """Refuse settings that would change nothing."""
+    for name in names:
+        if getattr(settings, name):
+            raise UmbelError(f"--{name.replace('_', '-')} {why}")
+
+
 def _known_set(settings: DataSettings) -> MultiTaskData:
-    for flag in ("targets", "image_column", "kinds", "split_column", "ignore"):
-        if getattr(settings, flag):
+    _refuse(settings, ("pictures_anywhere",), f"is for own tables; {settings.data!r} is not a .csv or .parquet file")
+    for flag in OWN_TABLE:
+        if given(settings, flag):
             shown = flag.replace("_", "-")
             raise UmbelError(f"--{shown} is for own tables; {settings.data!r} is not a .csv or .parquet file")
     chosen = dict(options(settings.options, "--options"))
-    if settings.train_size is not None:
-        chosen["size"] = settings.train_size
-    if settings.resolution is not None:
-        chosen["resolution"] = settings.resolution
+    of_flags = (("size", "train-size", settings.train_size), ("resolution", "resolution", settings.resolution))
+    for name, flag, value in of_flags:
+        if value is not None and name in chosen:
+            raise UmbelError(f"--options {settings.options}: {name} is what --{flag} says; give one of the two")
+        if value is not None:
+            chosen[name] = value
     try:
         return load_data(settings.data, **chosen)
     except TypeError as error:  # "size=small", say; the options are the user's own words
@@ -117,12 +154,17 @@ def with_options(text: str, make: Callable[..., Built]) -> Built:
         UmbelError: The options are of the wrong kind, or name no network.
     """
     chosen = options(text, "--encoder-options")
+    for name in chosen:
+        if name in _NO_OPTIONS:
+            raise UmbelError(f"--encoder-options {text}: {name} is no option of an encoder; {_NO_OPTIONS[name]}")
     try:
-        return make(**chosen)
-    except (TypeError, ValueError, RuntimeError) as error:  # "widths=wide", say; the options are the user's own words
+        with memory_bound("this network", copies=_TRAINED_COPIES):
+            return make(**chosen)
+    except (TypeError, ValueError, RuntimeError) as error:  # "norm=8", say; the options are the user's own words
         if not chosen:
             raise
-        raise UmbelError(f"--encoder-options {text}: no such network ({error})") from error
+        reason = " ".join(str(error).split())
+        raise UmbelError(f"--encoder-options {text}: no such network ({reason})") from error
 
 
 def make_learner(

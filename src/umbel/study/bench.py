@@ -83,6 +83,8 @@ class Bench(Generic[S]):
             size = f"batch size {fit.batch_size} does not divide by {processes} processes"
             raise UmbelError(f"{size}; use a multiple of {processes}")
         Monitor(fit.monitor, {}).check(training.learner)
+        if training.descent is not None:
+            training.descent.prepare(training.learner)
 
     def run(self, jobs: Sequence[Job], make: Make, measure: Measure = on_test_split) -> Table:
         """Check, train and measure all jobs in their order; what was done before is taken up from the folder.
@@ -234,6 +236,6 @@ class Bench(Generic[S]):
             settings=dataclasses.asdict(self.settings),  # type: ignore[call-overload]
             environment=describe_environment(self.fit.precision, why_precision(self.settings, self.fit)),
             profiles=tuple(self.profiles),
-            warnings=(*self.study.warnings, *usual_warnings(self.table, self.fit), *without, *warnings),
+            warnings=(*self.study.warnings, *data.warnings, *usual_warnings(self.table, self.fit), *without, *warnings),
             **records,
         )
