@@ -199,7 +199,7 @@ def test_an_ordinary_network_is_exported_as_it_is(capsys, ordinary, tmp_path):
 def test_the_networks_of_a_study_are_exported(capsys, tmp_path):
     study = [*SMALL, "--descents", "equal", "--seeds", "1", "--tuning-trials", "1", "--probes", "0"]
     assert umbel(capsys, "run", "compare", *study, "--out", tmp_path / "study")[0] == 0
-    networks = sorted((tmp_path / "study" / "networks").glob("*/checkpoints"))
+    networks = sorted((tmp_path / "study" / "networks").rglob("checkpoints"))
     assert len(networks) > 2
     for number, folder in enumerate(networks):
         out = tmp_path / "out" / str(number)

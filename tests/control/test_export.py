@@ -286,13 +286,14 @@ def test_values_and_pictures_are_described():
     record = {}
     for name, inputs in {"rgb": pictures(3, 8, 8), "grey": pictures(1, 8, 8), "arrays": FLOATS}.items():
         record[name] = described(inputs)
-    assert record["rgb"]["inputs"] | {"shape": 0} == {
+    assert record["rgb"]["inputs"] | {"shape": 0, "formats": 0} == {
         "kind": "pictures",
         "input": "input",
         "shape": 0,
         "dtype": "uint8",
         "channels": "RGB",
         "divided_by": 255,
+        "formats": 0,
         "resized_to": None,
         "column": None,
     }

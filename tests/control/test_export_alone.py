@@ -17,11 +17,13 @@ from torch import nn
 from umbel import FitSettings, Learner, build_model, fit, make_descent, tasks
 from umbel.cli import main
 from umbel.control import Exported, export
+from umbel.control.exports import run_export
 from umbel.core import MultiTaskModel, OperatingPoint
 from umbel.data import MultiTaskData, as_float
 from umbel.data.data_record import DataRecord
 from umbel.data.plain_inputs import PlainInputs
-from umbel.data.table_description import InputColumn, SplitRows, SplitRule, TableDescription, TargetColumn
+from umbel.data.split_rules import RandomSplit
+from umbel.data.table_description import InputColumn, SplitRows, TableDescription, TargetColumn
 from umbel.data.table_rows import new_rows
 from umbel.engine import load_checkpoint, load_weights, open_runtime, resolve
 from umbel.recipes.build import Described
@@ -203,7 +205,7 @@ def test_the_record_holds_all_of_the_preprocessing_and_the_validation(houses, ex
 def columns_of(*inputs: InputColumn) -> TableDescription:
     splits = tuple(SplitRows(name, 1, "") for name in ("train", "validation", "test"))
     targets = (TargetColumn("y", "regression"),)
-    return TableDescription(inputs, targets, None, SplitRule(None, 0), splits, ("NA",))
+    return TableDescription(inputs, targets, None, RandomSplit(), splits, ("NA", "-999"))
 
 
 NUMBER = InputColumn("n", "number", False, 1e9, 4.0)
@@ -214,11 +216,11 @@ IDS = InputColumn("i", "category", True, categories=("-1", "07", "7"))
 NOTHING = InputColumn("o", "category", True)
 GIVEN = {
     "n": np.array([1e9 + 2, np.nan, 1e9 - 4]),
-    "f": np.array([np.nan, 3.0, -1.0]),
+    "f": np.array([-999.0, 3.0, -1.0]),
     "c": np.array([3.0, np.nan, 8.0]),
     "w": np.array(["ü b", "a.0", "A"], dtype=object),
     "i": np.array(["7.0", "NA", "-1.0"], dtype=object),
-    "o": np.array(["", "new", "NA"], dtype=object),
+    "o": np.array(["", "new", "-999.0"], dtype=object),
 }
 FEATURES = {
     "n": [[0.5], [0], [-1]],
@@ -352,3 +354,8 @@ def test_an_untrained_network_of_a_python_user_is_exported_with_the_record_of_it
         raw = learner.model.eval()(as_float(pictures), OperatingPoint())
     for task, answer in zip(learner.tasks, answers, strict=True):
         assert np.abs(answer - task.decode(raw[task.name]).numpy()).max() < 1e-5
+
+
+def test_the_page_shows_the_runner_as_it_is_written():
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+    assert f"```python no-run\n{Path(run_export.__file__).read_text()}```\n" in page

@@ -11,7 +11,7 @@ from torch import Tensor
 from umbel.control.timing import random_input
 from umbel.core import MultiTaskModel, OperatingPoint, Task, UmbelError
 from umbel.data import as_float
-from umbel.data.cell_values import names_of
+from umbel.data.cell_values import is_number, names_of, numbers_of
 from umbel.data.cells import Cells
 from umbel.data.plain_inputs import PlainInputs
 from umbel.data.table_description import InputColumn, TableDescription
@@ -93,7 +93,10 @@ def _given(model: MultiTaskModel, inputs: Inputs, columns: Mapping[str, np.ndarr
 
 
 def _typed(cells: np.ndarray, column: InputColumn, table: TableDescription) -> np.ndarray:
-    return cells if column.kind == "number" else names_of(Cells(column.name, cells, cells == ""), table.missing)
+    if column.kind == "number":
+        numbers = numbers_of(Cells(column.name, cells, np.isnan(cells)), table.missing)
+        return cells if numbers is None else numbers
+    return names_of(Cells(column.name, cells, cells == ""), table.missing)
 
 
 def _random_columns(table: TableDescription, size: int) -> dict[str, np.ndarray]:
@@ -103,8 +106,10 @@ def _random_columns(table: TableDescription, size: int) -> dict[str, np.ndarray]
     for column in table.inputs:
         if column.kind == "number":
             numbers = column.centre + (column.scale or 1.0) * generator.normal(size=size)
-            columns[column.name] = np.where(generator.random(size) < 0.2, np.nan, numbers)
+            gaps = [np.nan, *(float(word) for word in table.missing if is_number(word))]
+            columns[column.name] = np.where(generator.random(size) < 0.2, generator.choice(gaps, size), numbers)
         else:
-            words = [*column.categories, *(f"{name}.0" for name in column.categories), *table.missing, "", _UNSEEN]
+            words = [*column.categories, *table.missing, "", _UNSEEN]
+            words += [f"{word}.0" for word in words]
             columns[column.name] = np.array(generator.choice(words, size).tolist(), dtype=object)
     return columns

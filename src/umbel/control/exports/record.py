@@ -16,6 +16,7 @@ from umbel.control.onnx_file import INPUT, versions
 from umbel.control.timing import AtPoint
 from umbel.core import MultiTaskModel, OperatingPoint, Task
 from umbel.data.columns import LARGEST
+from umbel.data.picture_files import PICTURE_FORMATS
 from umbel.data.table_description import InputColumn, TableDescription
 from umbel.data.task_records import TaskRecord
 from umbel.nn import Slimmable, cost_of, count_macs
@@ -89,6 +90,7 @@ def _inputs(inputs: Inputs, columns: Mapping[str, str], case: Case) -> dict[str,
         **one,
         "channels": "RGB" if inputs.input_shape[0] == 3 else "L",
         "divided_by": 255,
+        "formats": list(PICTURE_FORMATS),
         "resized_to": None if image is None else image.resolution,
         "column": None if image is None else image.name,
     }

@@ -37,9 +37,9 @@ def table(path: str, takes: dict[str, Any]) -> dict[str, np.ndarray]:
 
 def picture(path: str, takes: dict[str, Any]) -> np.ndarray:
     """Bytes [C, H, W] of a picture, upright, at the size that the network takes."""
-    from PIL import Image, ImageOps  # noqa: PLC0415
+    from PIL import Image, ImageOps
 
-    opened = ImageOps.exif_transpose(Image.open(path))
+    opened = ImageOps.exif_transpose(Image.open(path, formats=takes["formats"]))
     if opened.mode[0] in "IF":
         raise ValueError(f"{path}: save it with 8 bits for each channel")
     opened = opened.convert(takes["channels"])

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from umbel.data.cell_values import is_number
 from umbel.data.table_description import InputColumn, TableDescription
 
 FEATURES = "columns/features"
@@ -53,7 +54,8 @@ def with_columns(network: Any, table: TableDescription, names: Mapping[str, str]
     """A network that takes raw columns: float64 [rows], NaN where missing, or strings [rows], "" where missing.
 
     Numbers are centred in double precision. A category is compared with those of the training rows, whose whole
-    numbers may end in ".0"; any other text is none of them.
+    numbers may end in ".0"; any other text is none of them. What marked missing values in the training rows, a word or
+    a number, does so here.
 
     Args:
         network: `onnx.ModelProto` with the input `FEATURES`, float32 [rows, features]; changed.
@@ -96,6 +98,8 @@ def _numbers(nodes: _Nodes, table: TableDescription, names: Mapping[str, str]) -
     apart = [nodes.as_column(names[column.name]) for column in columns]
     values = nodes.add("Concat", *apart, axis=1)
     gaps = nodes.add("IsNaN", values)
+    for word in filter(is_number, table.missing):  # as -999
+        gaps = nodes.add("Or", gaps, nodes.add("Equal", values, nodes.constant(np.array([float(word)]))))
     centre = nodes.constant(np.array([column.centre for column in columns]))
     scale = nodes.constant(np.array([column.scale or 1.0 for column in columns]))
     standard = nodes.add("Div", nodes.add("Sub", values, centre), scale)
@@ -113,15 +117,21 @@ def _category(nodes: _Nodes, column: InputColumn, name: str, missing: Sequence[s
     texts, pieces = nodes.as_column(name), {}
     if column.categories:
         same = nodes.add("Equal", texts, nodes.constant(column.categories))
-        pointed = [f"{text}.0" if text.lstrip("+-").isdigit() else text for text in column.categories]
+        pointed = _pointed(column.categories)
         if pointed != list(column.categories):
             same = nodes.add("Or", same, nodes.add("Equal", texts, nodes.constant(pointed)))
         pieces[nodes.as_numbers(same)] = [(column.name, place) for place in range(len(column.categories))]
     if column.flagged:
-        marks = nodes.as_numbers(nodes.add("Equal", texts, nodes.constant(["", *missing])))
+        words = dict.fromkeys(["", *missing, *_pointed(missing)])
+        marks = nodes.as_numbers(nodes.add("Equal", texts, nodes.constant([*words])))
         gap = nodes.add("ReduceMax", marks, nodes.constant(np.array([1])), keepdims=1)
         pieces[gap] = [(column.name, len(column.categories))]
     return pieces
+
+
+def _pointed(texts: Sequence[str]) -> list[str]:
+    """Whole numbers as programs write them in a column with gaps, with ".0" behind them; other texts as they are."""
+    return [f"{text}.0" if text.lstrip("+-").isdigit() else text for text in texts]
 
 
 def _places(table: TableDescription, pieces: Pieces) -> tuple[list[int], int]:
