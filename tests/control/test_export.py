@@ -433,7 +433,7 @@ def test_weights_are_checked_from_the_file_alone(tmp_path, monkeypatch):
     ("raised", "message"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; free some space"),
-        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied; choose another folder"),
+        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied; choose a place where you may write"),
         (KeyboardInterrupt(), None),
     ],
 )
@@ -445,7 +445,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch, raised, messag
 
     monkeypatch.setattr(Path, "write_bytes", failing)
     with pytest.raises(KeyboardInterrupt if message is None else UmbelError, match=message):
-        save(tmp_path / "out", formats=["safetensors", "torch"])
+        save(tmp_path / "new" / "out", formats=["safetensors", "torch"])
     assert not list(tmp_path.iterdir())
 
 

@@ -19,6 +19,7 @@ from umbel.control.onnx_file import INPUT, has_onnx, require_onnx
 from umbel.control.place import check_place, place_of, put_in_place
 from umbel.core import MultiTaskModel, OperatingPoint, Task, UmbelError, unknown
 from umbel.data.table_description import TableDescription
+from umbel.engine.folder import output_folder
 from umbel.nn import Slimmable, dense_model
 
 Format = Literal["torch", "onnx", "safetensors"]
@@ -92,7 +93,7 @@ def export(
             random; a folder that is not empty; packages that are missing; a network that cannot be written, or whose
             file answers differently (names the task and the difference); no space.
     """
-    folder = Path(folder).absolute()
+    folder = output_folder(folder).absolute()
     chosen = _check_formats(formats)
     check_place(folder)
     extra = _as_json(dict(about or {}))
