@@ -95,7 +95,9 @@ def check_scales(tasks: tuple[Task, ...], batches: Iterable[Batch]) -> None:
     """
     unsettled = [task for task in tasks if task.from_training is not None]
     batch = next(iter(batches), None) if unsettled else None
-    for task in unsettled if batch is not None else ():
+    if batch is None:
+        return
+    for task in unsettled:
         settled, zero = task.fitted([task.target_of(batch)]), torch.zeros(1, task.outputs)
         centre = settled.decode(zero).double()
         scale = settled.decode(zero + 1).double() - centre

@@ -81,8 +81,9 @@ def _parts(model: nn.Module, own: Mapping[str, Tensor]) -> dict[str, set[str]]:
         return {"encoder": set(own)}
     state = model.state_dict(keep_vars=True)
     for name in getattr(model, "task_names", ()):
-        for kind, modules in (("heads", model.heads), ("links", model.links)):
-            if name in modules:
+        for kind in ("heads", "links"):
+            modules = getattr(model, kind)
+            if isinstance(modules, nn.ModuleDict) and name in modules:
                 inner = {id(tensor) for tensor in modules[name].state_dict(keep_vars=True).values()}
                 parts[f"{kind}.{name}"] = {n for n in own if id(state[n]) in inner}
     return parts

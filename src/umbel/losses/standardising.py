@@ -17,10 +17,14 @@ def standardised_error(prediction: Tensor, target: Tensor, centre: Tensor, scale
     return error if prediction.dtype == torch.float64 else error.float()
 
 
+def precision_of(centre: Tensor, scale: Tensor) -> torch.dtype:
+    """Of natural units: float32, or float64 where the centre is so far from 0 that float32 loses what was learnt."""
+    return torch.float64 if bool((centre.abs() > _FAR * scale).any()) else torch.float32
+
+
 def natural_units(prediction: Tensor, centre: Tensor, scale: Tensor) -> Tensor:
-    """Natural units: float32, or float64 where the centre is so far from 0 that float32 would lose what was learnt."""
-    far = bool((centre.abs() > _FAR * scale).any())
-    kind = torch.float64 if far else torch.float32
+    """Raw predictions in natural units, of the type that `precision_of` says."""
+    kind = precision_of(centre, scale)
     return prediction.to(kind) * scale.to(prediction.device, kind) + centre.to(prediction.device, kind)
 
 
