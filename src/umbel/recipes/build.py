@@ -249,6 +249,10 @@ class Described:
         widths = isinstance(kept["model"], dict) and "widths" in kept["model"]
         kind = ControllableModelSettings if widths else ModelSettings
         hints = (("data", DataSettings), ("model", kind), ("seed", int), ("maps", bool))
+        for part, fields in (("data", DataSettings), ("model", kind)):
+            told = kept[part] if isinstance(kept[part], dict) else {}
+            if strange := set(told) - {field.name for field in dataclasses.fields(fields)}:
+                raise UmbelError(f"{where} says {part}.{min(strange)}, which this version does not know; update umbel")
         settings, model, seed, maps = (build(hint, kept[name], f"{where}: {name}") for name, hint in hints)
         return cls(settings, model, DataRecord.read(kept["record"], where), seed, maps)
 
