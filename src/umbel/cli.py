@@ -16,7 +16,7 @@ One shared encoder, many task heads: train several tasks together and see whethe
   umbel train             train one network for all tasks of a set
   umbel evaluate PATH     metrics of a checkpoint
   umbel search PATH       the widths of a controllable network that serve preferences best within a budget
-  umbel export PATH       one configuration of it as a dense network: torch.export, ONNX, safetensors
+  umbel export PATH       a trained network as files that stand alone: ONNX, torch.export, safetensors
   umbel verify NAME       check a study's claims; exit status 1 when one falls short
   umbel report DIR ...    write the page of one or several studies again
   umbel list              methods, recipes, descents, data sets (found or missing) and extras
