@@ -16,7 +16,7 @@ One shared encoder, many task heads: train several tasks together and see whethe
   umbel train             train one network for all tasks of a set
   umbel evaluate PATH     metrics of a checkpoint
   umbel search PATH       the widths of a controllable network that serve preferences best within a budget
-  umbel export PATH       one configuration of it as a dense network: torch.export, ONNX, safetensors
+  umbel export PATH       a trained network as files that stand alone: ONNX, torch.export, safetensors
   umbel verify NAME       check a study's claims; exit status 1 when one falls short
   umbel report DIR ...    write the page of one or several studies again
   umbel list              methods, recipes, descents, data sets (found or missing) and extras
@@ -101,7 +101,9 @@ def _drop_output() -> None:
 
 def _complain(text: str) -> None:
     if os.environ.get("LOCAL_RANK", "0") == "0":
-        print(f"umbel: {text}", file=sys.stderr)
+        # One line whatever it quotes: the name of a file may hold line breaks and codes that steer the terminal.
+        line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        print(f"umbel: {line}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from umbel.nn import build_model
 from umbel.nn.memory_bound import memory_bound
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, names, options
 from umbel.recipes.split_flags import OWN_TABLE, given, split_rule
+from umbel.recipes.teaching import with_weighed_classes
 from umbel.report.schema import build
 
 Built = TypeVar("Built")
@@ -59,6 +60,7 @@ def open_data(
     data = _own_table(settings, table) if is_table(settings) else _known_set(settings)
     if settings.tasks:
         data = data.only(names(settings.tasks))
+    data = with_weighed_classes(data, settings.class_weights)
     for split in ("train", "validation", "test"):
         source = getattr(data, split)
         if isinstance(source, TensorSource):
@@ -128,7 +130,6 @@ def _refuse(settings: DataSettings, names: Sequence[str], why: str) -> None:
 
 
 def _known_set(settings: DataSettings) -> MultiTaskData:
-    _refuse(settings, ("pictures_anywhere",), f"is for own tables; {settings.data!r} is not a .csv or .parquet file")
     for flag in OWN_TABLE:
         if given(settings, flag):
             shown = flag.replace("_", "-")
