@@ -24,6 +24,7 @@ One shared encoder, many task heads: train several tasks together and see whethe
 Every command explains itself with --help. --debug shows the traceback of an error, --version the version.
 """
 
+_LONGEST_LINE = 1200
 _COMMANDS = {
     "run": "umbel.command.run:run",
     "train": "umbel.command.single:train",
@@ -103,6 +104,8 @@ def _complain(text: str) -> None:
     if os.environ.get("LOCAL_RANK", "0") == "0":
         # One line whatever it quotes: the name of a file may hold line breaks and codes that steer the terminal.
         line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        if len(line) > _LONGEST_LINE:  # it quotes a path of thousands of characters, say
+            line = f"{line[: _LONGEST_LINE // 2]} ... {line[-_LONGEST_LINE // 2 :]}"
         print(f"umbel: {line}", file=sys.stderr)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from umbel.control.timing import AtPoint
 from umbel.core import MultiTaskModel, OperatingPoint, Task
 from umbel.data.task_records import TaskRecord
-from umbel.tasks import FAR
+from umbel.losses.standardising import precision_of
 
 
 class Answering(nn.Module):
@@ -52,7 +52,7 @@ class _Natural(nn.Module):
     def __init__(self, centre: Sequence[float], scale: Sequence[float]) -> None:
         super().__init__()
         exact = [torch.tensor(numbers, dtype=torch.float64) for numbers in (centre, scale)]
-        self.kind = torch.float64 if bool((exact[0].abs() > FAR * exact[1]).any()) else torch.float32
+        self.kind = precision_of(*exact)
         self.centre: Tensor
         self.scale: Tensor
         self.register_buffer("centre", exact[0].to(self.kind), persistent=False)
