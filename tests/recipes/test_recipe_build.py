@@ -211,7 +211,7 @@ def test_going_on_with_other_settings_is_refused(other, tmp_path):
     began = {"descent": "cagrad", "descent_options": "c=0.4"} if "descent" in other else {}
     trained(tmp_path / "run", **began)
     settings = TrainSettings(data=DIGITS, model=ModelSettings(encoder_options="widths=4/8"), fit=FIT)
-    with pytest.raises(UmbelError, match="was trained with .*, not .*; use that to resume"):
+    with pytest.raises(UmbelError, match=r"was trained with .*, not .*; use that to resume"):
         train(dataclasses.replace(settings, **other), RUNTIME, tmp_path / "run", True, Silent())
 
 
@@ -222,7 +222,7 @@ def test_going_on_with_another_table_is_refused(table, tmp_path):
     text = table.read_text()
     for changed in (text + text.splitlines()[-1] + "\n", text.replace("yes", "ja"), text.replace("170", "270")):
         table.write_text(changed)
-        with pytest.raises(UmbelError, match="learnt from other data: its .* split"):
+        with pytest.raises(UmbelError, match=r"learnt from other data: its .* split"):
             train(settings, RUNTIME, tmp_path / "run", True, Silent())
         with pytest.raises(UmbelError, match=r"people\.csv.*(its rows are not those|does not fit)"):
             evaluate_checkpoint(tmp_path / "run", "test", RUNTIME)

@@ -21,6 +21,9 @@ _KINDS = {
     "picture": "pictures",
 }
 
+_LISTS = {"labels": str, "centre": float, "scale": float}
+_PARTS = {"name": str, "kind": str, "answers": str, "outputs": int, "output": str, "unit": str, **_LISTS}
+
 
 @dataclass(frozen=True)
 class TaskRecord:
@@ -71,8 +74,8 @@ class TaskRecord:
             UmbelError: It is damaged.
         """
         try:
-            plain = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-            record = cls(**plain)
+            record = cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()})
+            _check_types(record)
             if record.answers != "code":
                 record.task()
         except (TypeError, ValueError, KeyError, AttributeError, UmbelError) as error:
@@ -95,6 +98,19 @@ class TaskRecord:
         return replace(
             made, outputs=self.outputs, output=self.output, kind=self.kind, labels=self.labels, unit=self.unit
         )
+
+
+def _check_types(record: TaskRecord) -> None:
+    """Refuse what JSON may hold and a record may not.
+
+    Raises:
+        TypeError: Names the part.
+    """
+    for part, kind in _PARTS.items():
+        value = getattr(record, part)
+        values = value if part in _LISTS else (value,)
+        if not isinstance(values, tuple) or not all(isinstance(one, kind) for one in values):
+            raise TypeError(f"{part} is {value!r}")
 
 
 def _listed(numbers: torch.Tensor) -> tuple[float, ...]:
