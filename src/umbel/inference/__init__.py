@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from umbel.inference.new_inputs import NewInputs
-from umbel.inference.prediction_files import row_names, table_bytes
+from umbel.inference.prediction_files import array_bytes, row_names, table_bytes
 from umbel.inference.predictor import Predictor, RowsWarning, load
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ __all__ = [
     "NewInputs",
     "Predictor",
     "RowsWarning",
+    "array_bytes",
     "load",
     "row_names",
     "table_bytes",
