@@ -15,6 +15,7 @@ One shared encoder, many task heads: train several tasks together and see whethe
   umbel run NAME          run a study, as `umbel run compare`; `umbel run` alone lists them
   umbel train             train one network for all tasks of a set
   umbel evaluate PATH     metrics of a checkpoint
+  umbel predict PATH      predictions of a checkpoint for new rows or pictures
   umbel search PATH       the widths of a controllable network that serve preferences best within a budget
   umbel export PATH       a trained network as files that stand alone: ONNX, torch.export, safetensors
   umbel verify NAME       check a study's claims; exit status 1 when one falls short
@@ -29,6 +30,7 @@ _COMMANDS = {
     "run": "umbel.command.run:run",
     "train": "umbel.command.single:train",
     "evaluate": "umbel.command.single:evaluate",
+    "predict": "umbel.command.predict:predict",
     "search": "umbel.command.search:search",
     "export": "umbel.command.export:export",
     "verify": "umbel.command.run:verify",

@@ -24,7 +24,7 @@ class Trained:
 
     Attributes:
         checkpoint: The checkpoint the numbers belong to.
-        split: Which split was evaluated.
+        split: Which split was evaluated, or which new rows.
         samples: Its size.
         metrics: Task -> metric -> value.
         directions: Task -> whether its main metric is better when higher.

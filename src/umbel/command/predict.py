@@ -1,0 +1,134 @@
+"""`umbel predict`: a trained run answers for new rows or pictures."""
+
+import io
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from umbel.command.arguments import parse
+from umbel.errors import UmbelError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from umbel.inference import NewInputs, Predictor
+
+
+@dataclass(frozen=True)
+class _Predict:
+    checkpoint: Annotated[Path, tyro.conf.Positional]
+    """A checkpoint, or the folder of a training."""
+    data: str
+    """New rows: a CSV, TSV or Parquet file, a folder of pictures, an .npy file, or - for CSV on standard input."""
+    out: Path | None = None
+    """A new file for the predictions, .csv or .parquet, or .npz for arrays; unset: CSV on standard output."""
+    keep: str = ""
+    """Columns of the table to copy in front of the predictions, with commas between; unset: the number of the row."""
+    point: str = ""
+    """Widths of a controllable network, as width=0.5,heads=0.25; unset: full."""
+    batch_size: int = 256
+    """Rows that go through the network at a time."""
+    pictures_anywhere: bool = False
+    """Read pictures outside the table's folder, too."""
+    overwrite: bool = False
+    """Write over a file of predictions that is there already."""
+    json: bool = False
+    """Print JSON: the predictions, or with --out what was written."""
+
+
+def predict(arguments: list[str]) -> int:
+    """Write the predictions of a trained run for new rows, in their order."""
+    about = (
+        "Predictions of a trained run for new rows or pictures, which need no targets: probabilities and natural "
+        "units, a line for each row. The data set that it learnt from is not needed."
+    )
+    parsed = parse(_Predict, None, arguments, "umbel predict", about)
+
+    from umbel.inference import load  # noqa: PLC0415 - imports torch
+    from umbel.inference.prediction_files import check_out  # noqa: PLC0415
+
+    if parsed.out is not None:
+        check_out(parsed.out, None if parsed.data == "-" else Path(parsed.data), parsed.overwrite)
+    predictor = load(parsed.checkpoint)
+    inputs = _inputs(predictor, parsed.data, parsed.pictures_anywhere)
+    if parsed.out is not None and parsed.out.suffix.lower() == ".npz":
+        _arrays(parsed, parsed.out, predictor, inputs)
+    else:
+        _table(parsed, predictor, inputs)
+    return 0
+
+
+def _arrays(parsed: _Predict, out: Path, predictor: "Predictor", inputs: "NewInputs") -> None:
+    from umbel.engine import TerminalReporter  # noqa: PLC0415
+    from umbel.files import write_atomically  # noqa: PLC0415
+    from umbel.inference import array_bytes  # noqa: PLC0415
+
+    if parsed.keep:
+        raise UmbelError("--keep copies columns into a table; --out with a name in .npz holds arrays alone")
+    _tell(inputs.notes)
+    with TerminalReporter() as reporter:
+        arrays = predictor.predict_arrays(inputs, parsed.point, batch_size=parsed.batch_size, reporter=reporter)
+    write_atomically(out, array_bytes(arrays))
+    _show(parsed, predictor, inputs, None)
+
+
+def _table(parsed: _Predict, predictor: "Predictor", inputs: "NewInputs") -> None:
+    import pandas as pd  # noqa: PLC0415
+
+    from umbel.engine import TerminalReporter  # noqa: PLC0415
+    from umbel.files import write_atomically  # noqa: PLC0415
+    from umbel.inference import row_names, table_bytes  # noqa: PLC0415
+    from umbel.recipes.settings import names  # noqa: PLC0415
+
+    columns = [column for of_task in predictor.columns.values() for column in of_task.values()]
+    first = row_names(inputs, columns, names(parsed.keep))
+    left = [task.name for task in predictor.tasks if task.name not in predictor.columns]
+    maps = f"a table has no place for the maps or pictures of {', '.join(left)}; use --out with a name in .npz"
+    _tell([*inputs.notes, *([maps] if left and columns else [])])
+    with TerminalReporter() as reporter:
+        predictions = predictor.predict(inputs, parsed.point, batch_size=parsed.batch_size, reporter=reporter)
+    table = pd.DataFrame({**first, **{name: predictions[name].to_numpy() for name in predictions.columns}})
+    if parsed.out is not None:
+        write_atomically(parsed.out, table_bytes(table, parsed.out.suffix))
+    _show(parsed, predictor, inputs, table)
+
+
+def _tell(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(f"umbel: {note}", file=sys.stderr)
+
+
+def _inputs(predictor: "Predictor", data: str, pictures_anywhere: bool) -> "NewInputs":
+    if data != "-":
+        return predictor.read(Path(data), pictures_anywhere=pictures_anywhere)
+    from umbel.data.cells import read_text_cells  # noqa: PLC0415
+    from umbel.data.table_description import TableDescription  # noqa: PLC0415
+    from umbel.inference.new_inputs import table_inputs  # noqa: PLC0415
+
+    known, name = predictor.record.inputs, Path("standard input")
+    if not isinstance(known, TableDescription):
+        raise UmbelError("--data - reads a table, and the run learnt from none; give a folder of pictures or a file")
+    lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
+    return table_inputs(name, read_text_cells(name, lines), None, known, pictures_anywhere)
+
+
+def _show(parsed: _Predict, predictor: "Predictor", inputs: "NewInputs", table: "pd.DataFrame | None") -> None:
+    from umbel.inference import table_bytes  # noqa: PLC0415
+
+    if parsed.json:
+        record = {"checkpoint": str(predictor.path), "rows": len(inputs), "notes": list(inputs.notes)}
+        if parsed.out is None and table is not None:
+            record["predictions"] = table.astype(object).where(table.notna(), None).to_dict("records")
+        else:
+            record["out"] = str(parsed.out)
+        print(json.dumps(record, indent=1, ensure_ascii=False))
+    elif parsed.out is None and table is not None:
+        sys.stdout.write(table_bytes(table).decode())
+        sys.stdout.flush()
+    else:
+        print(f"{parsed.out}: predictions for {len(inputs):,} row{'s' if len(inputs) != 1 else ''}")
