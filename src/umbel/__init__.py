@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # the same names as in `_HOMES`, which a test compares
     from umbel.data import MultiTaskData, data_from_datasets, from_table, load_data
     from umbel.descent import make_descent
     from umbel.engine import FitSettings, evaluate, fit, open_runtime
+    from umbel.inference import load
     from umbel.nn import build_model
     from umbel.tasks import (
         boundaries,
@@ -71,6 +72,7 @@ __all__ = [
     "evaluate",
     "fit",
     "from_table",
+    "load",
     "load_data",
     "make_descent",
     "multilabel",
@@ -98,6 +100,7 @@ _HOMES = {
     "data": ("MultiTaskData", "data_from_datasets", "from_table", "load_data"),
     "descent": ("make_descent",),
     "engine": ("FitSettings", "evaluate", "fit", "open_runtime"),
+    "inference": ("load",),
     "nn": ("build_model",),
     "tasks": (
         "boundaries",

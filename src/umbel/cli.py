@@ -14,6 +14,7 @@ One shared encoder, many task heads: train several tasks together and see whethe
   umbel run NAME          run a study, as `umbel run compare`; `umbel run` alone lists them
   umbel train             train one network for all tasks of a set
   umbel evaluate PATH     metrics of a checkpoint
+  umbel predict PATH      predictions of a checkpoint for new rows or pictures
   umbel search PATH       the widths of a controllable network that serve preferences best within a budget
   umbel export PATH       one configuration of it as a dense network: torch.export, ONNX, safetensors
   umbel serve RUN         answer HTTP requests with predictions of a training, with a page to try it
@@ -28,6 +29,7 @@ _COMMANDS = {
     "run": "umbel.command.run:run",
     "train": "umbel.command.single:train",
     "evaluate": "umbel.command.single:evaluate",
+    "predict": "umbel.command.predict:predict",
     "search": "umbel.command.search:search",
     "export": "umbel.command.export:export",
     "serve": "umbel.command.serve:serve",

@@ -22,6 +22,7 @@ COMMANDS = {
     "run-multi_round": ["run", "multi_round"],
     "train": ["train"],
     "evaluate": ["evaluate"],
+    "predict": ["predict"],
     "search": ["search"],
     "export": ["export"],
 }

@@ -209,7 +209,7 @@ def test_the_work_for_a_column_does_not_grow_with_their_number(tmp_path, monkeyp
 
         __hash__ = str.__hash__
 
-    monkeypatch.setattr("umbel.data.cells._name", lambda name, index: Counted(name.strip()))
+    monkeypatch.setattr("umbel.data.cells.column_name", lambda name, index: Counted(name.strip()))
     count = 2000
     lines = [
         ",".join(f"c{j}" for j in range(count)),

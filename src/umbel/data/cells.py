@@ -1,10 +1,10 @@
 """The cells of a table as they lie in its file: nothing is a number, a category or a label yet."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -46,7 +46,22 @@ def read_cells(path: Path) -> dict[str, Cells]:
     """
     if not path.is_file():
         raise UmbelError(f"{path}: no such file; give the path of a CSV, TSV or Parquet table")
-    columns = _read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else _read_text(path)
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return cells_by_name(path, _read_parquet(path))
+    separator = "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return read_text_cells(path, file, separator)
+    except OSError as error:
+        raise UmbelError(f"{path}: cannot be read ({error.strerror}); give a file that you may read") from None
+
+
+def cells_by_name(path: Path, columns: Iterable[Cells]) -> dict[str, Cells]:
+    """Columns by their names, in their order.
+
+    Raises:
+        UmbelError: There is none, or two have one name.
+    """
     by_name: dict[str, Cells] = {}
     for cells in columns:
         if cells.name in by_name:
@@ -57,11 +72,23 @@ def read_cells(path: Path) -> dict[str, Cells]:
     return by_name
 
 
-def _read_text(path: Path) -> list[Cells]:
-    separator = "\t" if path.suffix.lower() in (".tsv", ".tab") else ","
+def read_text_cells(path: Path, file: TextIO, separator: str = ",") -> dict[str, Cells]:
+    """The columns of an open file of text, as standard input, by name.
+
+    Args:
+        path: Its name, for messages.
+        file: Its lines, with their ends as they are (newline="").
+        separator: Between cells.
+
+    Raises:
+        UmbelError: As `read_cells`.
+    """
+    return cells_by_name(path, _read_text(path, file, separator))
+
+
+def _read_text(path: Path, file: TextIO, separator: str) -> list[Cells]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(_rows(path, csv.reader(file, delimiter=separator, strict=True)))
+        rows = list(_rows(path, csv.reader(file, delimiter=separator, strict=True)))
     except (ValueError, OSError) as error:
         raise UmbelError(
             f"{path}: cannot be read as a table of UTF-8 text ({_one_line(error)}); export it as CSV"
@@ -70,7 +97,7 @@ def _read_text(path: Path) -> list[Cells]:
         raise UmbelError(f"{path}: the file is empty; its first line must name the columns")
     names, *rows = rows
     columns = zip(*rows, strict=True) if rows else ([] for _ in names)
-    return [_text_column(_name(name, i), list(column)) for i, (name, column) in enumerate(zip(names, columns))]  # noqa: B905
+    return [text_column(column_name(name, i), list(column)) for i, (name, column) in enumerate(zip(names, columns))]  # noqa: B905
 
 
 def _rows(path: Path, reader: Any) -> Iterator[list[str]]:
@@ -98,11 +125,13 @@ def _rows(path: Path, reader: Any) -> Iterator[list[str]]:
         yield row
 
 
-def _name(name: str, index: int) -> str:
+def column_name(name: str, index: int) -> str:
+    """A name without blanks round it; one that is blank is "column 3"."""
     return name.strip() or f"column {index + 1}"
 
 
-def _text_column(name: str, cells: list[str]) -> Cells:
+def text_column(name: str, cells: list[str]) -> Cells:
+    """A column of texts; those that are blank are empty cells."""
     values = np.array([cell.strip() for cell in cells], dtype=object)
     return Cells(name, values, values == "")
 
@@ -116,10 +145,10 @@ def _read_parquet(path: Path) -> list[Cells]:
         table = parquet.ParquetFile(path).read()
     except (OSError, ValueError) as error:
         raise UmbelError(f"{path}: cannot be read as Parquet ({_one_line(error)})") from None
-    return [_parquet_column(_name(str(name), i), table.column(i)) for i, name in enumerate(table.column_names)]
+    return [arrow_column(column_name(str(name), i), table.column(i)) for i, name in enumerate(table.column_names)]
 
 
-def _parquet_column(name: str, column: Any) -> Cells:
+def arrow_column(name: str, column: Any) -> Cells:
     """A column of Arrow's: whole numbers keep every digit, which pandas loses where there are gaps."""
     from pyarrow import types  # noqa: PLC0415
 
@@ -145,11 +174,11 @@ def _parquet_column(name: str, column: Any) -> Cells:
             blank = blank | np.isnan(numbers)
         return Cells(name, numbers, blank)
     cells = column.to_pandas() if types.is_temporal(kind) else column.to_pylist()
-    texts = ["" if gap else _text(cell) for cell, gap in zip(cells, blank, strict=True)]
-    return replace(_text_column(name, texts), text=not types.is_decimal(kind))
+    texts = ["" if gap else cell_text(cell) for cell, gap in zip(cells, blank, strict=True)]
+    return replace(text_column(name, texts), text=not types.is_decimal(kind))
 
 
-def _text(cell: object) -> str:
+def cell_text(cell: object) -> str:
     """A typed cell as text; a decimal without exponent."""
     return format(cell, "f") if type(cell).__name__ == "Decimal" else str(cell)
 

@@ -15,21 +15,22 @@ LARGEST_BYTES = 16 * 2**30
 """Pictures that need more memory than this are refused."""
 
 
-def load_pictures(paths: Sequence[Path], resolution: int | None = None) -> Tensor:
-    """Pictures as uint8 RGB [n, 3, H, W], turned upright as their EXIF tag says.
+def load_pictures(paths: Sequence[Path | Image.Image], resolution: int | None = None, mode: str = "RGB") -> Tensor:
+    """Pictures as uint8 [n, C, H, W], turned upright as their EXIF tag says.
 
     Args:
-        paths: At least one.
+        paths: At least one; or pictures that are open already.
         resolution: Height and width in pixels to resize to (bilinear, with antialiasing; the aspect ratio is not
             kept). None keeps the size, which must be that of the first picture.
+        mode: "RGB", or "L" for grey pictures with one channel.
 
     Raises:
         UmbelError: A file is missing, is not a picture or has another size; or all together are too large.
     """
     for path in paths:
-        if not path.is_file():
+        if isinstance(path, Path) and not path.is_file():
             raise UmbelError(f"{path}: no such picture; paths are relative to the table's folder")
-    first = _pixels(paths[0], resolution)
+    first = _pixels(paths[0], resolution, mode)
     if (size := first.nbytes * len(paths)) > LARGEST_BYTES:
         raise UmbelError(
             f"{len(paths)} pictures like {paths[0]} need {size / 2**30:.0f} GiB of memory; give a smaller resolution"
@@ -37,7 +38,7 @@ def load_pictures(paths: Sequence[Path], resolution: int | None = None) -> Tenso
     pictures = torch.empty((len(paths), *first.shape), dtype=torch.uint8)
 
     def load(i: int) -> None:
-        pixels = _pixels(paths[i], resolution)
+        pixels = _pixels(paths[i], resolution, mode)
         if pixels.shape != first.shape:
             sizes = [
                 f"{p} is {array.shape[2]}×{array.shape[1]}" for p, array in ((paths[0], first), (paths[i], pixels))
@@ -54,19 +55,26 @@ def load_pictures(paths: Sequence[Path], resolution: int | None = None) -> Tenso
     return pictures
 
 
-def _pixels(path: Path, resolution: int | None) -> np.ndarray:
-    """One picture as uint8 [3, H, W]."""
+def _pixels(path: Path | Image.Image, resolution: int | None, mode: str) -> np.ndarray:
+    """One picture as uint8 [C, H, W]."""
+    if isinstance(path, Image.Image):
+        return _upright(path, "a picture", resolution, mode)
     try:
         with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened)
-            if picture.mode.startswith("I;16"):
-                picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-            elif picture.mode in ("I", "F"):
-                raise UmbelError(f"{path}: 32-bit pictures have no fixed range; save it with 8 or 16 bits")
-            picture = picture.convert("RGB")
+            return _upright(opened, str(path), resolution, mode)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())
         raise UmbelError(f"{path}: cannot be read as a picture ({reason})") from None
+
+
+def _upright(opened: Image.Image, name: str, resolution: int | None, mode: str) -> np.ndarray:
+    picture = ImageOps.exif_transpose(opened)
+    if picture.mode.startswith("I;16"):
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    elif picture.mode in ("I", "F"):
+        raise UmbelError(f"{name}: 32-bit pictures have no fixed range; save it with 8 or 16 bits")
+    picture = picture.convert(mode)
     if resolution is not None:
         picture = picture.resize((resolution, resolution), Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+    pixels = np.asarray(picture)
+    return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))

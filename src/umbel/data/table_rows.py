@@ -23,13 +23,17 @@ Values = Mapping[str, np.ndarray]
 _SHOWN = 3
 
 
-def described_values(path: Path, description: TableDescription) -> dict[str, np.ndarray]:
+def described_values(path: Path, columns: Mapping[str, Cells], description: TableDescription) -> dict[str, np.ndarray]:
     """The described columns of a file, typed as the description says; target columns may be absent.
 
+    Args:
+        path: The file, for messages.
+        columns: Its columns.
+        description: Of the table that was learnt from.
+
     Raises:
-        UmbelError: The file cannot be read, or columns do not fit: names them, and how.
+        UmbelError: Columns do not fit: names them, and how.
     """
-    columns = read_cells(path)
     values: dict[str, np.ndarray] = {}
     troubles: list[str] = []
     for column in (*description.inputs, *description.targets):
@@ -216,7 +220,7 @@ def new_rows(path: str | Path, description: TableDescription) -> Batch:
         UmbelError: The file cannot be read, has no row, or a column does not fit: names it, and how.
     """
     path = Path(path)
-    values = described_values(path, description)
+    values = described_values(path, read_cells(path), description)
     rows = np.arange(len(next(iter(values.values()))))
     if not len(rows):
         raise UmbelError(f"{path}: it has a header and no row; add rows")

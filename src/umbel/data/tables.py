@@ -10,6 +10,7 @@ from torch import Tensor
 
 from umbel.core import Batch
 from umbel.data.cell_values import MISSING_WORDS
+from umbel.data.cells import read_cells
 from umbel.data.columns import Column, Roles, describe_columns, typed_table
 from umbel.data.find import need
 from umbel.data.pictures import subset
@@ -112,7 +113,7 @@ def from_table(
     if any(given) or tuple(missing) != MISSING_WORDS:
         raise UmbelError(f"{path}: a description says what the columns are; give it alone, without targets or kinds")
     path = Path(path)
-    values = described_values(path, description)
+    values = described_values(path, read_cells(path), description)
     needed = [column.name for column in description.targets]
     needed += [description.split.column] if description.split.column is not None else []
     for name in needed:

@@ -1,0 +1,100 @@
+"""`umbel predict`: a trained run answers for new rows or pictures."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from umbel.command.arguments import parse
+from umbel.errors import UmbelError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from umbel.inference import NewInputs, Predictor
+
+
+@dataclass(frozen=True)
+class _Predict:
+    checkpoint: Annotated[Path, tyro.conf.Positional]
+    """A checkpoint, or the folder of a training."""
+    data: str
+    """New rows: a CSV, TSV or Parquet file, a folder of pictures, an .npy file, or - for CSV on standard input."""
+    out: Path | None = None
+    """A new file for the predictions, .csv or .parquet; unset: CSV on standard output."""
+    keep: str = ""
+    """Columns of the table to copy in front of the predictions, with commas between; unset: the number of the row."""
+    point: str = ""
+    """Widths of a controllable network, as width=0.5,heads=0.25; unset: full."""
+    batch_size: int = 256
+    """Rows that go through the network at a time."""
+    overwrite: bool = False
+    """Write over a file of predictions that is there already."""
+    json: bool = False
+    """Print JSON: the predictions, or with --out what was written."""
+
+
+def predict(arguments: list[str]) -> int:
+    """Write the predictions of a trained run for new rows, in their order."""
+    about = (
+        "Predictions of a trained run for new rows or pictures, which need no targets: probabilities and natural "
+        "units, a line for each row. The data set that it learnt from is not needed."
+    )
+    parsed = parse(_Predict, None, arguments, "umbel predict", about)
+    import pandas as pd  # noqa: PLC0415
+
+    from umbel.engine import TerminalReporter  # noqa: PLC0415 - imports torch
+    from umbel.inference import load, row_names, table_bytes  # noqa: PLC0415
+    from umbel.inference.prediction_files import check_out  # noqa: PLC0415
+    from umbel.recipes.settings import names  # noqa: PLC0415
+    from umbel.report.files import write_atomically  # noqa: PLC0415
+
+    if parsed.out is not None:
+        check_out(parsed.out, None if parsed.data == "-" else Path(parsed.data), parsed.overwrite)
+    predictor = load(parsed.checkpoint)
+    inputs = _inputs(predictor, parsed.data)
+    columns = [column for of_task in predictor.columns.values() for column in of_task.values()]
+    first = row_names(inputs, columns, names(parsed.keep))
+    for note in inputs.notes:
+        print(f"umbel: {note}", file=sys.stderr)
+    with TerminalReporter() as reporter:
+        predictions = predictor.predict(inputs, parsed.point, batch_size=parsed.batch_size, reporter=reporter)
+    table = pd.DataFrame({**first, **{name: predictions[name].to_numpy() for name in predictions.columns}})
+    if parsed.out is not None:
+        write_atomically(parsed.out, table_bytes(table, parsed.out.suffix))
+    _show(parsed, predictor, inputs, table)
+    return 0
+
+
+def _inputs(predictor: "Predictor", data: str) -> "NewInputs":
+    if data != "-":
+        return predictor.read(Path(data))
+    from umbel.data.cells import read_text_cells  # noqa: PLC0415
+    from umbel.data.table_description import TableDescription  # noqa: PLC0415
+    from umbel.inference.new_inputs import table_inputs  # noqa: PLC0415
+
+    known, name = predictor.record.inputs, Path("standard input")
+    if not isinstance(known, TableDescription):
+        raise UmbelError("--data - reads a table, and the run learnt from none; give a folder of pictures or a file")
+    sys.stdin.reconfigure(encoding="utf-8-sig", newline="")
+    return table_inputs(name, read_text_cells(name, sys.stdin), None, known)
+
+
+def _show(parsed: _Predict, predictor: "Predictor", inputs: "NewInputs", table: "pd.DataFrame") -> None:
+    from umbel.inference import table_bytes  # noqa: PLC0415
+
+    if parsed.json:
+        record = {"checkpoint": str(predictor.path), "rows": len(table), "notes": list(inputs.notes)}
+        if parsed.out is None:
+            record["predictions"] = table.astype(object).where(table.notna(), None).to_dict("records")
+        else:
+            record["out"] = str(parsed.out)
+        print(json.dumps(record, indent=1, ensure_ascii=False))
+    elif parsed.out is None:
+        sys.stdout.write(table_bytes(table).decode())
+        sys.stdout.flush()
+    else:
+        print(f"{parsed.out}: predictions for {len(table):,} row{'s' if len(table) != 1 else ''}")

@@ -1,0 +1,224 @@
+"""A trained run, opened: predictions for new rows in natural units, without the data that it learnt from."""
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from umbel.core import Batch, Evaluation, Learner, OperatingPoint
+from umbel.data import TensorSource
+from umbel.data.data_record import DataRecord
+from umbel.data.task_records import TaskRecord
+from umbel.engine import FabricRuntime, evaluate, load_checkpoint, load_weights, open_runtime, resolve
+from umbel.engine.progress import Reporter, Silent
+from umbel.errors import UmbelError
+from umbel.inference.answers import answer_columns, column_values, decoded
+from umbel.inference.new_inputs import NewInputs, new_inputs
+from umbel.methods.controllable import is_controllable
+from umbel.recipes.build import Described
+from umbel.recipes.operating_point import parse_point
+
+BATCH_SIZE = 256
+"""Rows that go through the network at a time, where nothing else is said."""
+_QUIET_SECONDS = 2.0
+
+
+def load(run: str | Path) -> "Predictor":
+    """Open a trained run to predict with it.
+
+    The network is built again from what its checkpoint says; the data set is not needed.
+
+    Args:
+        run: The folder of a training (its best checkpoint, or the one that was made ready), or a checkpoint.
+
+    Raises:
+        UmbelError: There is no checkpoint, it is damaged, or it does not say how its network was built (it was written
+            by a `fit` of your own: build the learner and use `umbel.engine.load_weights`).
+    """
+    saved = load_checkpoint(resolve(Path(run)))
+    described = Described.read(saved.settings, str(saved.path))
+    learner = described.learner()
+    load_weights(learner, saved)
+    return Predictor(learner, described.record, open_runtime(), saved.path)
+
+
+class Predictor:
+    """A trained network that answers for new rows; made by `load`.
+
+    It computes in float32 whatever the training's precision was, on the accelerator where there is one. A row's answer
+    depends neither on the other rows nor on the size of the batches, but for the last digits of float32.
+
+    Args:
+        learner: The trained network.
+        record: What is known of its data.
+        runtime: The device.
+        path: Its checkpoint.
+    """
+
+    def __init__(self, learner: Learner, record: DataRecord, runtime: FabricRuntime, path: Path) -> None:
+        self._learner = learner.to(runtime.device).eval()
+        self._runtime = runtime.with_settings("float32", 1)
+        self._tasks = {task.name: task for task in learner.tasks}
+        self.record = record
+        self.path = path
+
+    @property
+    def tasks(self) -> tuple[TaskRecord, ...]:
+        """What is predicted: kinds, labels and units."""
+        return self.record.outputs
+
+    @property
+    def columns(self) -> dict[str, dict[str, str]]:
+        """Task -> label -> column of `predict`; the answer itself has the label ""."""
+        return answer_columns(self.tasks)
+
+    def read(self, rows: Any) -> NewInputs:
+        """Check rows and tell what is odd about them, without predicting.
+
+        Args:
+            rows: See `predict`.
+
+        Raises:
+            UmbelError: They do not fit what the run learnt from.
+        """
+        return rows if isinstance(rows, NewInputs) else new_inputs(rows, self.record.inputs)
+
+    def predict(
+        self,
+        rows: Any,
+        point: str | Mapping[str, Any] | None = None,
+        *,
+        batch_size: int = BATCH_SIZE,
+        reporter: Reporter | None = None,
+    ) -> pd.DataFrame:
+        """Predictions for new rows, which need no targets.
+
+        Columns are as in the training's table, in any order; others are not looked at. A category that no training row
+        had counts as none of the known ones, a blank number as the mean; a warning tells how many there were where the
+        training rows had none.
+
+        Args:
+            rows: A DataFrame, a list of dicts, or the path of a CSV, TSV or Parquet file. For pictures also a folder, a
+                list of paths or of PIL pictures, or an array [n, C, H, W] of bytes or of floats from 0 to 1. For
+                other inputs an array [n, ...] or the path of an .npy file.
+            point: Widths of a network that can be turned, as "width=0.5,heads=0.25" or an operating point; None for
+                its full ones.
+            batch_size: Rows at a time.
+            reporter: Hears how far it is when it takes long.
+
+        Returns:
+            A row for each, with the index of a given DataFrame (file names for a folder), in natural units. Columns:
+            `NAME` with the likeliest class and `NAME: CLASS` with its probability for each class of a classification;
+            `NAME` with the value of a regression; `NAME: LABEL` for each of several outputs. See also `columns`.
+
+        Raises:
+            UmbelError: The rows do not fit (names row and column), the network has no such widths, or all that it
+                predicts are maps or pictures.
+        """
+        names = self.columns
+        if not names:
+            raise UmbelError(f"{self.path} predicts maps or pictures only; use predict_arrays")
+        inputs = self.read(rows)
+        _warn(inputs.notes if inputs is not rows else ())
+        answers = self._answers(inputs, point, batch_size, reporter, list(names))
+        columns: dict[str, np.ndarray] = {}
+        for record in self.tasks:
+            if record.name in names:
+                columns |= column_values(record, names[record.name], answers[record.name])
+        return pd.DataFrame(columns, index=inputs.index)
+
+    def predict_arrays(
+        self,
+        rows: Any,
+        point: str | Mapping[str, Any] | None = None,
+        *,
+        batch_size: int = BATCH_SIZE,
+        reporter: Reporter | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Decoded predictions of every task as arrays [n, outputs] or [n, outputs, H, W], maps and pictures included.
+
+        Args:
+            rows: See `predict`, as all the others.
+            point: Widths of a network that can be turned.
+            batch_size: Rows at a time.
+            reporter: Hears how far it is.
+
+        Raises:
+            UmbelError: As `predict`.
+        """
+        inputs = self.read(rows)
+        _warn(inputs.notes if inputs is not rows else ())
+        return self._answers(inputs, point, batch_size, reporter, list(self._tasks))
+
+    def evaluate(self, rows: Any, point: str | Mapping[str, Any] | None = None) -> Evaluation:
+        """Metrics on new rows that have labels; a task without any label there has NaN.
+
+        Args:
+            rows: A table, see `predict`, with columns of the targets.
+            point: Widths of a network that can be turned.
+
+        Raises:
+            UmbelError: The rows do not fit, or hold no label at all.
+        """
+        inputs = self.read(rows)
+        targets = {task.name: inputs.targets[task.name] for task in self._learner.tasks if task.name in inputs.targets}
+        labelled = [name for name, target in targets.items() if bool(self._tasks[name].labelled(target).any())]
+        if not labelled:
+            raise UmbelError(f"no row has a label; add a column for {', '.join(map(repr, self._tasks))} to evaluate")
+        samples = Batch(inputs.read(np.arange(len(inputs))), targets)
+        return evaluate(self._learner, TensorSource(samples), self._runtime, self._point(point))
+
+    def _answers(
+        self,
+        inputs: NewInputs,
+        point: str | Mapping[str, Any] | None,
+        batch_size: int,
+        reporter: Reporter | None,
+        tasks: Sequence[str],
+    ) -> dict[str, np.ndarray]:
+        if batch_size < 1:
+            raise UmbelError(f"the batch size is {batch_size}; it must be at least 1")
+        at, records = self._point(point), {record.name: record for record in self.tasks}
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in tasks}
+        for some in _with_progress(len(inputs), batch_size, reporter or Silent()):
+            raw = self._raw(inputs.read(some), at)
+            for name in tasks:
+                parts[name].append(decoded(records[name], self._tasks[name], raw[name]).numpy())
+        return {name: np.concatenate(pieces) for name, pieces in parts.items()}
+
+    def _raw(self, inputs: Tensor, point: OperatingPoint) -> dict[str, Tensor]:
+        batch = Batch(inputs.to(self._runtime.device))
+        with torch.no_grad(), self._runtime.autocast():
+            return {name: raw.float().cpu() for name, raw in self._learner.predict(batch, point).items()}
+
+    def _point(self, point: str | Mapping[str, Any] | None) -> OperatingPoint:
+        if point is None or point == "":
+            return self._learner.sweep()[0]
+        if not is_controllable(self._learner):
+            raise UmbelError(f"{self.path} has one width only; leave the point out")
+        return parse_point(point, list(self._tasks)) if isinstance(point, str) else OperatingPoint(point)
+
+
+def _warn(notes: Sequence[str]) -> None:
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
+
+
+def _with_progress(count: int, batch_size: int, reporter: Reporter) -> Iterator[np.ndarray]:
+    """Numbers of rows in batches; the reporter hears of it once it takes long."""
+    began, told = time.monotonic(), False
+    for start in range(0, count, batch_size):
+        yield np.arange(start, min(start + batch_size, count))
+        if not told and time.monotonic() - began > _QUIET_SECONDS:
+            told = True
+            reporter.begin("predicting", count, start)
+        if told:
+            reporter.step(min(start + batch_size, count), {})
+    if told:
+        reporter.end()
