@@ -20,6 +20,15 @@ ROW = {"rooms": 3, "metres": 70.5, "city": "north"}
 SHORT = ["--precision", "float32", "--no-tensorboard", "--batch-size", "32"]
 
 
+def refused(capsys, *arguments):
+    """The one line of an error of the command."""
+    capsys.readouterr()
+    status = main([str(a) for a in arguments])
+    out, err = capsys.readouterr()
+    assert (status, out, err.count("\n")) == (2, "", 1), (out, err)
+    return err
+
+
 def flats(folder):
     """A table with gaps, a number that may be missing, and names that would be HTML."""
     draw = random.Random(0)

@@ -12,8 +12,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from commands import refused
-from serving_cases import JSON, ROW
+from serving_cases import JSON, ROW, refused
 
 from umbel import UmbelError
 from umbel.command import serve as command

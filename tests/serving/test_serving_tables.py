@@ -194,9 +194,9 @@ def test_a_parquet_that_does_not_fit(flats_app, body, words):
 
 
 def test_a_small_parquet_file_cannot_ask_for_much_memory(flats_service):
-    many = 90_000
+    many = 9_000
     body = parquet(rooms=[1] * many, metres=[2.0] * many, city=["x" * 10_000] * many)
-    assert len(body) < 100_000  # one long text, named 90,000 times: 900 MB
+    assert len(body) < 100_000  # one long text, named 9,000 times: 90 MB
     with pytest.raises(Refusal, match="the texts of the table") as refused:
         flats_service.answer(PARQUET, body)
     assert refused.value.status == 413

@@ -130,22 +130,31 @@ def parquet_cells(body: bytes, names: Sequence[str], most_rows: int, most_bytes:
         Refusal: Parquet cannot be read here, the body is none, or it is too large.
     """
     try:
-        from pyarrow import parquet  # noqa: PLC0415
+        from pyarrow import ArrowException  # noqa: PLC0415
     except ImportError:
         raise Refusal(415, "this server cannot read Parquet, for it has no pyarrow; send CSV") from None
     try:
-        file = parquet.ParquetFile(io.BytesIO(body))
-        check_count(file.metadata.num_rows, most_rows)
-        columns = [name for name in file.schema_arrow.names if name.strip() in names]
-        texts = [name for name in columns if str(file.schema_arrow.field(name).type) in ("string", "large_string")]
-        table = parquet.ParquetFile(io.BytesIO(body), read_dictionary=texts).read(columns)
-    except (OSError, ValueError, KeyError) as error:
+        table = _arrow_table(body, names, most_rows)
+        if sum(map(_text_bytes, table.columns)) > most_bytes:
+            raise Refusal(413, f"the texts of the table need more than {most_bytes / 1e6:g} MB; send fewer rows")
+        columns = [arrow_column(name.strip(), table.column(i)) for i, name in enumerate(table.column_names)]
+    except (ArrowException, OSError, ValueError, KeyError) as error:
         raise Refusal(422, f"the request cannot be read as Parquet ({' '.join(str(error).split())})") from None
-    if sum(map(_text_bytes, table.columns)) > most_bytes:
-        raise Refusal(413, f"the texts of the table need more than {most_bytes / 1e6:g} MB; send fewer rows")
-    if not columns:
-        raise Refusal(422, "the request has none of the columns that are inputs")
-    return cells_by_name(WHERE, [arrow_column(name.strip(), table.column(name)) for name in columns])
+    return cells_by_name(WHERE, columns) if columns else {}
+
+
+def _arrow_table(body: bytes, names: Sequence[str], most_rows: int) -> Any:
+    """The columns with these names as Arrow has them, texts once each with numbers for the cells."""
+    from pyarrow import parquet  # noqa: PLC0415
+
+    file = parquet.ParquetFile(io.BytesIO(body))
+    check_count(file.metadata.num_rows, most_rows)
+    schema = file.schema_arrow
+    columns = [name for name in schema.names if name.strip() in names]
+    texts = [name for name in columns if str(schema.field(schema.names.index(name)).type) in ("string", "large_string")]
+    table = parquet.ParquetFile(io.BytesIO(body), read_dictionary=texts).read(columns)
+    table.validate(full=True)  # a damaged file may have numbers beyond its texts
+    return table
 
 
 def _text_bytes(column: Any) -> int:
