@@ -102,7 +102,7 @@ def opened_browser():
     chromium = _needed("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     driver = subprocess.Popen([_needed("chromedriver"), "--port=0"], stdout=subprocess.PIPE, text=True)
     try:
-        port = next(filter(None, (re.search(r"on port (\d+)", line) for line in driver.stdout)))[1]
+        port = next(filter(None, (re.search(r"successfully on port (\d+)", line) for line in driver.stdout)))[1]
         browser = Browser(f"http://127.0.0.1:{port}", chromium)
         try:
             yield browser
