@@ -68,7 +68,7 @@ def test_a_server_from_start_to_ctrl_c(flats_folder):
         kept = http.client.HTTPConnection(address, timeout=60)  # stays open, as a browser's does
         kept.request("GET", "/", headers={"Host": "evil.example"})
         assert kept.getresponse().read().startswith(b'{"error": "the Host header')
-        with pytest.raises(UmbelError, match="cannot listen on 127.0.0.1 port"):
+        with pytest.raises(UmbelError, match=r"cannot listen on 127\.0\.0\.1 port"):
             serve(None, port=int(address.split(":")[1]))
 
         process.send_signal(signal.SIGINT)

@@ -48,7 +48,7 @@ def _damaged(draw, body):
 
 
 def _table(form):
-    file, frame = io.BytesIO(), pd.DataFrame([ROW | {"note": "a,\"b\"\n"}] * 5)
+    file, frame = io.BytesIO(), pd.DataFrame([ROW | {"note": 'a,"b"\n'}] * 5)
     frame.to_parquet(file) if form == "parquet" else frame.to_csv(file, index=False)
     return file.getvalue()
 

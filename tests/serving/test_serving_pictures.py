@@ -97,7 +97,18 @@ def test_pictures_of_a_table_are_resized_as_they_were(tmp_path):
         Image.new("RGB", (20, 12), (8 * number, 100, 255 - 8 * number)).save(tmp_path / f"{number}.png")
     lines = ["file,shade", *(f"{n}.png,{8 * n}" for n in range(30))]
     (tmp_path / "t.csv").write_text("\n".join(lines))
-    more = ["--targets", "shade", "--image-column", "file", "--resolution", "8", "--steps", "4", "--validate-every", "2"]
+    more = [
+        "--targets",
+        "shade",
+        "--image-column",
+        "file",
+        "--resolution",
+        "8",
+        "--steps",
+        "4",
+        "--validate-every",
+        "2",
+    ]
     run = trained(tmp_path, "--data", tmp_path / "t.csv", *more)
     service = Service(load(run))
     inputs = service.description["inputs"]

@@ -71,7 +71,8 @@ def describe_output(record: TaskRecord) -> dict[str, Any]:
 
     Returns:
         `name`, `kind` ("class", "probability", "probabilities", "value", "values"; "" for maps and pictures, which are
-        not served), `labels` of the classes or of several outputs, `unit`; `mean` and `standard_deviation` of a value in training.
+        not served), `labels` of the classes or of several outputs, `unit`, and for a value its `mean` and
+        `standard_deviation` in training.
     """
     kind = ""
     if record.output == "vector":
@@ -79,13 +80,15 @@ def describe_output(record: TaskRecord) -> dict[str, Any]:
         kinds = {"probabilities of classes": "class", "probabilities": "probability" if one else "probabilities"}
         kind = kinds.get(record.answers, "value" if one else "values")
     labels = [] if kind in ("value", "probability") else list(record.labels or map(str, range(record.outputs)))
-    said = {"name": record.name, "kind": kind, "labels": labels, "unit": record.unit}
+    said: dict[str, Any] = {"name": record.name, "kind": kind, "labels": labels, "unit": record.unit}
     if kind == "value" and len(record.scale) == 1:
         said |= {"mean": record.centre[0], "standard_deviation": record.scale[0]}
     return said
 
 
-def prediction(outputs: Sequence[dict[str, Any]], columns: dict[str, dict[str, str]], row: dict[str, Any]) -> dict:
+def prediction(
+    outputs: Sequence[dict[str, Any]], columns: dict[str, dict[str, str]], row: dict[str, Any]
+) -> dict[str, Any]:
     """The predictions for one row by task.
 
     Args:

@@ -18,6 +18,7 @@ function made(tag, text, className) {
 function complain(sentence) {
   $("trouble").textContent = sentence;
   $("trouble").hidden = !sentence;
+  if (sentence) $("trouble").scrollIntoView({ block: "nearest" });
 }
 
 async function ask(path, options) {
@@ -147,6 +148,7 @@ async function predict(type, body, fileName) {
     $("answers").replaceChildren(...(fileName === null ? [cards(answer.predictions[0])] : table(answer.predictions, type, body)));
     $("notes").replaceChildren(...answer.notes.map((note) => made("li", note)));
     $("result").hidden = false;
+    $("result").scrollIntoView({ block: "nearest" });  // below a long form
   } catch (error) {
     if (mine === latest) complain(error.message);
   } finally {

@@ -3,7 +3,7 @@
 import io
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from umbel.serving.refusal import Refusal
 
@@ -26,7 +26,7 @@ def picture_of(body: bytes, most_pixels: int) -> Image.Image:
     formats = ", ".join(PICTURE_FORMATS)
     try:
         picture = Image.open(io.BytesIO(body), formats=PICTURE_FORMATS)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise Refusal(422, f"the request cannot be read as a picture; send one of {formats}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Refusal(413, f"the picture has more than {most_pixels:,} pixels; send a smaller one") from None

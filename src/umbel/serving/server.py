@@ -11,7 +11,7 @@ from typing import Any
 import uvicorn
 
 from umbel.errors import UmbelError
-from umbel.serving.application import application
+from umbel.serving.asgi import application
 from umbel.serving.safeguards import LOOPBACK_HOSTS
 from umbel.serving.service import JSON, Service
 
