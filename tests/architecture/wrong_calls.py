@@ -68,6 +68,11 @@ DESCENTS = {
 }  # fmt: skip
 OTHERS = {
     data.load_data: {"name": "digits", "size": 100, "resolution": 8, "reconstruction": False},
+    data.Shares: {"train": 0.7, "validation": 0.15, "test": 0.15},
+    data.Folds: {"count": 5, "fold": 0},
+    data.RandomSplit: {"seed": 0, "group": "a", "stratify": "b", "parts": data.Shares()},
+    data.TimeSplit: {"column": "a", "shares": data.Shares()},
+    data.ColumnSplit: {"column": "a", "seed": 0},
     losses.cross_entropy: {"logits": VECTORS, "classes": CLASSES, "weight": torch.ones(3)},
     losses.bernoulli: {"logits": MAPS, "target": MAPS},
     losses.squared_error: {"prediction": MAPS, "target": MAPS},

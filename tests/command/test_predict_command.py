@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -122,6 +123,22 @@ def test_notes_go_to_standard_error(capsys, run, new):
         "umbel: column 'code': 9 cells are of a category that no training row had ('new'); taken as none of the known "
         "ones\n"
     )
+
+
+def test_new_labelled_rows_are_evaluated_as_what_they_are(capsys, run, tmp_path):
+    longer = pd.concat([flats(), flats(30, seed=1).assign(balcony=None)])
+    longer.iloc[90:].to_csv(tmp_path / "more.csv", index=False)
+    status, out, err = umbel(capsys, "evaluate", run, "--data", tmp_path / "more.csv", "--json")
+    made = json.loads(out)
+    assert (status, made["split"], made["samples"]) == (0, f"new rows of {tmp_path / 'more.csv'}", 60)
+    assert list(made["metrics"]) == ["rent", "balcony"]
+    assert re.fullmatch(r"umbel: \d\d of 60 rows have the same inputs as rows that it was trained on\n", err)
+    longer.iloc[120:].to_csv(tmp_path / "new.csv", index=False)
+    status, out, err = umbel(capsys, "evaluate", run, "--data", tmp_path / "new.csv")
+    assert "not the run's own splits" in " ".join(out.split())
+    assert "accuracy" not in out
+    assert err == "umbel: task 'balcony' has no label in these rows\n"
+    assert "leave --split" in refused(capsys, "evaluate", run, "--data", tmp_path / "new.csv", "--split", "train")
 
 
 def test_rows_go_through_a_pipe(run, new):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from umbel.data.columns import describe_columns
+from umbel.data.split_rules import ColumnSplit
 from umbel.data.tables import from_table
 from umbel.errors import UmbelError
 
@@ -44,7 +45,7 @@ def parquet(folder, **columns):
 )
 def test_classes_keep_their_text(tmp_path, cells, classes):
     path = table(tmp_path, code=[cells[i % 2] for i in range(ROWS)])
-    data = from_table(path, ["code"], kinds={"code": "category"}, split_column="part")
+    data = from_table(path, ["code"], kinds={"code": "category"}, split=ColumnSplit("part"))
     assert sorted(data.tasks[0].labels) == sorted(classes)
     labels = data.train.samples.targets["code"].tolist()
     assert labels == [data.tasks[0].labels.index(cells[i % 2].removesuffix(".0")) for i in range(40)]
@@ -52,13 +53,13 @@ def test_classes_keep_their_text(tmp_path, cells, classes):
 
 def test_few_whole_numbers_that_become_classes_keep_their_text_without_being_asked(tmp_path):
     codes = ["007", "7", "9007199254740993", "9007199254740992"]
-    data = from_table(table(tmp_path, code=codes * 15), ["code"], split_column="part")
+    data = from_table(table(tmp_path, code=codes * 15), ["code"], split=ColumnSplit("part"))
     assert data.tasks[0].labels == ("007", "7", "9007199254740992", "9007199254740993")
 
 
 def test_input_categories_keep_their_text(tmp_path):
     path = table(tmp_path, code=["007", "7", "07"] * 20)
-    data = from_table(path, ["y"], kinds={"code": "category"}, split_column="part")
+    data = from_table(path, ["y"], kinds={"code": "category"}, split=ColumnSplit("part"))
     assert data.input_shape == (1 + 3,)
     assert data.train.samples.inputs[:3, 1:].tolist() == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]  # 007, 07, 7
 
@@ -93,7 +94,7 @@ def test_whole_numbers_that_double_precision_makes_equal_are_refused(tmp_path):
 
 def test_numbers_that_differ_only_in_writing_are_no_fault(tmp_path):
     cells = ["1", "1.0", "01", "1e0", "2"] * 12
-    data = from_table(table(tmp_path, code=cells), ["y"], split_column="part")
+    data = from_table(table(tmp_path, code=cells), ["y"], split=ColumnSplit("part"))
     assert data.train.samples.inputs[:4, 1].unique().numel() == 1
 
 
@@ -120,7 +121,7 @@ def test_numbers_as_people_write_them_are_read_where_the_kind_says_so(tmp_path):
     written = ["1,234", "1 234.5", "12%", "12.5 %", "$1,000,000", "-7", "−7", "3 €", "N/A", "1e3"]
     meant = [1234, 1234.5, 12, 12.5, 1e6, -7, -7, 3, math.nan, 1000]
     path = table(tmp_path, code=written * 6)
-    data = from_table(path, ["code"], kinds={"code": "number"}, split_column="part")
+    data = from_table(path, ["code"], kinds={"code": "number"}, split=ColumnSplit("part"))
     assert data.train.samples.targets["code"][:10, 0].tolist() == pytest.approx(meant, nan_ok=True)
 
 

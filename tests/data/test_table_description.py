@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from umbel.data.split_rules import ColumnSplit
 from umbel.data.table_description import FORMAT, VERSION
 from umbel.data.tables import TableDescription, described_table, from_table, new_rows
 from umbel.errors import UmbelError
@@ -194,8 +195,8 @@ def test_a_description_is_given_alone(tmp_path, made):
 def test_a_split_column_and_the_words_for_gaps_are_part_of_it(tmp_path):
     frame = flats().assign(part=["train"] * 150 + ["test"] * 50, code=["none", "a", "b", "c"] * 50)
     path = saved(tmp_path, frame)
-    description, data = described_table(path, TARGETS, split_column="part", missing=["none"], seed=3)
-    assert (description.split.column, description.split.seed, description.missing) == ("part", 3, ("none",))
+    description, data = described_table(path, TARGETS, split=ColumnSplit("part", seed=3), missing=["none"])
+    assert (description.split, description.missing) == (ColumnSplit("part", seed=3), ("none",))
     assert description.inputs[2].categories == ("a", "b", "c")
     equal(data, from_table(path, description=description))
     with pytest.raises(UmbelError, match="there is no column 'part'"):
@@ -244,6 +245,14 @@ def test_pictures_are_part_of_it(tmp_path):
         (lambda d: d | {"splits": [{"split": "train", "rows": True, "digest": ""}]}, "damaged"),
         (lambda d: d | {"image": {"name": "a", "resolution": None, "shape": [3, 4]}}, "damaged"),
         (lambda d: d | {"missing": [1]}, "damaged"),
+        (lambda d: d | {"split": {"column": None, "seed": 0}}, "damaged .*rule"),
+        (lambda d: d | {"split": d["split"] | {"rule": "by luck"}}, "damaged"),
+        (lambda d: d | {"split": d["split"] | {"seed": "0"}}, "damaged .*seed of the split"),
+        (lambda d: d | {"split": d["split"] | {"parts": {"train": 1, "validation": 1, "test": 1}}}, "damaged .*share"),
+        (lambda d: d | {"split": d["split"] | {"parts": {"count": 3, "fold": 3}}}, "damaged .*fold 3 of 3"),
+        (lambda d: d | {"split": d["split"] | {"parts": 3}}, "damaged"),
+        (lambda d: d | {"split": d["split"] | {"column": "a"}}, "damaged"),
+        (lambda d: d | {"split": "random"}, "damaged"),
         (lambda d: [d], "does not say"),
     ],
 )

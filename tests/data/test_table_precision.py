@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
+from umbel.data.split_rules import ColumnSplit
 from umbel.data.tables import described_table, from_table
 from umbel.engine import metrics_of
 from umbel.errors import UmbelError
@@ -38,7 +39,7 @@ def table(folder, values, name="table.csv"):
 @pytest.mark.parametrize("kind", LARGE)
 @pytest.mark.parametrize("file", ["table.csv", "table.parquet"])
 def test_errors_of_large_targets_are_right(tmp_path, kind, file):
-    data = from_table(table(tmp_path, LARGE[kind], file), ["value"], split_column="part")
+    data = from_table(table(tmp_path, LARGE[kind], file), ["value"], split=ColumnSplit("part"))
     task, target = data.tasks[0], data.test.samples.targets["value"]
     train, test = (LARGE[kind][part].astype(float) for part in (slice(0, 140), slice(170, 200)))
     mean_only = torch.zeros(30, 1)
@@ -51,7 +52,7 @@ def test_errors_of_large_targets_are_right(tmp_path, kind, file):
 
 
 def test_the_loss_is_in_single_precision_and_has_gradients(tmp_path):
-    data = from_table(table(tmp_path, LARGE["Unix time"]), ["value"], split_column="part")
+    data = from_table(table(tmp_path, LARGE["Unix time"]), ["value"], split=ColumnSplit("part"))
     prediction = torch.zeros(140, 1, requires_grad=True)
     loss = data.tasks[0].mean_loss(prediction, data.train.samples.targets["value"])
     loss.backward()
@@ -62,7 +63,7 @@ def test_the_loss_is_in_single_precision_and_has_gradients(tmp_path):
 
 def test_missing_labels_of_large_targets_teach_nothing(tmp_path):
     values = [None if i % 3 == 0 else v for i, v in enumerate(LARGE["nanoseconds"])]
-    data = from_table(table(tmp_path, values), ["value"], split_column="part")
+    data = from_table(table(tmp_path, values), ["value"], split=ColumnSplit("part"))
     prediction = torch.zeros(140, 1, requires_grad=True)
     data.tasks[0].mean_loss(prediction, data.train.samples.targets["value"]).backward()
     assert (prediction.grad[::3] == 0).all()
@@ -73,7 +74,7 @@ def test_missing_labels_of_large_targets_teach_nothing(tmp_path):
 def test_large_inputs_keep_their_differences(tmp_path, kind):
     frame = pd.DataFrame({"value": LARGE[kind], "y": STEPS / 3, "part": SPLIT})
     frame.to_csv(tmp_path / "table.csv", index=False)
-    inputs = from_table(tmp_path / "table.csv", ["y"], split_column="part").train.samples.inputs[:, 0]
+    inputs = from_table(tmp_path / "table.csv", ["y"], split=ColumnSplit("part")).train.samples.inputs[:, 0]
     standard = (STEPS[:140] - STEPS[:140].mean()) / STEPS[:140].std()
     np.testing.assert_allclose(inputs, standard, rtol=1e-4, atol=1e-5)
 
@@ -89,11 +90,11 @@ def test_large_inputs_keep_their_differences(tmp_path, kind):
 @pytest.mark.parametrize("target", ["value", "x"])
 def test_what_cannot_be_told_apart_is_refused_with_its_name(tmp_path, values, message, target):
     with pytest.raises(UmbelError, match=f"column 'value' {message}"):
-        from_table(table(tmp_path, values), [target], split_column="part")
+        from_table(table(tmp_path, values), [target], split=ColumnSplit("part"))
 
 
 def test_centre_and_scale_are_kept_in_double(tmp_path):
-    description, data = described_table(table(tmp_path, LARGE["nanoseconds"]), ["value"], split_column="part")
+    description, data = described_table(table(tmp_path, LARGE["nanoseconds"]), ["value"], split=ColumnSplit("part"))
     (target,) = description.targets
     train = LARGE["nanoseconds"][:140].astype(float)
     assert (target.centre, target.scale) == (train.mean(), train.std())

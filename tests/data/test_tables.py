@@ -14,11 +14,13 @@ from PIL import Image
 
 from umbel.data.cell_values import MISSING_WORDS
 from umbel.data.columns import CATEGORY_LIMIT
+from umbel.data.split_rules import ColumnSplit, RandomSplit
 from umbel.data.tables import MULAN_TARGETS, describe_columns, from_table, table_set
 from umbel.errors import UmbelError
 
 ROWS = 60
 SPLIT = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
+PART = ColumnSplit("part")
 
 
 def people(**changes) -> pd.DataFrame:
@@ -57,7 +59,7 @@ def whole(data, what="inputs"):
 
 
 def test_kinds_of_target_are_inferred_and_blanks_are_missing_labels(tmp_path):
-    data = from_table(saved(tmp_path, people()), TARGETS, split_column="part")
+    data = from_table(saved(tmp_path, people()), TARGETS, split=PART)
     assert [task.kind for task in data.tasks] == ["regression", *["classification"] * 3]
     assert [task.labels for task in data.tasks[1:]] == [("0", "1", "2", "3"), ("False", "True"), ("green", "red")]
     frame = people()
@@ -70,7 +72,7 @@ def test_kinds_of_target_are_inferred_and_blanks_are_missing_labels(tmp_path):
 
 
 def test_inputs_are_standardised_filled_flagged_and_one_hot(tmp_path):
-    data = from_table(saved(tmp_path, people()), TARGETS, split_column="part")
+    data = from_table(saved(tmp_path, people()), TARGETS, split=PART)
     frame, inputs = people(), whole(data).numpy()
     assert data.input_shape == (6,)  # height, weight, weight missing?, Bern, Oslo, Rome
     train = frame.iloc[:40]
@@ -90,9 +92,7 @@ def test_nothing_is_learnt_from_validation_and_test_rows(tmp_path):
     held = np.array(SPLIT) != "train"
     other.loc[held, ["height", "age"]] = 1e6
     other.loc[held, "city"] = "Paris"
-    one, two = (
-        from_table(saved(tmp_path, f, n), TARGETS, split_column="part") for f, n in ((first, "a.csv"), (other, "b.csv"))
-    )
+    one, two = (from_table(saved(tmp_path, f, n), TARGETS, split=PART) for f, n in ((first, "a.csv"), (other, "b.csv")))
     assert torch.equal(one.train.samples.inputs, two.train.samples.inputs)
     prediction = torch.zeros(1, 1)
     assert torch.equal(one.tasks[0].decode(prediction), two.tasks[0].decode(prediction))
@@ -100,7 +100,7 @@ def test_nothing_is_learnt_from_validation_and_test_rows(tmp_path):
 
 
 def test_centre_and_scale_are_those_of_the_labelled_training_rows(tmp_path):
-    data = from_table(saved(tmp_path, people()), ["age"], split_column="part")
+    data = from_table(saved(tmp_path, people()), ["age"], split=PART)
     known = people()["age"].iloc[:40].dropna()
     decoded = data.tasks[0].decode(torch.tensor([[0.0], [1.0]]))[:, 0]
     np.testing.assert_allclose(decoded, [known.mean(), known.mean() + known.std(ddof=0)], rtol=1e-6)
@@ -109,18 +109,18 @@ def test_centre_and_scale_are_those_of_the_labelled_training_rows(tmp_path):
 @pytest.mark.parametrize("name", ["people.tsv", "people.parquet"])
 def test_other_formats_equal_csv(tmp_path, name):
     pytest.importorskip("pyarrow")
-    csv, other = (from_table(saved(tmp_path, people(), n), TARGETS, split_column="part") for n in ("people.csv", name))
+    csv, other = (from_table(saved(tmp_path, people(), n), TARGETS, split=PART) for n in ("people.csv", name))
     assert [task.labels for task in csv.tasks] == [task.labels for task in other.tasks]
     assert torch.equal(whole(csv), whole(other))
     for target in TARGETS:
         torch.testing.assert_close(whole(csv, target), whole(other, target), rtol=0, atol=0, equal_nan=True)
-    described = [describe_columns(tmp_path / n, TARGETS, split_column="part") for n in ("people.csv", name)]
+    described = [describe_columns(tmp_path / n, TARGETS, split=PART) for n in ("people.csv", name)]
     assert described[0] == described[1]
 
 
 def test_description_of_columns(tmp_path):
     path = saved(tmp_path, people(constant=[1] * ROWS, nothing=[""] * ROWS))
-    rows = {c.name: c for c in describe_columns(path, TARGETS, split_column="part", ignore=["height"])}
+    rows = {c.name: c for c in describe_columns(path, TARGETS, split=PART, ignore=["height"])}
     shown = {name: (c.role, c.kind, c.distinct, c.missing) for name, c in rows.items()}
     assert shown == {
         "height": ("ignored", "number", ROWS, 0),
@@ -141,7 +141,7 @@ def test_description_of_columns(tmp_path):
         "the same in every row",
         "empty",
     ]
-    data = from_table(path, TARGETS, split_column="part", ignore=["height"])
+    data = from_table(path, TARGETS, split=PART, ignore=["height"])
     assert "Ignored (text that differs in every row): id." in data.note
     assert "Ignored (as asked): height." in data.note
 
@@ -149,7 +149,7 @@ def test_description_of_columns(tmp_path):
 def test_kinds_override_what_is_inferred(tmp_path):
     path = saved(tmp_path, people(weight=[float(i % 3) for i in range(ROWS)]))
     kinds = {"grade": "regression", "weight": "category"}
-    data = from_table(path, ["grade"], kinds=kinds, split_column="part", ignore=["city", "age", "member", "colour"])
+    data = from_table(path, ["grade"], kinds=kinds, split=PART, ignore=["city", "age", "member", "colour"])
     assert data.tasks[0].kind == "regression"
     assert data.input_shape == (4,)  # height and three weights
     age = people(age=[float(i % 2) for i in range(ROWS)])
@@ -158,7 +158,7 @@ def test_kinds_override_what_is_inferred(tmp_path):
 
 def test_fractions_may_be_classes(tmp_path):
     path = saved(tmp_path, people(height=[(0.5, 10.25, 2.0)[i % 3] for i in range(ROWS)]))
-    data = from_table(path, ["height"], kinds={"height": "category"}, split_column="part")
+    data = from_table(path, ["height"], kinds={"height": "category"}, split=PART)
     assert data.tasks[0].labels == ("0.5", "2", "10.25")
     assert whole(data, "height").tolist() == [(0, 2, 1)[i % 3] for i in range(ROWS)]
 
@@ -198,15 +198,15 @@ def test_classes_are_in_numerical_order(tmp_path):
 
 def test_a_class_that_training_never_shows_is_kept_and_said(tmp_path):
     colours = [("red", "green")[i % 2] for i in range(ROWS - 1)] + ["blue"]
-    data = from_table(saved(tmp_path, people(colour=colours)), ["colour"], split_column="part")
+    data = from_table(saved(tmp_path, people(colour=colours)), ["colour"], split=PART)
     assert data.tasks[0].labels == ("blue", "green", "red")
-    assert "No training row of colour is blue" in data.note
+    assert "No training row of colour is blue" in data.warnings[0]
     assert data.test.samples.targets["colour"][-1] == 0
 
 
 def test_random_split_is_a_function_of_the_seed_and_covers_every_row_once(tmp_path):
     path = saved(tmp_path, people(age=[float(i) for i in range(ROWS)]))
-    ages = [whole(from_table(path, ["age"], seed=seed), "age")[:, 0].tolist() for seed in (0, 0, 1)]
+    ages = [whole(from_table(path, ["age"], split=RandomSplit(seed=seed)), "age")[:, 0].tolist() for seed in (0, 0, 1)]
     assert ages[0] == ages[1] != ages[2]
     assert all(sorted(a) == list(range(ROWS)) for a in ages)
     data = from_table(path, ["age"])
@@ -215,20 +215,20 @@ def test_random_split_is_a_function_of_the_seed_and_covers_every_row_once(tmp_pa
 
 def test_without_validation_rows_some_training_rows_are_taken(tmp_path):
     part = ["Train"] * 40 + ["TEST"] * 20
-    data = from_table(saved(tmp_path, people(part=part)), ["age"], split_column="part")
+    data = from_table(saved(tmp_path, people(part=part)), ["age"], split=PART)
     assert [len(s) for s in (data.train, data.validation, data.test)] == [34, 6, 20]
 
 
 def test_a_gap_that_training_never_shows_brings_no_input_of_its_own(tmp_path):
     path = saved(tmp_path, people(height=[150.0 + i for i in range(ROWS - 1)] + [None]))
-    data = from_table(path, TARGETS, split_column="part")
+    data = from_table(path, TARGETS, split=PART)
     assert data.input_shape == (6,)
     assert data.test.samples.inputs[-1, 0] == 0
 
 
 def test_a_number_that_does_not_vary_in_training_stays_zero(tmp_path):
     path = saved(tmp_path, people(height=[0.1] * 40 + [1e9] * 20))
-    assert (whole(from_table(path, TARGETS, split_column="part"))[:, 0] == 0).all()
+    assert (whole(from_table(path, TARGETS, split=PART))[:, 0] == 0).all()
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -240,7 +240,7 @@ def test_any_table_with_blanks_gives_finite_inputs_and_its_own_targets(tmp_path,
     frame["c"] = np.arange(30) % 4
     frame["part"] = ["train"] * 20 + ["val"] * 5 + ["test"] * 5
     try:
-        made = from_table(saved(tmp_path, frame), ["t"], kinds={"t": "regression"}, split_column="part")
+        made = from_table(saved(tmp_path, frame), ["t"], kinds={"t": "regression"}, split=PART)
     except UmbelError as error:
         # What can be wrong: too few labels, or numbers beside a far outlier.
         assert "target column 't'" in str(error) or "can tell only" in str(error)
@@ -249,7 +249,7 @@ def test_any_table_with_blanks_gives_finite_inputs_and_its_own_targets(tmp_path,
     assert torch.isfinite(inputs).all()
     np.testing.assert_allclose(target, frame["t"].to_numpy(np.float32), equal_nan=True)
     gaps = frame[["a", "b"]].iloc[:20].isna().any()
-    described = {c.name: c.role for c in describe_columns(tmp_path / "people.csv", ["t"], split_column="part")}
+    described = {c.name: c.role for c in describe_columns(tmp_path / "people.csv", ["t"], split=PART)}
     used = [name for name in ("a", "b", "c") if described[name] == "input"]
     assert inputs.shape[1] == len(used) + sum(gaps[name] for name in used if name != "c")
 
@@ -270,6 +270,17 @@ def test_pictures_belong_to_their_rows(tmp_path):
     assert pictures.dtype == torch.uint8
     assert torch.equal(pictures[:, 0, 0, 0].float(), ages)
     assert (pictures[:, 2] == 255).all()
+
+
+def test_pictures_of_one_group_stay_together(tmp_path):
+    groups = [f"p{i % 12}" for i in range(ROWS)]
+    path = pictured(tmp_path, patient=groups, weight=[float(i) for i in range(ROWS)])
+    about = {"targets": ["weight"], "image_column": "file"}
+    assert ["use --group-column patient." in warning for warning in from_table(path, **about).warnings] == [True]
+    data = from_table(path, **about, split=RandomSplit(group="patient"))
+    rows = [part.samples.targets["weight"][:, 0].int() % 12 for part in (data.train, data.validation, data.test)]
+    assert sum(len(set(part.tolist())) for part in rows) == 12
+    assert not data.warnings
 
 
 def test_resolution_resizes_pictures_of_mixed_size(tmp_path):
@@ -310,7 +321,7 @@ HIGH = [float(i) for i in range(ROWS - 1)]
         ({}, {"targets": ["age", "age"]}, "'age' is given as target column and as target column"),
         ({}, {"image_column": "files"}, "unknown image column 'files'"),
         ({}, {"image_column": "age"}, "'age' is given as target column and as image column"),
-        ({}, {"split_column": "parts"}, "unknown split column 'parts'; did you mean 'part'"),
+        ({}, {"split": ColumnSplit("parts")}, "unknown split column 'parts'; did you mean 'part'"),
         ({}, {"ignore": ["hight"]}, "unknown column to ignore 'hight'; did you mean 'height'"),
         ({}, {"kinds": {"agee": "number"}}, "unknown column in `kinds` 'agee'; did you mean 'age'"),
         ({}, {"kinds": {"age": "regresion"}}, "'age': unknown kind 'regresion'; did you mean 'regression'"),
@@ -318,16 +329,20 @@ HIGH = [float(i) for i in range(ROWS - 1)]
         ({"age": [3.5] * ROWS}, {}, "target column 'age' has only one"),
         ({"colour": ["red"] * ROWS}, {"targets": ["colour"]}, "target column 'colour' has only one class"),
         ({"age": [""] * ROWS}, {}, "target column 'age' has no label at all"),
-        ({"age": [1.5, 2.5, 3.5] + [None] * 57}, {"split_column": "part"}, "'age' has no label in the validation rows"),
-        ({"age": [1.5] * 40 + [2.5] * 20}, {"split_column": "part"}, "'age' is 1.5 in every training row"),
+        (
+            {"age": [1.5, 2.5, 3.5] + [None] * 57},
+            {"split": PART},
+            "'age' has no label in the validation rows",
+        ),
+        ({"age": [1.5] * 40 + [2.5] * 20}, {"split": PART}, "'age' is 1.5 in every training row"),
         ({}, {"targets": ["id"]}, "'id' is text with 60 different values in 60 rows"),
         ({"height": [*HIGH, float("inf")]}, {}, "column 'height' is infinite in row 60"),
         ({"height": [1e39, *HIGH]}, {}, "column 'height' is too large in row 1"),
         ({"age": [*HIGH, float("-inf")]}, {}, "column 'age' is infinite in row 60"),
         ({}, {"ignore": ["height", "weight", "city", "part", *TARGETS[1:]]}, r"no input column is left .*'id' \(text"),
-        ({"part": [*SPLIT[:-1], "later"]}, {"split_column": "part"}, "holds 'later' in row 60"),
-        ({"part": [None, *SPLIT[1:]]}, {"split_column": "part"}, "holds '' in row 1"),
-        ({"part": ["train", "val"] * 30}, {"split_column": "part"}, "has no row 'test'"),
+        ({"part": [*SPLIT[:-1], "later"]}, {"split": PART}, "holds 'later' in row 60"),
+        ({"part": [None, *SPLIT[1:]]}, {"split": PART}, "holds '' in row 1"),
+        ({"part": ["train", "val"] * 30}, {"split": PART}, "has no row 'test'"),
     ],
 )
 def test_mistakes_are_one_clear_line(tmp_path, changes, options, message):

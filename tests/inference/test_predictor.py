@@ -10,9 +10,10 @@ from PIL import Image
 from small_runs import flats, picture_run, table_run
 
 import umbel
+from umbel.data.row_marks import marks_of, marks_text, row_marks
 from umbel.engine import load_checkpoint, resolve
 from umbel.errors import UmbelError
-from umbel.inference import NewInputs, Predictor
+from umbel.inference import NewInputs, Predictor, RowsWarning
 
 
 @pytest.fixture(scope="module")
@@ -185,8 +186,29 @@ def test_evaluating_new_rows_counts_their_labels(predictor):
     said = frame["balcony"].notna()
     right = (answers["balcony"] == frame["balcony"])[said].mean()
     assert scores.metrics["balcony"]["accuracy"] == pytest.approx(right)
+    assert not predictor.trained_on(predictor.read(frame))
     with pytest.raises(UmbelError, match="no row has a label; add a column for 'rent', 'balcony'"):
         predictor.evaluate(new(4))
+
+
+def test_rows_that_were_trained_on_are_counted(predictor):
+    mixed = pd.concat([flats(120), flats(5, seed=2)])
+    with pytest.warns(RowsWarning, match="84 of 125 rows have the same inputs as rows that it was trained on"):
+        predictor.evaluate(mixed)
+    assert "84 of 125" in predictor.trained_on(predictor.read(mixed))
+
+
+def test_marks_tell_inputs_apart_and_survive_as_text():
+    pictures = torch.randint(0, 256, (5000, 3, 4, 4), dtype=torch.uint8, generator=umbel.data.seeded(0))
+    marks = row_marks(pictures)
+    assert len(np.unique(marks)) == 5000
+    assert (row_marks(pictures.float() / 255) == marks).all()
+    zero, minus, other = row_marks(torch.tensor([[0.0, 1.0], [-0.0, 1.0], [1.0, 0.0]]))
+    assert zero == minus != other
+    text = marks_text(umbel.data.TensorSource(umbel.Batch(pictures)))
+    assert (marks_of(text) == np.sort(marks)).all()
+    with pytest.raises(ValueError, match="marks of rows"):
+        marks_of("a")
 
 
 def test_pictures_come_from_a_table_a_folder_paths_pil_and_arrays(tmp_path, pictures):

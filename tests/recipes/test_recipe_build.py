@@ -14,6 +14,7 @@ from umbel.methods.controllable import is_controllable
 from umbel.recipes.build import Described, columns_text, describe, make_learner, open_data
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings
 from umbel.recipes.single import evaluate_checkpoint, train
+from umbel.recipes.split_flags import OWN_TABLE
 from umbel.recipes.train_settings import TrainSettings
 
 RUNTIME = open_runtime()
@@ -92,10 +93,15 @@ def test_tables_that_cannot_be_learnt_from_are_refused(table, columns, targets, 
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("flag", ["targets", "image_column", "kinds", "split_column", "ignore"])
+@pytest.mark.parametrize("flag", OWN_TABLE)
 def test_flags_of_own_tables_are_refused_elsewhere(flag):
     with pytest.raises(UmbelError, match=f"--{flag.replace('_', '-')} is for own tables"):
-        open_data(DataSettings(data="digits", **{flag: "a"}))
+        open_data(DataSettings(data="digits", **{flag: 0 if flag in ("folds", "fold", "split_seed") else "a"}))
+
+
+def test_every_setting_of_own_tables_is_known_as_such():
+    of_any_set = {"data", "tasks", "train_size", "resolution", "options"}
+    assert {f.name for f in dataclasses.fields(DataSettings)} == of_any_set | set(OWN_TABLE)
 
 
 def test_sizes_and_tasks_are_passed_on():

@@ -1,5 +1,6 @@
 """`umbel predict`: a trained run answers for new rows or pictures."""
 
+import io
 import json
 import sys
 from dataclasses import dataclass
@@ -79,8 +80,8 @@ def _inputs(predictor: "Predictor", data: str) -> "NewInputs":
     known, name = predictor.record.inputs, Path("standard input")
     if not isinstance(known, TableDescription):
         raise UmbelError("--data - reads a table, and the run learnt from none; give a folder of pictures or a file")
-    sys.stdin.reconfigure(encoding="utf-8-sig", newline="")
-    return table_inputs(name, read_text_cells(name, sys.stdin), None, known)
+    lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
+    return table_inputs(name, read_text_cells(name, lines), None, known)
 
 
 def _show(parsed: _Predict, predictor: "Predictor", inputs: "NewInputs", table: "pd.DataFrame") -> None:

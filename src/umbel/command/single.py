@@ -2,17 +2,22 @@
 
 import dataclasses
 import json
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import tyro
 
 from umbel.command.arguments import RunOptions, console, new_folder, parse, stdout_is_quiet
+from umbel.errors import UmbelError
 from umbel.recipes.train_settings import TrainSettings
 
 if TYPE_CHECKING:
     from umbel.recipes.single import Trained
+
+
+_Split = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,10 @@ class _Train:
 class _Evaluate:
     checkpoint: Annotated[Path, tyro.conf.Positional]
     """A checkpoint, or the folder of a training."""
-    split: Literal["train", "validation", "test"] = "test"
+    split: _Split = "test"
     """Which part of the data."""
+    data: Path | None = None
+    """New rows with labels (CSV, TSV or Parquet) to evaluate on instead of a part of the run's own data."""
     point: str = ""
     """Widths of a controllable network, as width=0.5,heads=0.25; unset: full."""
     devices: int = 1
@@ -56,14 +63,46 @@ def train(arguments: list[str]) -> int:
 
 def evaluate(arguments: list[str]) -> int:
     """Print the metrics of a checkpoint."""
-    about = "Metrics of a checkpoint that `umbel train` or a study wrote; its data set is loaded again."
+    about = (
+        "Metrics of a checkpoint that `umbel train` or a study wrote, on its own data, which is loaded again, or on "
+        "new rows (--data)."
+    )
     parsed = parse(_Evaluate, None, arguments, "umbel evaluate", about)
     from umbel.engine import open_runtime  # noqa: PLC0415 - imports torch
     from umbel.recipes.single import evaluate_checkpoint  # noqa: PLC0415
 
+    if parsed.data is not None:
+        if (parsed.split, parsed.devices) != ("test", 1):
+            raise UmbelError("--data evaluates all rows of a file in one process; leave --split and --devices out")
+        _show(_on_new_rows(parsed.checkpoint, parsed.data, parsed.point), parsed.json)
+        return 0
     runtime = open_runtime(parsed.devices)
     _show(evaluate_checkpoint(parsed.checkpoint, parsed.split, runtime, parsed.point), parsed.json)
     return 0
+
+
+def _on_new_rows(checkpoint: Path, data: Path, point: str) -> "Trained":
+    """Metrics on the rows of a file; what is odd about them goes to standard error."""
+    from umbel.inference import load  # noqa: PLC0415 - imports torch
+    from umbel.recipes.single import Trained  # noqa: PLC0415
+
+    predictor = load(checkpoint)
+    inputs = predictor.read(data)
+    metrics = predictor.evaluate(inputs, point).metrics
+    labelled = [task for task in predictor.learner.tasks if bool(task.count(inputs.targets[task.name]))]
+    unlabelled = [
+        f"task {name!r} has no label in these rows" for name in metrics if name not in {t.name for t in labelled}
+    ]
+    for note in filter(None, (*inputs.notes, *unlabelled, predictor.trained_on(inputs))):
+        print(f"umbel: {note}", file=sys.stderr)
+    return Trained(
+        checkpoint=str(predictor.path),
+        split=f"new rows of {data}",
+        samples=len(inputs),
+        metrics={task.name: metrics[task.name] for task in labelled},
+        directions={task.name: task.higher_is_better for task in labelled},
+        units={task.name: task.unit for task in labelled},
+    )
 
 
 def _show(trained: "Trained", as_json: bool) -> None:
@@ -74,7 +113,9 @@ def _show(trained: "Trained", as_json: bool) -> None:
         return
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(title=f"{trained.split} split, {trained.samples:,} samples", title_justify="left")
+    of_run = trained.split in get_args(_Split)
+    what = f"{trained.split} split" if of_run else f"{trained.split}, not the run's own splits"
+    table = Table(title=f"{what}, {trained.samples:,} samples", title_justify="left")
     for column in ("task", "metric", "value"):
         table.add_column(column, justify="right" if column == "value" else "left")
     for task, metrics in trained.metrics.items():

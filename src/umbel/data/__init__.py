@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         first_samples,
         seeded,
     )
+    from umbel.data.split_rules import ColumnSplit, Folds, RandomSplit, Shares, TimeSplit
     from umbel.data.stream import StreamSource, data_from_datasets, from_dataset, in_memory
     from umbel.data.tables import from_table
 
@@ -32,17 +33,22 @@ __all__ = [
     "Augmentation",
     "Augmentations",
     "Column",
+    "ColumnSplit",
     "CropAndFlip",
     "DataSet",
     "Flip",
     "FlipMaps",
+    "Folds",
     "MultiTaskData",
     "PoissonSource",
+    "RandomSplit",
+    "Shares",
     "Shift",
     "SideBySide",
     "Source",
     "StreamSource",
     "TensorSource",
+    "TimeSplit",
     "as_float",
     "cache_folder",
     "catalogue",
@@ -74,6 +80,7 @@ _FILES = {
         "seeded",
     ),
     "stream": ("StreamSource", "data_from_datasets", "from_dataset", "in_memory"),
+    "split_rules": ("ColumnSplit", "Folds", "RandomSplit", "Shares", "TimeSplit"),
     "tables": ("from_table",),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}

@@ -33,6 +33,8 @@ MISSING_WORDS = (
 In a column of categories only these very spellings count ("Na" is an element, "none" an answer); among numbers, which
 have no words of their own, upper and lower case do not matter."""
 
+CLASS_LIMIT = 20
+"""Whole numbers with more distinct values than this are a measure, not classes."""
 _STYLED = re.compile(
     r"(?P<sign>[+\-−]?)\s*[$€£¥]?\s*"
     r"(?P<whole>\d{1,3}(?P<mark>[,'’ \u00a0\u202f])\d{3}(?:(?P=mark)\d{3})*|\d+)"
@@ -44,9 +46,18 @@ _DECIMAL_COMMA = re.compile(r"[+\-−]?\d+,\d+")
 
 def missing(cells: Cells, words: Collection[str]) -> np.ndarray:
     """Where a column of categories has no value: bool [rows]."""
-    if cells.typed or not words:
+    if cells.typed:
+        return cells.blank | _marked(cells.values, words)
+    if not words:
         return cells.blank
-    return cells.blank | np.fromiter((cell in words for cell in cells.values), dtype=bool, count=len(cells.values))
+    return cells.blank | np.fromiter(
+        (cell in words or _without_point(cell) in words for cell in cells.values), dtype=bool, count=len(cells.values)
+    )
+
+
+def _marked(numbers: np.ndarray, words: Collection[str]) -> np.ndarray:
+    """Where a number marks a missing value, as -999 does: bool [rows]."""
+    return np.isin(numbers, [float(word) for word in words if is_number(word)])
 
 
 def numbers_of(cells: Cells, words: Collection[str], styled: bool = False) -> np.ndarray | None:
@@ -58,7 +69,7 @@ def numbers_of(cells: Cells, words: Collection[str], styled: bool = False) -> np
         styled: Whether "1,234", "12 %" and "$5" are numbers, too: 1234, 12 and 5.
     """
     if cells.typed:
-        return np.where(cells.blank, np.nan, cells.values.astype(np.float64))
+        return np.where(cells.blank | _marked(cells.values, words), np.nan, cells.values.astype(np.float64))
     gap = cells.blank
     numbers = _floats(np.where(gap, "nan", cells.values))
     if numbers is None and not _hopeless(cells, words, styled):
@@ -70,7 +81,9 @@ def numbers_of(cells: Cells, words: Collection[str], styled: bool = False) -> np
         return None
     folded = {word.casefold() for word in words}
     odd = np.flatnonzero(np.isnan(numbers) & ~gap)
-    return numbers if all(cells.values[i].casefold() in folded for i in odd) else None
+    if not all(cells.values[i].casefold() in folded for i in odd):
+        return None
+    return np.where(_marked(numbers, words), np.nan, numbers)
 
 
 def _hopeless(cells: Cells, words: Collection[str], styled: bool) -> bool:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from umbel.data.cell_values import (
+    CLASS_LIMIT,
     MISSING_WORDS,
     distinct_numbers,
     has_decimal_comma,
@@ -20,12 +21,12 @@ from umbel.data.cell_values import (
     texts_of,
 )
 from umbel.data.cells import Cells, read_cells
+from umbel.data.split_rules import AT_RANDOM, SplitRule, apart, check_rule, rule_columns
+from umbel.data.split_warnings import split_warnings
 from umbel.errors import UmbelError, unknown
 
 CATEGORY_LIMIT = 100
 """Most categories that an input column may have."""
-CLASS_LIMIT = 20
-"""A target of whole numbers with more distinct values than this is a regression."""
 FEWEST_ROWS = 20
 """Rows that training, validation and test need together."""
 LARGEST = 1e30
@@ -49,7 +50,9 @@ class Column:
         kind: "number" (a target is then a regression), "category" (a classification), "image" or "text".
         distinct: Number of distinct values, blanks not counted.
         missing: Number of blank cells.
-        note: Why it is ignored, or which words among its categories were taken as missing; empty otherwise.
+        note: Why it is ignored, which words among its categories were taken as missing, or how it deals out the rows;
+            empty otherwise.
+        warning: What can go wrong with it as the rows are dealt out; empty otherwise.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Column:
     distinct: int
     missing: int
     note: str = ""
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Roles:
         targets: Columns to predict.
         image_column: Paths of pictures; None where the inputs are the other columns.
         kinds: Column -> kind, where the inferred one is not right.
-        split_column: Says of each row to which split it belongs.
+        split: How rows are dealt out to training, validation and test.
         ignore: Columns that are not used.
         missing: What marks a missing value, besides an empty cell.
     """
@@ -76,9 +80,14 @@ class Roles:
     targets: Sequence[str] = ()
     image_column: str | None = None
     kinds: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    split_column: str | None = None
+    split: SplitRule = AT_RANDOM
     ignore: Sequence[str] = ()
     missing: Sequence[str] = MISSING_WORDS
+
+    @property
+    def apart(self) -> Collection[str]:
+        """Columns that deal out the rows and are no inputs: those that are given no kind."""
+        return [name for name in apart(self.split).values() if name not in self.kinds]
 
 
 def describe_columns(
@@ -86,7 +95,7 @@ def describe_columns(
     targets: Sequence[str] = (),
     image_column: str | None = None,
     kinds: Mapping[str, str] | None = None,
-    split_column: str | None = None,
+    split: SplitRule = AT_RANDOM,
     ignore: Sequence[str] = (),
     missing: Sequence[str] = MISSING_WORDS,
 ) -> tuple[Column, ...]:
@@ -95,12 +104,14 @@ def describe_columns(
     Raises:
         UmbelError: As `from_table`, for everything that can be seen before the rows are split.
     """
-    roles = Roles(tuple(targets), image_column, dict(kinds or {}), split_column, tuple(ignore), tuple(missing))
-    return typed_table(path, roles)[1]
+    roles = Roles(tuple(targets), image_column, dict(kinds or {}), split, tuple(ignore), tuple(missing))
+    return typed_table(path, roles)[2]
 
 
-def typed_table(path: str | Path, roles: Roles) -> tuple[dict[str, np.ndarray], tuple[Column, ...]]:
-    """The columns of a table: numbers as float64 (NaN is missing), all else as text (object, None is missing).
+def typed_table(path: str | Path, roles: Roles) -> tuple[dict[str, Cells], dict[str, np.ndarray], tuple[Column, ...]]:
+    """The columns of a table as they lie there, their values, and what each is taken for.
+
+    Values are float64 (NaN is missing) or text (object, None is missing).
 
     Raises:
         UmbelError: The file cannot be read, or `roles` does not fit it.
@@ -113,7 +124,9 @@ def typed_table(path: str | Path, roles: Roles) -> tuple[dict[str, np.ndarray], 
     check_roles(path, columns, roles)
     values = {name: _values(path, cells, roles) for name, cells in columns.items()}
     described = [_column(path, name, values[name], roles) for name in columns]
-    return values, tuple(_with_words(column, columns[column.name], roles) for column in described)
+    warnings = split_warnings(columns, roles.split, roles.targets, roles.missing)
+    described = [replace(column, warning=warnings.get(column.name, "")) for column in described]
+    return columns, values, tuple(_with_words(column, columns[column.name], roles) for column in described)
 
 
 def _with_words(column: Column, cells: Cells, roles: Roles) -> Column:
@@ -130,31 +143,36 @@ def check_roles(path: Path, names: Collection[str], roles: Roles) -> None:
     Raises:
         UmbelError: An unknown column or kind, or a column with two roles.
     """
+    check_rule(roles.split)
+    rule = rule_columns(roles.split)
     asked = {
         "target column": list(roles.targets),
         "image column": [roles.image_column] if roles.image_column is not None else [],
-        "split column": [roles.split_column] if roles.split_column is not None else [],
+        **{f"{what} column": [name] for what, name in rule.items()},
         "column to ignore": list(roles.ignore),
         "column in `kinds`": list(roles.kinds),
     }
+    also = ("stratify column", "column in `kinds`")  # of columns that have a role as well
     taken: dict[str, str] = {}
     for what, columns in asked.items():
         for name in columns:
             if name not in names:
                 raise UmbelError(f"{path}: {unknown(what, name, names)}")
-            if name in taken and what != "column in `kinds`":
+            if what in also:
+                continue
+            if name in taken:
                 raise UmbelError(f"{path}: column {name!r} is given as {taken[name]} and as {what}; choose one")
-            taken.setdefault(name, what)
+            taken[name] = what
     for name, kind in roles.kinds.items():
         if kind not in _KINDS:
             raise UmbelError(f"{path}: column {name!r}: {unknown('kind', kind, _KINDS)}")
-        if taken[name] in ("image column", "split column"):
+        if taken.get(name) in ("image column", "split column"):
             raise UmbelError(f"{path}: column {name!r} is the {taken[name]}; it takes no kind")
 
 
 def _unused(name: str, roles: Roles) -> bool:
     """Whether nothing is learnt from a column."""
-    named = name in roles.targets or name in (roles.image_column, roles.split_column)
+    named = name in roles.targets or name in roles.apart or name == roles.image_column
     return name in roles.ignore or (roles.image_column is not None and not named)
 
 
@@ -165,7 +183,7 @@ def _values(path: Path, cells: Cells, roles: Roles) -> np.ndarray:
         if not _unused(name, roles):
             raise UmbelError(f"{what} holds {cells.trouble}; spread them over columns of their own or ignore it")
         return texts_of(cells)
-    if name in (roles.image_column, roles.split_column):
+    if name == roles.image_column or name in roles.apart:
         return texts_of(cells)
     kind = _KINDS.get(roles.kinds.get(name, ""))
     if kind == "category":
@@ -250,8 +268,10 @@ def _column(path: Path, name: str, values: np.ndarray, roles: Roles) -> Column:
         _check_target(path, name, kind, distinct, len(present))
         _check_range(path, name, values)
         return Column(name, "target", kind, distinct, gaps)
-    if name == roles.split_column:
-        return Column(name, "split", kind, distinct, gaps)
+    if name in roles.apart:
+        note = {"group": "its groups stay together", "time": "oldest rows first"}
+        doing = next(iter(apart(roles.split)))
+        return Column(name, "split", kind, distinct, gaps, note.get(doing, ""))
     if name == roles.image_column:
         return Column(name, "input", "image", distinct, gaps)
     if kind == "category" and distinct == len(present) and name not in roles.kinds:
@@ -260,7 +280,8 @@ def _column(path: Path, name: str, values: np.ndarray, roles: Roles) -> Column:
         return Column(name, "ignored", kind, distinct, gaps, why)
     if kind == "category" and distinct > CATEGORY_LIMIT:
         raise UmbelError(
-            f"{path}: column {name!r} has {distinct} categories, at most {CATEGORY_LIMIT} can be used; ignore it"
+            f"{path}: column {name!r} has {distinct} categories, at most {CATEGORY_LIMIT} can be used; ignore it, or "
+            "split the rows by it where it names groups or times"
         )
     _check_range(path, name, values)
     return Column(name, "input", kind, distinct, gaps)

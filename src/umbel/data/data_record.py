@@ -5,9 +5,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
 from umbel.core import Task
 from umbel.data.fingerprint import fingerprint, same_content
 from umbel.data.plain_inputs import PlainInputs
+from umbel.data.row_marks import marks_of, marks_text, row_marks
 from umbel.data.source import MultiTaskData
 from umbel.data.table_description import TableDescription
 from umbel.data.task_records import TaskRecord
@@ -25,18 +29,20 @@ class DataRecord:
         inputs: How a row, a picture or an array becomes an input.
         outputs: Of each task.
         splits: Fingerprint of each split, to tell whether data is still the same.
+        learnt: Marks of the training inputs (`row_marks`), to tell new rows that are old ones; empty where unknown.
     """
 
     name: str
     inputs: TableDescription | PlainInputs
     outputs: tuple[TaskRecord, ...]
     splits: Mapping[str, Any]
+    learnt: str
 
     @classmethod
     def of(cls, data: MultiTaskData) -> "DataRecord":
         """The record of a set."""
         splits = {split: fingerprint(getattr(data, split)) for split in SPLITS}
-        return cls(data.name, data.inputs, tuple(map(TaskRecord.of, data.tasks)), splits)
+        return cls(data.name, data.inputs, tuple(map(TaskRecord.of, data.tasks)), splits, marks_text(data.train))
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -69,12 +75,21 @@ class DataRecord:
                 "--data"
             )
 
+    def learnt_from(self, inputs: Tensor) -> int | None:
+        """How many samples have the inputs of a training sample; None where those of the training are not known.
+
+        Args:
+            inputs: As the network gets them, [n, ...].
+        """
+        return int(np.isin(row_marks(inputs), marks_of(self.learnt)).sum()) if self.learnt else None
+
     def plain(self) -> dict[str, Any]:
         """Plain values as JSON takes them, and as it gives them back."""
         table = isinstance(self.inputs, TableDescription)
         inputs = json.loads(self.inputs.to_json()) if table else asdict(self.inputs)
         outputs = [asdict(output) for output in self.outputs]
         record = {"name": self.name, "inputs": inputs, "outputs": outputs, "splits": dict(self.splits)}
+        record["learnt"] = self.learnt
         return json.loads(json.dumps(record))
 
     @classmethod
@@ -92,7 +107,8 @@ class DataRecord:
             else:
                 known = PlainInputs(tuple(int(size) for size in inputs["shape"]), bool(inputs["pictures"]))
             outputs = tuple(TaskRecord.read(one, where) for one in given["outputs"])
-            return cls(str(given["name"]), known, outputs, dict(given["splits"]))
+            marks_of(given["learnt"])
+            return cls(str(given["name"]), known, outputs, dict(given["splits"]), given["learnt"])
         except (KeyError, TypeError, ValueError) as error:
             raise UmbelError(f"{where}: its record of the data is damaged ({type(error).__name__}: {error})") from None
 

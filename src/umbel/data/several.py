@@ -66,7 +66,9 @@ def several(
         splits["train"] = SideBySide(own, parts)
     notes = " ".join(f"[{number} = {data.name}] {data.note}" for number, data in enumerate(sets))
     note = f"Several sets joined; labels that a set does not have are missing. {notes}"
-    return MultiTaskData(name, title, tuple(tasks.values()), **splits, input_shape=sets[0].input_shape, note=note)
+    warnings = tuple(dict.fromkeys(warning for data in sets for warning in data.warnings))
+    shape = sets[0].input_shape
+    return MultiTaskData(name, title, tuple(tasks.values()), **splits, input_shape=shape, note=note, warnings=warnings)
 
 
 def _check(sets: Sequence[MultiTaskData]) -> None:

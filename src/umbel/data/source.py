@@ -197,6 +197,7 @@ class MultiTaskData:
         test: Looked at once, at the end.
         input_shape: Of one sample: (C, H, W) for pictures, (F,) for tables, (T, F) for series.
         note: Source, licence, citation and caveats, for the report.
+        warnings: What a reader must know before trusting the scores, one sentence each; reports show them.
         table: How a row of a table becomes a sample; None for sets that are no table of the user's.
     """
 
@@ -208,6 +209,7 @@ class MultiTaskData:
     test: Source
     input_shape: tuple[int, ...]
     note: str = ""
+    warnings: tuple[str, ...] = ()
     table: TableDescription | None = None
 
     @property

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from umbel.core import Task
+from umbel.data.split_rules import SplitRule, rule_of, rule_record
 from umbel.errors import UmbelError
 from umbel.tasks import classification, regression
 
 FORMAT = "umbel table description"
 """What a file of a description says that it is."""
-VERSION = 1
+VERSION = 2
 """Of the format. A description of another version is refused, for its numbers may mean something else."""
 
 
@@ -81,19 +82,6 @@ class ImageColumn:
 
 
 @dataclass(frozen=True)
-class SplitRule:
-    """How rows were dealt out.
-
-    Attributes:
-        column: Says "train", "validation" or "test"; None for a random split of 70/15/15.
-        seed: Of what is random.
-    """
-
-    column: str | None
-    seed: int
-
-
-@dataclass(frozen=True)
 class SplitRows:
     """Which rows a split holds.
 
@@ -141,7 +129,8 @@ class TableDescription:
 
     def to_json(self) -> str:
         """As text; numbers keep every bit."""
-        return json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}, ensure_ascii=False, allow_nan=False)
+        kept = {"format": FORMAT, "version": VERSION, **asdict(self), "split": rule_record(self.split)}
+        return json.dumps(kept, ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> "TableDescription":
@@ -173,7 +162,7 @@ def _description(given: Mapping[str, Any]) -> TableDescription:
         inputs=tuple(_input(column) for column in _list(given["inputs"])),
         targets=tuple(_target(column) for column in _list(given["targets"])),
         image=None if image is None else _image(image),
-        split=SplitRule(_optional(_text, given["split"]["column"]), _whole(given["split"]["seed"])),
+        split=rule_of(given["split"]),
         splits=tuple(
             SplitRows(_text(part["split"]), _whole(part["rows"]), _text(part["digest"])) for part in given["splits"]
         ),

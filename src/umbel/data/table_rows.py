@@ -50,8 +50,6 @@ def described_values(path: Path, columns: Mapping[str, Cells], description: Tabl
             values[image.name] = texts_of(columns[image.name])
         else:
             troubles.append(f"there is no column {image.name!r}, which names the pictures")
-    if (split := description.split.column) is not None and split in columns:
-        values[split] = texts_of(columns[split])
     if troubles:
         more = f"; and {len(troubles) - _SHOWN} more" if len(troubles) > _SHOWN else ""
         raise UmbelError(f"{path} does not fit the table that was learnt from: {'; '.join(troubles[:_SHOWN])}{more}")

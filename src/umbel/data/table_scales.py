@@ -31,15 +31,12 @@ def target_column(path: Path, name: str, values: np.ndarray, rows: Rows) -> Targ
     what, present = f"{path}: target column {name!r}", ~is_missing(values)
     for split, index in rows.items():
         if not present[index].any():
-            raise UmbelError(
-                f"{what} has no label in the {split} rows; use another seed, a split column or more labels"
-            )
+            raise UmbelError(f"{what} has no label in the {split} rows; split the rows otherwise, or add labels")
     train = rows["train"]
     known = values[train][present[train]]
     if len(set(known)) == 1:
         raise UmbelError(
-            f"{what} is {known[0]} in every training row that has a label; use another seed, a split column or more "
-            "labels"
+            f"{what} is {known[0]} in every training row that has a label; split the rows otherwise, or add labels"
         )
     if values.dtype == np.float64:
         centre, scale = float(known.mean()), float(known.std())

@@ -1,7 +1,8 @@
 """The user's own tables, with or without pictures, and the multi-target tables of MULAN."""
 
 import csv
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,16 +11,15 @@ from torch import Tensor
 
 from umbel.core import Batch
 from umbel.data.cell_values import MISSING_WORDS
-from umbel.data.cells import read_cells
+from umbel.data.cells import Cells, read_cells
 from umbel.data.columns import Column, Roles, describe_columns, typed_table
 from umbel.data.find import need
 from umbel.data.pictures import subset
 from umbel.data.source import MultiTaskData, TensorSource
-from umbel.data.table_description import (
-    ImageColumn,
-    SplitRule,
-    TableDescription,
-)
+from umbel.data.split_columns import group_numbers
+from umbel.data.split_rules import AT_RANDOM, SPLIT_NAMES, SplitRule, rule_columns
+from umbel.data.split_warnings import split_warnings
+from umbel.data.table_description import ImageColumn, TableDescription
 from umbel.data.table_pictures import load_pictures
 from umbel.data.table_rows import (
     Values,
@@ -30,7 +30,7 @@ from umbel.data.table_rows import (
     target_tensors,
 )
 from umbel.data.table_scales import input_columns, target_column
-from umbel.data.table_splits import SPLIT_NAMES, Rows, check_splits, split_digests, split_rows
+from umbel.data.table_splits import Rows, check_splits, split_digests, split_rows
 from umbel.errors import UmbelError, unknown
 
 __all__ = [
@@ -58,6 +58,7 @@ MULAN_TARGETS = {
 }
 """The ten tables of `table_set`, with their number of targets (the last columns)."""
 
+_CATEGORIES = ("category", "classification")
 _MULAN_NOTE = (
     "MULAN's multi-target regression tables (github.com/tsoumakas/mulan). Licence: none stated for the tables,"
     " customary research use (enb, slump: UCI, CC BY 4.0). Cite: Spyromitros-Xioufis et al., Machine Learning, 2016."
@@ -69,10 +70,9 @@ def from_table(
     targets: Sequence[str] = (),
     image_column: str | None = None,
     kinds: Mapping[str, str] | None = None,
-    split_column: str | None = None,
+    split: SplitRule = AT_RANDOM,
     ignore: Sequence[str] = (),
     resolution: int | None = None,
-    seed: int = 0,
     missing: Sequence[str] = MISSING_WORDS,
     description: TableDescription | None = None,
 ) -> MultiTaskData:
@@ -92,12 +92,11 @@ def from_table(
             other column is an input.
         kinds: Column -> "number" or "regression", "category" or "classification", where the inferred kind
             (see `describe_columns`) is not the right one.
-        split_column: Holds "train", "validation" (or "val") and "test". Without validation rows, 15 % of the training
-            rows are taken. Without this column the rows are split 70/15/15 at random.
+        split: How rows are dealt out to training, validation and test: `RandomSplit` (70/15/15, where nothing else is
+            said), `TimeSplit` or `ColumnSplit`. A column of groups or times is an input only where `kinds` names it.
         ignore: Columns that are not used.
         resolution: Pictures are resized to this height and width. None keeps their size, which must then be the same.
-        seed: Of the random split.
-        missing: Words that mean "no value", as an empty cell does.
+        missing: Words (or numbers, as "-999") that mean "no value", as an empty cell does.
         description: What an earlier call made of this table (see `described_table`). It says all that the other
             arguments say, and the file must hold the rows that it was made of; for other rows see `new_rows`.
 
@@ -106,22 +105,20 @@ def from_table(
             is missing or of another size; the file is not that of the description: names the columns, or the splits.
     """
     if description is None:
-        return described_table(
-            path, targets, image_column, kinds, split_column, ignore, resolution, seed, missing=missing
-        )[1]
-    given = (targets, image_column, kinds, split_column, ignore, resolution, seed)
-    if any(given) or tuple(missing) != MISSING_WORDS:
+        return described_table(path, targets, image_column, kinds, split, ignore, resolution, missing)[1]
+    given = any((targets, image_column, kinds, ignore, resolution))
+    if given or split != AT_RANDOM or tuple(missing) != MISSING_WORDS:
         raise UmbelError(f"{path}: a description says what the columns are; give it alone, without targets or kinds")
     path = Path(path)
-    values = described_values(path, read_cells(path), description)
-    needed = [column.name for column in description.targets]
-    needed += [description.split.column] if description.split.column is not None else []
-    for name in needed:
-        if name not in values:
+    cells = read_cells(path)
+    values = described_values(path, cells, description)
+    for name in (*(column.name for column in description.targets), *rule_columns(description.split).values()):
+        if name not in cells:
             raise UmbelError(f"{path} does not fit the table that was learnt from: there is no column {name!r}")
-    rows = split_rows(path, values, description.split)
+    categories = [c.name for c in (*description.inputs, *description.targets) if c.kind in _CATEGORIES]
+    rows = split_rows(path, cells, description.split, description.missing, categories)
     check_splits(path, description, split_digests(path, values, description, rows))
-    return _data(path, description, values, rows, ())
+    return _data(path, description, cells, values, rows, ())
 
 
 def described_table(
@@ -129,10 +126,9 @@ def described_table(
     targets: Sequence[str],
     image_column: str | None = None,
     kinds: Mapping[str, str] | None = None,
-    split_column: str | None = None,
+    split: SplitRule = AT_RANDOM,
     ignore: Sequence[str] = (),
     resolution: int | None = None,
-    seed: int = 0,
     missing: Sequence[str] = MISSING_WORDS,
 ) -> tuple[TableDescription, MultiTaskData]:
     """What `from_table` makes, and the frozen description by which it can be made again and new rows be read.
@@ -142,10 +138,9 @@ def described_table(
         targets: Columns to predict.
         image_column: Paths of pictures.
         kinds: Column -> kind.
-        split_column: Says of each row to which split it belongs.
+        split: How rows are dealt out.
         ignore: Columns that are not used.
         resolution: Of the pictures.
-        seed: Of the random split.
         missing: Words that mean "no value".
 
     Raises:
@@ -156,27 +151,28 @@ def described_table(
         raise UmbelError(f"{path}: no target column; name at least one")
     if resolution is not None and resolution < 1:
         raise UmbelError(f"{path}: the resolution is {resolution}; it must be at least 1")
-    roles = Roles(tuple(targets), image_column, dict(kinds or {}), split_column, tuple(ignore), tuple(missing))
-    values, columns = typed_table(path, roles)
-    rule = SplitRule(split_column, seed)
-    rows = split_rows(path, values, rule)
+    roles = Roles(tuple(targets), image_column, dict(kinds or {}), split, tuple(ignore), tuple(missing))
+    cells, values, columns = typed_table(path, roles)
+    categories = [c.name for c in columns if c.role in ("input", "target") and c.kind == "category"]
+    rows = split_rows(path, cells, split, roles.missing, categories)
     described = tuple(target_column(path, name, values[name], rows) for name in targets)
     pictures = None if image_column is None else _pictures(path, values[image_column], image_column, resolution, rows)
     description = TableDescription(
         inputs=input_columns(path, columns, values, rows) if pictures is None else (),
         targets=described,
         image=None if pictures is None else ImageColumn(image_column, resolution, tuple(pictures["train"].shape[1:])),
-        split=rule,
+        split=split,
         splits=(),
         missing=roles.missing,
     )
     description = replace(description, splits=split_digests(path, values, description, rows))
-    return description, _data(path, description, values, rows, columns, pictures)
+    return description, _data(path, description, cells, values, rows, columns, pictures)
 
 
 def _data(
     path: Path,
     description: TableDescription,
+    cells: Mapping[str, Cells],
     values: Values,
     rows: Rows,
     columns: Sequence[Column],
@@ -195,7 +191,11 @@ def _data(
         title=f"{path.name}: {count} rows, {len(tasks)} task{'s' if len(tasks) > 1 else ''}",
         tasks=tasks,
         input_shape=description.input_shape,
-        note=_note(path, description, columns, values, rows),
+        note=_note(path, description, cells, columns, rows),
+        warnings=(
+            *([c.warning for c in columns if c.warning] if columns else _warnings(description, cells)),
+            *_unseen(description, values, rows),
+        ),
         table=description,
         **splits,
     )
@@ -230,10 +230,13 @@ def _pictures(path: Path, files: np.ndarray, name: str, resolution: int | None, 
     return dict(zip(SPLIT_NAMES, pictures.split([len(rows[split]) for split in SPLIT_NAMES]), strict=True))
 
 
-def _note(path: Path, description: TableDescription, columns: Sequence[Column], values: Values, rows: Rows) -> str:
-    counts = "/".join(str(len(rows[split])) for split in SPLIT_NAMES)
-    rule = description.split
-    how = f"column {rule.column}" if rule.column else f"at random, seed {rule.seed}"
+def _note(
+    path: Path, description: TableDescription, cells: Mapping[str, Cells], columns: Sequence[Column], rows: Rows
+) -> str:
+    counts, how = "/".join(str(len(rows[split])) for split in SPLIT_NAMES), str(description.split)
+    if (name := rule_columns(description.split).get("group")) is not None:
+        groups = group_numbers(cells[name], description.missing)
+        how += f"; {'/'.join(str(len(np.unique(groups[rows[split]]))) for split in SPLIT_NAMES)} groups"
     by_reason: dict[str, list[str]] = {}
     for column in columns:
         if column.role == "ignored":
@@ -241,10 +244,23 @@ def _note(path: Path, description: TableDescription, columns: Sequence[Column], 
     parts = [f"Table {path.name}, split {counts} into training, validation and test ({how})."]
     parts += [f"Ignored ({reason}): {_few(names)}." for reason, names in by_reason.items()]
     parts += [f"In {c.name}: {c.note}." for c in columns if c.role == "target" and c.note]
+    return " ".join(parts)
+
+
+def _warnings(description: TableDescription, cells: Mapping[str, Cells]) -> Collection[str]:
+    """What can go wrong as the rows of a file are dealt out; see `Column.warning`."""
+    targets = [target.name for target in description.targets]
+    return split_warnings(cells, description.split, targets, description.missing).values()
+
+
+def _unseen(description: TableDescription, values: Values, rows: Rows) -> Iterator[str]:
+    """Which classes are not learnt."""
     for target in description.targets:
         if unseen := sorted(set(target.classes) - set(values[target.name][rows["train"]])):
-            parts.append(f"No training row of {target.name} is {_few(unseen)}: a model can only get it wrong.")
-    return " ".join(parts)
+            yield (
+                f"No training row of {target.name} is {_few(unseen)}: a model can only get it wrong; use "
+                f"--stratify-column {shlex.quote(target.name)}, or more such rows."
+            )
 
 
 def _few(names: Sequence[str]) -> str:

@@ -2,6 +2,6 @@
 
 from umbel.inference.new_inputs import NewInputs
 from umbel.inference.prediction_files import row_names, table_bytes
-from umbel.inference.predictor import Predictor, load
+from umbel.inference.predictor import Predictor, RowsWarning, load
 
-__all__ = ["NewInputs", "Predictor", "load", "row_names", "table_bytes"]
+__all__ = ["NewInputs", "Predictor", "RowsWarning", "load", "row_names", "table_bytes"]

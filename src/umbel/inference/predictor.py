@@ -29,6 +29,10 @@ BATCH_SIZE = 256
 _QUIET_SECONDS = 2.0
 
 
+class RowsWarning(UserWarning):
+    """What is odd about rows that are predicted all the same."""
+
+
 def load(run: str | Path) -> "Predictor":
     """Open a trained run to predict with it.
 
@@ -62,7 +66,7 @@ class Predictor:
     """
 
     def __init__(self, learner: Learner, record: DataRecord, runtime: FabricRuntime, path: Path) -> None:
-        self._learner = learner.to(runtime.device).eval()
+        self.learner = learner.to(runtime.device).eval()
         self._runtime = runtime.with_settings("float32", 1)
         self._tasks = {task.name: task for task in learner.tasks}
         self.record = record
@@ -156,23 +160,41 @@ class Predictor:
         _warn(inputs.notes if inputs is not rows else ())
         return self._answers(inputs, point, batch_size, reporter, list(self._tasks))
 
-    def evaluate(self, rows: Any, point: str | Mapping[str, Any] | None = None) -> Evaluation:
+    def evaluate(
+        self, rows: Any, point: str | Mapping[str, Any] | None = None, *, batch_size: int = BATCH_SIZE
+    ) -> Evaluation:
         """Metrics on new rows that have labels; a task without any label there has NaN.
+
+        A warning tells how many of them have the same inputs as rows that the run learnt from.
 
         Args:
             rows: A table, see `predict`, with columns of the targets.
             point: Widths of a network that can be turned.
+            batch_size: Rows at a time.
 
         Raises:
             UmbelError: The rows do not fit, or hold no label at all.
         """
         inputs = self.read(rows)
-        targets = {task.name: inputs.targets[task.name] for task in self._learner.tasks if task.name in inputs.targets}
-        labelled = [name for name, target in targets.items() if bool(self._tasks[name].labelled(target).any())]
-        if not labelled:
+        targets = {task.name: inputs.targets[task.name] for task in self.learner.tasks if task.name in inputs.targets}
+        if not any(bool(self._tasks[name].labelled(target).any()) for name, target in targets.items()):
             raise UmbelError(f"no row has a label; add a column for {', '.join(map(repr, self._tasks))} to evaluate")
         samples = Batch(inputs.read(np.arange(len(inputs))), targets)
-        return evaluate(self._learner, TensorSource(samples), self._runtime, self._point(point))
+        if inputs is not rows:
+            _warn([*inputs.notes, *([] if not (old := self.trained_on(inputs)) else [old])])
+        return evaluate(self.learner, TensorSource(samples), self._runtime, self._point(point), batch_size)
+
+    def trained_on(self, inputs: NewInputs) -> str:
+        """A sentence that says how many rows have the inputs of rows that the run learnt from; empty for none.
+
+        Also where that is not known: of streamed sets, and of more than 100,000 training rows.
+
+        Args:
+            inputs: What `read` gave.
+        """
+        pieces = np.array_split(np.arange(len(inputs)), -(-len(inputs) // BATCH_SIZE))
+        old = sum(self.record.learnt_from(inputs.read(some)) or 0 for some in pieces) if self.record.learnt else 0
+        return f"{old} of {len(inputs)} rows have the same inputs as rows that it was trained on" if old else ""
 
     def _answers(
         self,
@@ -195,19 +217,19 @@ class Predictor:
     def _raw(self, inputs: Tensor, point: OperatingPoint) -> dict[str, Tensor]:
         batch = Batch(inputs.to(self._runtime.device))
         with torch.no_grad(), self._runtime.autocast():
-            return {name: raw.float().cpu() for name, raw in self._learner.predict(batch, point).items()}
+            return {name: raw.float().cpu() for name, raw in self.learner.predict(batch, point).items()}
 
     def _point(self, point: str | Mapping[str, Any] | None) -> OperatingPoint:
         if point is None or point == "":
-            return self._learner.sweep()[0]
-        if not is_controllable(self._learner):
+            return self.learner.sweep()[0]
+        if not is_controllable(self.learner):
             raise UmbelError(f"{self.path} has one width only; leave the point out")
         return parse_point(point, list(self._tasks)) if isinstance(point, str) else OperatingPoint(point)
 
 
 def _warn(notes: Sequence[str]) -> None:
     for note in notes:
-        warnings.warn(note, stacklevel=3)
+        warnings.warn(note, RowsWarning, stacklevel=3)
 
 
 def _with_progress(count: int, batch_size: int, reporter: Reporter) -> Iterator[np.ndarray]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from umbel.core import Learner, UmbelError, check_inputs, check_labels
 from umbel.data import MultiTaskData, TensorSource, describe_columns, from_table, load_data
+from umbel.data.cell_values import MISSING_WORDS
 from umbel.data.data_record import DataRecord
 from umbel.data.pictures import subset
 from umbel.data.plain_inputs import PlainInputs
@@ -16,6 +17,7 @@ from umbel.data.table_description import TableDescription
 from umbel.methods.controllable import controllable
 from umbel.nn import build_model
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, names, options
+from umbel.recipes.split_flags import OWN_TABLE, given, split_rule
 
 Built = TypeVar("Built")
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
@@ -26,16 +28,24 @@ def is_table(settings: DataSettings) -> bool:
     return Path(settings.data).suffix.lower() in _TABLES
 
 
-def open_data(settings: DataSettings, known: TableDescription | PlainInputs | None = None) -> MultiTaskData:
+def open_data(
+    settings: DataSettings,
+    known: TableDescription | PlainInputs | None = None,
+    say: Callable[[str], object] | None = None,
+) -> MultiTaskData:
     """The data set of the settings, checked: labels in range, more than one class, finite inputs.
 
     Args:
         settings: Which data.
         known: How a run that learnt from it preprocessed it; None before there is one.
+        say: Hears what was made of the columns of an own table before it is read, and then what to beware of.
 
     Raises:
         UmbelError: It cannot be had or cannot be learnt from, or it is a table other than the known one.
     """
+    told = columns_text(settings) if say else ""
+    if say and told:
+        say(told)
     table = known if isinstance(known, TableDescription) else None
     data = _own_table(settings, table) if is_table(settings) else _known_set(settings)
     if settings.tasks:
@@ -46,6 +56,9 @@ def open_data(settings: DataSettings, known: TableDescription | PlainInputs | No
             check_inputs(source.samples, f"{data.name}, {split} split")
     if isinstance(data.train, TensorSource):
         check_labels(data.tasks, data.train.samples, f"{data.name}, train split")
+    for warning in data.warnings if say else ():
+        if say and warning not in told:
+            say(f"Note: {warning}")
     return data
 
 
@@ -67,7 +80,7 @@ def columns_text(settings: DataSettings) -> str:
         lines.append(
             f"  {column.name:<{width}}  {column.role:<7} {column.kind}, {column.distinct} values{blanks}{note}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"Note: {column.warning}" for column in columns if column.warning)])
 
 
 def _table_arguments(settings: DataSettings) -> dict:
@@ -75,8 +88,9 @@ def _table_arguments(settings: DataSettings) -> dict:
         "targets": names(settings.targets),
         "image_column": settings.image_column or None,
         "kinds": {name: str(kind) for name, kind in options(settings.kinds, "--kinds").items()},
-        "split_column": settings.split_column or None,
+        "split": split_rule(settings),
         "ignore": names(settings.ignore),
+        "missing": tuple(dict.fromkeys((*MISSING_WORDS, *names(settings.missing)))),
     }
 
 
@@ -93,8 +107,8 @@ def _own_table(settings: DataSettings, known: TableDescription | None) -> MultiT
 
 
 def _known_set(settings: DataSettings) -> MultiTaskData:
-    for flag in ("targets", "image_column", "kinds", "split_column", "ignore"):
-        if getattr(settings, flag):
+    for flag in OWN_TABLE:
+        if given(settings, flag):
             shown = flag.replace("_", "-")
             raise UmbelError(f"--{shown} is for own tables; {settings.data!r} is not a .csv or .parquet file")
     chosen = dict(options(settings.options, "--options"))

@@ -20,9 +20,25 @@ class DataSettings:
     kinds: str = ""
     """Kinds of columns where the inferred one is wrong: "age=regression,colour=category"."""
     split_column: str = ""
-    """Column of an own table that says train, validation or test; unset: a random 70/15/15 split."""
+    """Column of an own table that says train, validation or test; unset: a random split."""
+    group_column: str = ""
+    """Column of an own table whose groups (patients, users, sites) are never in two parts."""
+    time_column: str = ""
+    """Column of an own table by whose times the oldest rows are learnt from and the newest are the test."""
+    stratify_column: str = ""
+    """Column of an own table whose values have their share in every part, as a rare class of a target."""
+    split_shares: str = ""
+    """Training, validation and test of an own table; unset: 0.7/0.15/0.15."""
+    folds: int | None = None
+    """Cut an own table into so many parts, of which --fold is the test; 15 % of the others are validation."""
+    fold: int | None = None
+    """Which of the folds is the test, from 0."""
+    split_seed: int | None = None
+    """Another random split of an own table; unset: 0."""
     ignore: str = ""
     """Columns of an own table that are neither input nor target, with commas between."""
+    missing: str = ""
+    """Words or numbers in an own table that mean "no value", besides NA, null, ? and the like; commas between."""
     tasks: str = ""
     """Only these tasks of the set, with commas between; unset: all."""
     train_size: int | None = None

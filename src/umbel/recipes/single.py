@@ -8,7 +8,7 @@ from umbel.engine import FabricRuntime, evaluate, fit, load_checkpoint, load_wei
 from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError
 from umbel.methods.controllable import is_controllable
-from umbel.recipes.build import Described, columns_text, describe, make_learner, open_data, predicts_maps
+from umbel.recipes.build import Described, describe, make_learner, open_data, predicts_maps
 from umbel.recipes.operating_point import parse_point
 from umbel.recipes.settings import options
 from umbel.recipes.train_settings import TrainSettings
@@ -21,7 +21,7 @@ class Trained:
 
     Attributes:
         checkpoint: The checkpoint the numbers belong to.
-        split: Which split was evaluated.
+        split: Which split was evaluated, or which new rows.
         samples: Its size.
         metrics: Task -> metric -> value.
         directions: Task -> whether its main metric is better when higher.
@@ -40,9 +40,7 @@ class Trained:
 
 def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bool, reporter: Reporter) -> Trained:
     """Train one network for all tasks and evaluate its best weights on the test split."""
-    if text := columns_text(settings.data):
-        reporter.say(text)
-    data = open_data(settings.data)
+    data = open_data(settings.data, say=reporter.say)
     learner = make_learner(settings.model, data, settings.fit.seed)
     chosen = options(settings.descent_options, "--descent-options")
     about = describe(settings.data, settings.model, data, settings.fit.seed, predicts_maps(data))

@@ -234,6 +234,6 @@ class Bench(Generic[S]):
             settings=dataclasses.asdict(self.settings),  # type: ignore[call-overload]
             environment=describe_environment(self.fit.precision, why_precision(self.settings, self.fit)),
             profiles=tuple(self.profiles),
-            warnings=(*self.study.warnings, *usual_warnings(self.table, self.fit), *without, *warnings),
+            warnings=(*self.study.warnings, *data.warnings, *usual_warnings(self.table, self.fit), *without, *warnings),
             **records,
         )

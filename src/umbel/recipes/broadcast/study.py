@@ -44,7 +44,7 @@ def broadcast_study(settings: BroadcastSettings, study: Study) -> Results:
     Raises:
         UmbelError: A task, channel, encoder or descent that is not there, ...; before anything is trained.
     """
-    data, total, count = open_data(settings.data), sum(settings.stages), len(settings.specs)
+    data, total, count = open_data(settings.data, say=study.reporter.say), sum(settings.stages), len(settings.specs)
     bench = Bench(study, settings, settings.fit, data, settings.descent)
     bench.run(list(jobs(settings)), lambda job: Training(make_learner(settings, data, job)), _Measure(settings, data))
     return bench.results(

@@ -14,7 +14,7 @@ from umbel.descent.weightings import Fixed
 from umbel.engine import decoded_predictions
 from umbel.engine.log import append_row
 from umbel.engine.plan import Observer
-from umbel.recipes.build import columns_text, open_data
+from umbel.recipes.build import open_data
 from umbel.recipes.compare.settings import CompareSettings
 from umbel.recipes.references import (
     SINGLE,
@@ -45,9 +45,7 @@ def compare(settings: CompareSettings, study: Study) -> Results:
         UmbelError: Unknown descent, data that cannot be learnt from, ...; before anything is trained.
     """
     joint = joint_arms(settings)
-    if text := columns_text(settings.data):
-        study.reporter.say(text)
-    data = open_data(settings.data)
+    data = open_data(settings.data, say=study.reporter.say)
     if len(data.tasks) == 1:
         study.warnings.append("There is one task only, so joint training and single-task training are the same.")
     bench = Bench(study, settings, settings.fit, data)

@@ -14,7 +14,7 @@ from umbel.engine import evaluate
 from umbel.methods.controllable_ablations import fresh_dense_model
 from umbel.methods.preference_conditioned import PreferenceLearner, conditioned_model
 from umbel.metrics import relative_improvement
-from umbel.recipes.build import columns_text, describe, make_learner, open_data, predicts_maps
+from umbel.recipes.build import describe, make_learner, open_data, predicts_maps
 from umbel.recipes.controllable.measure import EQUAL, EXACT, RULE, Measure, asked, task_losses
 from umbel.recipes.controllable.settings import ControllableSettings
 from umbel.recipes.turnable import ready_table
@@ -50,9 +50,7 @@ def controllable_study(settings: ControllableSettings, study: Study) -> Results:
     Raises:
         UmbelError: A network that cannot be slimmed, unknown tasks or descent, ...; before anything is trained.
     """
-    if text := columns_text(settings.data):
-        study.reporter.say(text)
-    data = open_data(settings.data)
+    data = open_data(settings.data, say=study.reporter.say)
     _check_losses(data.tasks)
     bench = Bench(study, settings, settings.fit, data, settings.descent)
     networks = _Networks(bench)

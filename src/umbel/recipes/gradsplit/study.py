@@ -17,7 +17,7 @@ from umbel.descent.passes import untouched
 from umbel.engine import peak_bytes
 from umbel.engine.plan import Observer
 from umbel.nn import count_macs, with_attention
-from umbel.recipes.build import columns_text, open_data
+from umbel.recipes.build import open_data
 from umbel.recipes.gradsplit.settings import GradSplitSettings
 from umbel.recipes.other_set import load_other_set, most_frequent, on_other_set
 from umbel.recipes.references import (
@@ -62,9 +62,7 @@ def gradsplit_study(settings: GradSplitSettings, study: Study) -> Results:
         UmbelError: A layer with fewer channels than tasks, an unknown descent, another set that does not fit, ...;
             before anything is trained.
     """
-    if text := columns_text(settings.data):
-        study.reporter.say(text)
-    data = open_data(settings.data)
+    data = open_data(settings.data, say=study.reporter.say)
     bench = Bench(study, settings, settings.fit, data)
     jobs = list(all_jobs(settings, data))
     bench.check(jobs, partial(training_of, bench))

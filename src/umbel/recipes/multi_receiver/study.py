@@ -61,7 +61,7 @@ def multi_receiver_study(settings: MultiReceiverSettings, study: Study) -> Resul
         UmbelError: A task, channel or descent that is not known, a task that is no classification, ...; before
             anything is trained.
     """
-    data = _data(settings)
+    data = _data(settings, study)
     labels = _labels(data)
     bench = Bench(study, settings, settings.fit, data, settings.descent)
     digital = DigitalRivals(bench, labels) if settings.digital else None
@@ -93,8 +93,9 @@ def _serves_first_group(settings: MultiReceiverSettings, job: Job) -> bool:
 # -- data ----------------------------------------------------------------------------------------------------------
 
 
-def _data(settings: MultiReceiverSettings) -> MultiTaskData:
-    data = open_data(settings.data).only(list(dict.fromkeys(name for group in settings.groups for name in group)))
+def _data(settings: MultiReceiverSettings, study: Study) -> MultiTaskData:
+    served = list(dict.fromkeys(name for group in settings.groups for name in group))
+    data = open_data(settings.data, say=study.reporter.say).only(served)
     for task in data.tasks:
         if task.output != "vector" or "accuracy" not in task.metrics:
             wrong = f"--pairs: {task.name!r} is a task of kind {task.kind}"

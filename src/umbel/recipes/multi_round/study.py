@@ -69,7 +69,7 @@ def multi_round_study(settings: MultiRoundSettings, study: Study) -> Results:
     Raises:
         UmbelError: A task that is no classification, an unknown channel or descent, ...; before anything is trained.
     """
-    data = open_data(settings.data)
+    data = open_data(settings.data, say=study.reporter.say)
     check_classification(data.tasks[0])
     data = data.only([data.tasks[0].name])
     bench = Bench(study, settings, settings.fit, data, settings.descent)

@@ -15,7 +15,7 @@ from umbel.engine import evaluate
 from umbel.methods.multires_ablations import GreedyStage, joint_again, truncated
 from umbel.methods.multires_jscc import PICTURE, attribute_first, multires_goals, multires_jscc
 from umbel.metrics import MeanConfidence
-from umbel.recipes.build import columns_text, open_data, with_options
+from umbel.recipes.build import open_data, with_options
 from umbel.recipes.multires_jscc.digital import DigitalChain
 from umbel.recipes.multires_jscc.settings import (
     FIXED,
@@ -62,9 +62,7 @@ def multires_study(settings: MultiresSettings, study: Study) -> Results:
     Raises:
         UmbelError: A setting that cannot work; before anything is trained.
     """
-    if text := columns_text(settings.data):
-        study.reporter.say(text)
-    data = choose_semantics(settings, open_data(settings.data))
+    data = choose_semantics(settings, open_data(settings.data, say=study.reporter.say))
     bench = Bench(study, settings, settings.fit, data, settings.descent)
     if settings.fit.monitor != "loss":
         raise unknown("monitor of this study", settings.fit.monitor, ["loss"])
