@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 OLDEST := .venv-oldest
 READY := $(VENV)/.ready
 
-.PHONY: run test test-oldest lint bench docs clean help
+.PHONY: run test test-oldest fuzz lint bench docs clean help
 
 help:
 	@echo "make run    compare descents on embedded digits: table, verdict, page (about 3 minutes)"
 	@echo "make test   all tests"
 	@echo "make test-oldest   the descents' tests with the oldest torch that pyproject.toml allows (an environment of 7 GB)"
+	@echo "make fuzz   600 wrong calls of the command: each must be refused in one line, in time (some minutes)"
 	@echo "make lint   style, import rules and types"
 	@echo "make bench  time and memory against hand-written loops"
 	@echo "make docs   the documentation as pages under site/"
@@ -31,6 +32,9 @@ run: $(READY)
 # A process for each core, one thread in each: the tests' networks are tiny, and threads that wait for each other cost minutes.
 test: $(READY)
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz/fuzz.py --cases $${CASES:-600} --seed $${SEED:-0}
 
 # Descents know private names of torch (descent/torch_internals.py): tested at the oldest version as well as at the pin.
 $(OLDEST)/.ready: pyproject.toml constraints.txt

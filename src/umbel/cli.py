@@ -57,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("stopped")
         return 130
+    except (MemoryError, RuntimeError) as error:
+        if debug or (not isinstance(error, MemoryError) and "can't allocate memory" not in str(error)):
+            raise
+        _complain("there is not enough memory for this; ask for smaller pictures, batches, networks or fewer samples")
+        return 2
     except BrokenPipeError:  # `umbel list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

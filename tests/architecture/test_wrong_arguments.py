@@ -57,6 +57,10 @@ def test_whole_numbers():
     for wrong in (True, 3.0, "3", torch.ones(2), None):
         with pytest.raises(UmbelError, match=r"n is .*; give a whole number$"):
             arguments.whole_number(wrong, "n")
+    assert arguments.seed_number(np.int64(0), "seed") == 0
+    for wrong in (-1, arguments.LARGEST_SEED + 1, 1.0):
+        with pytest.raises(UmbelError, match=r"seed is .*; give a whole number, at least 0 and at most"):
+            arguments.seed_number(wrong, "seed")
     with pytest.raises(UmbelError, match="n is 2; give a whole number, at least 3"):
         arguments.whole_number(2, "n", least=3)
 

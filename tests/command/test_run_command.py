@@ -61,7 +61,7 @@ def test_without_a_name_the_recipes_are_listed(capsys, verb, arguments):
         ("run compare 3", "nothing takes '3'"),
         ("run compare --steps x", "--steps"),
         ("run compare --steps", "--steps"),
-        ("run compare --steps 0", "steps is 0; it must be greater than 0"),
+        ("run compare --steps 0", "steps is 0; give at least 1"),
         ("run compare --seeds 0", "seeds is 0"),
         ("run compare --optimizer adam", "'adam'"),
         ("run compare --devices 99", "--devices 99: this machine has"),

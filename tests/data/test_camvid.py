@@ -143,7 +143,7 @@ def colour_labels(tree):
         (other_picture_size, r"003\.png: 30×48 pixels, .* 36×48"),
         (other_label_size, r"001\.png: 36×40 pixels, .* 36×48"),
         (label_out_of_range, r"003\.png: label 12; labels are 0 to 10, and 11 for void"),
-        (damaged_picture, r"004\.png: not a readable picture"),
+        (damaged_picture, r"004\.png: cannot be read as a picture"),
         (colour_labels, r"000\.png: 3 channels; a label map has one"),
     ],
 )

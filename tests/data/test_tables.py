@@ -305,6 +305,7 @@ def test_missing_and_broken_pictures_are_named(tmp_path):
     (tmp_path / "images/7.png").unlink()
     with pytest.raises(UmbelError, match=r"7\.png: no such picture"):
         from_table(path, ["age"], image_column="file")
+    pictured(tmp_path)
     with pytest.raises(UmbelError, match=r"column 'file' is blank in row 3"):
         files = [None if i == 2 else f"images/{i}.png" for i in range(ROWS)]
         from_table(saved(tmp_path, people(file=files)), ["age"], image_column="file")

@@ -32,7 +32,7 @@ def test_names(text, parts):
         ("nan", "nan"),
         ("inf", "inf"),
         ("a=b", "a=b"),
-        ("", ""),
+        ("a/", ("a",)),
     ],
 )
 def test_values_of_options(text, value):

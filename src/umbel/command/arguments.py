@@ -57,7 +57,9 @@ def parse(kind: type[T], default: T | None, arguments: Sequence[str], prog: str,
             )
     except SystemExit as end:
         if end.code:
-            raise UmbelError(f"{_one_line(said.getvalue())}; see {prog} --help") from None
+            line = _one_line(said.getvalue())
+            hint = "a value that begins with - is written --flag=-value, " if line.startswith("Missing value") else ""
+            raise UmbelError(f"{line}; {hint}see {prog} --help") from None
         raise
     if not rest:
         return parsed

@@ -71,16 +71,18 @@ def timing(options: BudgetOptions) -> dict[str, Any]:
 def show(answer: "Answer", checkpoint: Path) -> None:
     """Print an answer as a table."""
     from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
     choice = answer.choice
-    table = Table(title=f"Widths for {answer.asked} ({choice.rule})", title_justify="left")
+    table = Table(title=Text(f"Widths for {answer.asked} ({choice.rule})"), title_justify="left")
     for column in ("", "width", "metric", "predicted", "against full"):
         table.add_column(column, justify="left" if column in ("", "metric") else "right")
     table.add_row("encoder", f"{choice.point['width']:g}", "", "", "")
     for task, width in choice.point["head_widths"].items():
         arrow = "↑" if answer.table.metrics[task].higher_is_better else "↓"
         quality, change = f"{choice.quality[task]:.4g}", f"{100 * choice.relative[task]:+.1f} %"
-        table.add_row(task, f"{width:g}", f"{answer.table.metrics[task].name} {arrow}", quality, change)
+        cells = (task, f"{width:g}", f"{answer.table.metrics[task].name} {arrow}", quality, change)
+        table.add_row(*map(Text, cells))
     screen = console()
     screen.print(table)
     screen.print(f"cost: {answer.cost_text()}; found in {1000 * choice.seconds:.1f} ms", markup=False, highlight=False)

@@ -112,6 +112,7 @@ def _show(trained: "Trained", as_json: bool) -> None:
         print(json.dumps(dataclasses.asdict(trained), indent=1))
         return
     from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
     of_run = trained.split in get_args(_Split)
     what = f"{trained.split} split" if of_run else f"{trained.split}, not the run's own splits"
@@ -122,6 +123,7 @@ def _show(trained: "Trained", as_json: bool) -> None:
         for number, (metric, value) in enumerate(metrics.items()):
             arrow = ("↑" if trained.directions[task] else "↓") if number == 0 else ""
             unit = f" {trained.units.get(task, '')}" if number == 0 else ""
-            table.add_row(task if number == 0 else "", f"{metric} {arrow}", f"{value:.4g}{unit}")
+            cells = (task if number == 0 else "", f"{metric} {arrow}", f"{value:.4g}{unit}")
+            table.add_row(*map(Text, cells))
     console().print(table)
     print(f"checkpoint: {trained.checkpoint}")

@@ -9,9 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from umbel.arguments import plain_name
 from umbel.core.batch import Batch
 from umbel.errors import UmbelError
 
+RESERVED_NAMES = ("step", "learning_rate", "loss", "improvement")
+"""Columns of the logs; a task of such a name would overwrite them."""
 ElementLoss = Callable[[Tensor, Tensor], Tensor]
 """(raw prediction, target) -> unreduced losses, with the shape of the task's mask (often [B])."""
 
@@ -104,6 +107,11 @@ class Task:
     def __post_init__(self) -> None:
         if not self.name:
             raise UmbelError("a task needs a name")
+        plain_name(self.name, "the task")
+        if self.name in RESERVED_NAMES:
+            raise UmbelError(f"a task cannot be called {self.name!r}, a column of every log; rename it")
+        for label in self.labels:
+            plain_name(label, f"task {self.name!r}: the class or output")
         if self.outputs < 1:
             raise UmbelError(f"task {self.name!r}: outputs is {self.outputs}; it must be at least 1")
         if not self.metrics:

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from umbel.arguments import plain_name
 from umbel.errors import UmbelError
 
 
@@ -63,7 +64,8 @@ def cells_by_name(path: Path, columns: Iterable[Cells]) -> dict[str, Cells]:
         UmbelError: There is none, or two have one name.
     """
     by_name: dict[str, Cells] = {}
-    for cells in columns:
+    for place, cells in enumerate(columns, 1):
+        plain_name(cells.name, f"{path}: column {place},")
         if cells.name in by_name:
             raise UmbelError(f"{path}: two columns are called {cells.name!r}; rename one")
         by_name[cells.name] = cells

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from umbel.core import UmbelError
+from umbel.data.picture_files import opened_picture
 from umbel.data.pictures import held_out
 
 Size = tuple[int, int]
@@ -70,11 +71,11 @@ def opened(path: Path, full: Size | None) -> Image.Image:
     Raises:
         UmbelError: Not a picture, or of another size; names it and both sizes.
     """
+    image = opened_picture(path)
     try:
-        image = Image.open(path)
         image.load()
-    except (OSError, SyntaxError) as error:
-        raise UmbelError(f"{path}: not a readable picture ({error}); fetch the file again") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UmbelError(f"{path}: cannot be read as a picture ({error}); fetch the file again") from error
     if full is not None and image.size != full[::-1]:
         raise UmbelError(
             f"{path}: {image.size[1]}×{image.size[0]} pixels, but the pictures before it have {full[0]}×{full[1]}; "

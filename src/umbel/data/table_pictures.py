@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from umbel.data.picture_files import opened_picture
 from umbel.errors import UmbelError
 
 LARGEST_BYTES = 16 * 2**30
@@ -60,7 +61,7 @@ def _pixels(path: Path | Image.Image, resolution: int | None, mode: str) -> np.n
     if isinstance(path, Image.Image):
         return _upright(path, "a picture", resolution, mode)
     try:
-        with Image.open(path) as opened:
+        with opened_picture(path) as opened:
             return _upright(opened, str(path), resolution, mode)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())

@@ -13,6 +13,7 @@ from umbel.core import Batch
 from umbel.data.cell_values import is_number, names_of, numbers_of, plain_number, texts_of
 from umbel.data.cells import Cells, read_cells
 from umbel.data.columns import is_missing, out_of_range
+from umbel.data.picture_files import check_picture_paths
 from umbel.data.table_description import InputColumn, TableDescription, TargetColumn
 from umbel.data.table_pictures import load_pictures
 from umbel.errors import UmbelError
@@ -23,16 +24,19 @@ Values = Mapping[str, np.ndarray]
 _SHOWN = 3
 
 
-def described_values(path: Path, columns: Mapping[str, Cells], description: TableDescription) -> dict[str, np.ndarray]:
+def described_values(
+    path: Path, columns: Mapping[str, Cells], description: TableDescription, pictures_anywhere: bool = False
+) -> dict[str, np.ndarray]:
     """The described columns of a file, typed as the description says; target columns may be absent.
 
     Args:
-        path: The file, for messages.
+        path: The file, for messages and because paths of pictures are relative to its folder.
         columns: Its columns.
         description: Of the table that was learnt from.
+        pictures_anywhere: See `umbel.data.tables.from_table`.
 
     Raises:
-        UmbelError: Columns do not fit: names them, and how.
+        UmbelError: Columns do not fit: names them, and how; or a picture may not be read.
     """
     values: dict[str, np.ndarray] = {}
     troubles: list[str] = []
@@ -53,6 +57,8 @@ def described_values(path: Path, columns: Mapping[str, Cells], description: Tabl
     if troubles:
         more = f"; and {len(troubles) - _SHOWN} more" if len(troubles) > _SHOWN else ""
         raise UmbelError(f"{path} does not fit the table that was learnt from: {'; '.join(troubles[:_SHOWN])}{more}")
+    if image is not None:
+        check_picture_paths(path, values[image.name], pictures_anywhere)
     return values
 
 
@@ -201,7 +207,7 @@ def rows_digest(path: Path, values: Values, columns: Sequence[str], image: str |
     return digest.hexdigest()
 
 
-def new_rows(path: str | Path, description: TableDescription) -> Batch:
+def new_rows(path: str | Path, description: TableDescription, pictures_anywhere: bool = False) -> Batch:
     """All rows of a file as a network with this description gets them; the file needs no targets.
 
     What the training rows never showed is treated as the description says: an unknown category is 0 in all its inputs,
@@ -210,6 +216,7 @@ def new_rows(path: str | Path, description: TableDescription) -> Batch:
     Args:
         path: CSV, TSV or Parquet; its columns may come in any order, and others are left out.
         description: Of the table that was learnt from.
+        pictures_anywhere: See `umbel.data.tables.from_table`.
 
     Returns:
         Inputs and, for every target, labels in natural units: missing where the file has no such column.
@@ -218,7 +225,7 @@ def new_rows(path: str | Path, description: TableDescription) -> Batch:
         UmbelError: The file cannot be read, has no row, or a column does not fit: names it, and how.
     """
     path = Path(path)
-    values = described_values(path, read_cells(path), description)
+    values = described_values(path, read_cells(path), description, pictures_anywhere)
     rows = np.arange(len(next(iter(values.values()))))
     if not len(rows):
         raise UmbelError(f"{path}: it has a header and no row; add rows")

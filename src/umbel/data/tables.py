@@ -14,6 +14,7 @@ from umbel.data.cell_values import MISSING_WORDS
 from umbel.data.cells import Cells, read_cells
 from umbel.data.columns import Column, Roles, describe_columns, typed_table
 from umbel.data.find import need
+from umbel.data.picture_files import check_picture_paths
 from umbel.data.pictures import subset
 from umbel.data.source import MultiTaskData, TensorSource
 from umbel.data.split_columns import group_numbers
@@ -75,6 +76,7 @@ def from_table(
     resolution: int | None = None,
     missing: Sequence[str] = MISSING_WORDS,
     description: TableDescription | None = None,
+    pictures_anywhere: bool = False,
 ) -> MultiTaskData:
     """Several columns of a table as tasks, all other columns (or a picture) as the input.
 
@@ -99,19 +101,22 @@ def from_table(
         missing: Words (or numbers, as "-999") that mean "no value", as an empty cell does.
         description: What an earlier call made of this table (see `described_table`). It says all that the other
             arguments say, and the file must hold the rows that it was made of; for other rows see `new_rows`.
+        pictures_anywhere: Read pictures outside the table's folder, too: absolute paths, paths through "..", links.
 
     Raises:
         UmbelError: The file cannot be read; a column is unknown, cannot be used as asked or cannot be learnt; a picture
             is missing or of another size; the file is not that of the description: names the columns, or the splits.
     """
     if description is None:
-        return described_table(path, targets, image_column, kinds, split, ignore, resolution, missing)[1]
+        return described_table(
+            path, targets, image_column, kinds, split, ignore, resolution, missing, pictures_anywhere
+        )[1]
     given = any((targets, image_column, kinds, ignore, resolution))
     if given or split != AT_RANDOM or tuple(missing) != MISSING_WORDS:
         raise UmbelError(f"{path}: a description says what the columns are; give it alone, without targets or kinds")
     path = Path(path)
     cells = read_cells(path)
-    values = described_values(path, cells, description)
+    values = described_values(path, cells, description, pictures_anywhere)
     for name in (*(column.name for column in description.targets), *rule_columns(description.split).values()):
         if name not in cells:
             raise UmbelError(f"{path} does not fit the table that was learnt from: there is no column {name!r}")
@@ -130,6 +135,7 @@ def described_table(
     ignore: Sequence[str] = (),
     resolution: int | None = None,
     missing: Sequence[str] = MISSING_WORDS,
+    pictures_anywhere: bool = False,
 ) -> tuple[TableDescription, MultiTaskData]:
     """What `from_table` makes, and the frozen description by which it can be made again and new rows be read.
 
@@ -142,6 +148,7 @@ def described_table(
         ignore: Columns that are not used.
         resolution: Of the pictures.
         missing: Words that mean "no value".
+        pictures_anywhere: Whether pictures may lie outside the table's folder.
 
     Raises:
         UmbelError: As `from_table`.
@@ -153,6 +160,8 @@ def described_table(
         raise UmbelError(f"{path}: the resolution is {resolution}; it must be at least 1")
     roles = Roles(tuple(targets), image_column, dict(kinds or {}), split, tuple(ignore), tuple(missing))
     cells, values, columns = typed_table(path, roles)
+    if image_column is not None:
+        check_picture_paths(path, values[image_column], pictures_anywhere)
     categories = [c.name for c in columns if c.role in ("input", "target") and c.kind == "category"]
     rows = split_rows(path, cells, split, roles.missing, categories)
     described = tuple(target_column(path, name, values[name], rows) for name in targets)

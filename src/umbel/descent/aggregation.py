@@ -2,7 +2,7 @@
 
 import importlib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -77,6 +77,25 @@ class Aggregation:
         self._weighting = inner_weighting(aggregator) if self._whole else aggregator
         self._looks_at = "rows" if self._weighting is None else looks_at(self._weighting)
         self._warned = False
+
+    def check_tasks(self, tasks: Sequence[str], more_losses: bool) -> None:
+        """Refuse an aggregator that was given one number for each of other tasks (a preference, a leak).
+
+        Args:
+            tasks: Of the learner.
+            more_losses: Whether the learner may add losses of its own, which are rows too.
+
+        Raises:
+            UmbelError: Too few numbers, or too many.
+        """
+        for name in ("pref_vector", "leak"):
+            given = getattr(self.aggregator, name, None)
+            count = len(given) if isinstance(given, Sized) else len(tasks)
+            if count < len(tasks) or (count > len(tasks) and not more_losses):
+                raise UmbelError(
+                    f"{self.name}: {name} has {count} numbers for {len(tasks)} tasks ({', '.join(tasks)}); give one "
+                    "for each, in this order"
+                )
 
     @property
     def needs_rows(self) -> bool:

@@ -2,16 +2,19 @@
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from umbel.arguments import one_of
+import torch
+
+from umbel.arguments import check_options, one_of
 from umbel.core import Descent, UmbelError, unknown
 from umbel.descent.aggregation import SOLVERS, need_solver
 from umbel.descent.famo import FAMO
 from umbel.descent.gradsplit import GradSplit
+from umbel.descent.gramian import ENGINES
 from umbel.descent.jacobian import Jacobian
 from umbel.descent.solvers import (
     AlignedComponents,
@@ -67,6 +70,9 @@ def _sum(weighting: Callable[..., Any], summary: str) -> Entry:
 def _jacobian(aggregator: Callable[..., Any], options: dict[str, Any]) -> Jacobian:
     """The descent of an aggregator, each of the two with its own options."""
     taken = {name: options.pop(name) for name in _OF_JACOBIAN if name in options}
+    engine = taken.get("engine", "auto")
+    if "directions" in taken and engine in ENGINES and engine not in ("auto", "sketched"):
+        raise UmbelError(f"directions are of the engine sketched; with engine {engine} leave them out")
     return Jacobian(aggregator(**options), **taken)
 
 
@@ -81,10 +87,19 @@ def _torchjd(name: str, summary: str) -> Entry:
     """An aggregator of TorchJD, imported only when it is made."""
 
     def make(**options: Any) -> Descent:
-        return _jacobian(_class(name), options)
+        aggregator = _class(name)
+        own = {key: _tensor(value) for key, value in options.items() if key not in _OF_JACOBIAN}
+        check_options(aggregator, own, f"aggregator {name}")
+        return _jacobian(aggregator, options | own)
 
     modules = SOLVERS.get(name, ())
     return Entry(make, summary, "T", None, modules, "solvers" if modules else "", name)
+
+
+def _tensor(value: object) -> object:
+    """Several numbers as the tensor that TorchJD wants, which the command cannot write."""
+    numbers = isinstance(value, Sequence) and value and all(isinstance(one, int | float) for one in value)
+    return torch.tensor(value, dtype=torch.float32) if numbers else value
 
 
 def _class(name: str) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from umbel.arguments import whole_number
+from umbel.arguments import seed_number, whole_number
 from umbel.core import Batch, Descent, Learner, Losses, OperatingPoint, Runtime, UmbelError, sum_gradients, total, write
 from umbel.descent.aggregation import Aggregation
 from umbel.descent.aggregator_state import make_room, pack, unpack
@@ -15,6 +15,9 @@ from umbel.descent.exchange import combined_rows
 from umbel.descent.gradient_aggregation import GradientAggregation
 from umbel.descent.gramian import DIRECTIONS, Engine, EngineChoice, Ghost, gramian_pass
 from umbel.descent.passes import TaskGradients, present_losses, task_gradients
+
+MOST_DIRECTIONS = 65_536
+"""Of a sketch: with so many its error is below half a percent, and more would only cost memory."""
 
 
 class Jacobian(Descent):
@@ -64,8 +67,8 @@ class Jacobian(Descent):
         super().__init__()
         aggregation = Aggregation(aggregator)
         self._choice = EngineChoice(aggregation, engine)
-        directions = whole_number(directions, "directions", least=1)
-        seed = whole_number(seed, "the seed of a Jacobian descent")
+        directions = whole_number(directions, "directions", least=1, most=MOST_DIRECTIONS)
+        seed = seed_number(seed, "the seed of a Jacobian descent")
         self.gradient_aggregation = GradientAggregation(aggregation, seed)
         self.aggregator = aggregator
         self.seed, self.directions = seed, directions
@@ -75,13 +78,17 @@ class Jacobian(Descent):
         """Check that there is something for the tasks to compete for; let compiled parts be walked for every task.
 
         Raises:
-            UmbelError: The learner has no shared parameters that can be trained.
+            UmbelError: The learner has no shared parameters that can be trained, or the aggregator was given one number
+                for each of other tasks.
         """
         if not learner.shared_parameters():
             raise UmbelError(
                 "Jacobian descent: the learner has no trainable shared parameters (is the encoder frozen or empty?); "
                 "use a weighted sum, or override shared_parameters()"
             )
+        self.gradient_aggregation.aggregation.check_tasks(
+            [task.name for task in learner.tasks], type(learner).losses is not Learner.losses
+        )
         allow_several_walks(learner)
 
     def forward(self, learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime) -> Losses:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from umbel.arguments import instance, real_number, whole_number
+from umbel.arguments import real_number, seed_number
 from umbel.core import UmbelError, unknown
 
 
@@ -53,22 +53,40 @@ class Fixed(Weighting):
     """The weights that the user gives.
 
     Args:
-        weights: Task name, or the name of any loss that the learner adds -> weight; 1 where nothing is said.
-            None is 1 for all ("equal weights").
+        weights: Task name, or the name of any loss that the learner adds -> weight; 1 where nothing is said. Or one
+            number for each task, in their order. None is 1 for all ("equal weights").
 
     Raises:
-        UmbelError: A weight is negative or not finite; in the first step: a name is not the name of a loss.
+        UmbelError: A weight is negative or not finite; when prepared: another number of weights than of tasks, or none
+            above 0; in the first step: a name is not the name of a loss.
     """
 
-    def __init__(self, weights: Mapping[str, float] | None = None) -> None:
+    def __init__(self, weights: Mapping[str, float] | Sequence[float] | float | None = None) -> None:
         super().__init__()
-        if weights is not None:
-            instance(weights, Mapping, "the weights of a sum of losses", "a mapping from task to weight")
-        given = dict(weights or {}).items()
-        self.weights = {name: real_number(weight, f"the weight of task {name!r}") for name, weight in given}
-        for name, weight in self.weights.items():
-            if not 0 <= weight < float("inf"):
-                raise UmbelError(f"weight of task {name!r} is {weight}; give a finite number, at least 0")
+        self.in_order: tuple[float, ...] | None = None
+        self.weights: dict[str, float] = {}
+        if weights is None or isinstance(weights, Mapping):
+            self.weights = {name: _weight(weight, f"of task {name!r}") for name, weight in (weights or {}).items()}
+        elif isinstance(weights, Sequence) and not isinstance(weights, str):
+            self.in_order = tuple(_weight(weight, f"number {place}") for place, weight in enumerate(weights, 1))
+        else:
+            self.in_order = (_weight(weights, "of a sum of losses"),)
+
+    def prepare(self, tasks: Sequence[str]) -> None:
+        """Give the weights that were given in order their names.
+
+        Raises:
+            UmbelError: Another number of weights than of tasks, or none above 0.
+        """
+        if self.in_order is not None:
+            if len(self.in_order) != len(tasks):
+                raise UmbelError(
+                    f"the weights of a sum of losses are {len(self.in_order)} for {len(tasks)} tasks "
+                    f"({', '.join(tasks)}); give one for each in this order, as {'/'.join('1' for _ in tasks)}"
+                )
+            self.weights = dict(zip(tasks, self.in_order, strict=True))
+        if not any(self.weights.get(name, 1.0) for name in tasks):
+            raise UmbelError("the weights of a sum of losses are 0 for every task; give at least one above 0")
 
     def forward(self, names: Sequence[str], values: Tensor | None, present: Tensor | None) -> Tensor | None:
         """The given weights [T]."""
@@ -77,6 +95,13 @@ class Fixed(Weighting):
                 raise unknown("task of a weight", name, names)
         given = [self.weights.get(name, 1.0) for name in names]
         return torch.tensor(given, dtype=torch.float64) if self.weights else None
+
+
+def _weight(value: object, which: str) -> float:
+    weight = real_number(value, f"the weight {which}")
+    if weight < 0:
+        raise UmbelError(f"the weight {which} is {weight:g}; give a finite number, at least 0")
+    return weight
 
 
 class TaskWeighting(Weighting):
@@ -209,7 +234,7 @@ class RandomWeights(TaskWeighting):
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
-        seed = whole_number(seed, "random weights: the seed")
+        seed = seed_number(seed, "random weights: the seed")
         self.register_buffer("generator_state", torch.Generator().manual_seed(seed).get_state())
 
     def task_weights(self, values: Tensor | None, present: Tensor | None) -> Tensor:

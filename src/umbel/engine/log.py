@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 from umbel.errors import UmbelError
+from umbel.spreadsheets import plain_cell, safe_cell
 
 _LOGS = ("train.csv", "validation.csv", "conflict.csv")  # the last is written by an observer
 
@@ -61,7 +62,7 @@ def append_row(path: Path, step: int, values: dict[str, float]) -> None:
         with open(path, "a", newline="", encoding="utf-8") as file:
             rows = csv.writer(file, lineterminator="\n")
             if new:
-                rows.writerow(["step", *values])
+                rows.writerow(["step", *map(safe_cell, values)])
             rows.writerow([step, *(f"{v:.9g}" for v in values.values())])
     except OSError as error:
         raise UmbelError(f"cannot write {path}: {error.strerror}; free some space and go on with --resume") from None
@@ -72,7 +73,7 @@ def read(path: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8") as file:
-        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+        return [{plain_cell(k): float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
 def _keep_until(path: Path, step: int) -> None:

@@ -1,10 +1,10 @@
 """Settings of one training run: typed, frozen, and free of torch so that the command's help stays quick."""
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from umbel.arguments import check_numbers
 from umbel.errors import UmbelError, unknown
 
 Precision = Literal["auto", "float32", "bf16"]
@@ -26,7 +26,7 @@ class FitSettings:
     steps: int | None = None
     """Optimizer steps; takes the place of epochs and least_steps."""
     batch_size: int = 128
-    """Samples in a step, of all processes together."""
+    """Samples in a step, of all processes together; more than there are means all of them."""
     accumulate: int = 1
     """Pieces that each batch is computed in, to save memory; the update stays that of the whole batch."""
     optimizer: Optimizer = "adamw"
@@ -62,15 +62,10 @@ class FitSettings:
     """Seed of initialisation, order, augmentation, points and noise."""
 
     def __post_init__(self) -> None:
-        for name in (*_WHOLE, "learning_rate", "clip_norm"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise UmbelError(f"{name} is {value}; it must be greater than 0")
-            if name in _WHOLE and value is not None and value != int(value):
-                raise UmbelError(f"{name} is {value}; it must be a whole number")
-        for name in ("weight_decay", "checkpoint_seconds", "least_steps"):
-            if not getattr(self, name) >= 0:
-                raise UmbelError(f"{name} is {getattr(self, name)}; it must not be negative")
+        check_numbers(self, dict.fromkeys(_WHOLE, 1))
+        for name in ("learning_rate", "clip_norm"):
+            if getattr(self, name) == 0:
+                raise UmbelError(f"{name} is 0; it must be greater than 0")
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in get_args(choices):
                 raise unknown(name, str(getattr(self, name)), get_args(choices))

@@ -160,6 +160,9 @@ class ControllableLearner(Learner):
         super().__init__(model, tasks)
         if not is_controllable(self):
             raise UmbelError("a controllable learner needs a model with a slimmable encoder; see slimmable_model")
+        for name in (DISTILLATION, "width", "heads", "encoder"):
+            if name in model.task_names:
+                raise UmbelError(f"a task of a controllable network cannot be called {name!r}; give it another name")
         if distillation not in get_args(Distillation):
             raise unknown("distillation", distillation, get_args(Distillation))
         if not 0 <= strength < math.inf or random_widths < 0 or head_draws < 1:

@@ -13,9 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from umbel.arguments import check_options
 from umbel.core import MultiTaskModel, Task, UmbelError, unknown
 from umbel.nn.encoders import ConvEncoder, GRUEncoder, MLPEncoder, ResNetEncoder
 from umbel.nn.heads import build_head
+from umbel.nn.memory_bound import memory_bound
 from umbel.nn.pixel import PixelEncoder
 from umbel.nn.pretrained import torchvision_encoder
 
@@ -93,7 +95,8 @@ def build_encoder(name: str, input_shape: Sequence[int], **options: Any) -> nn.M
         **options: What that encoder's factory takes besides.
 
     Raises:
-        UmbelError: Unknown name or option, or inputs of the wrong shape.
+        UmbelError: Unknown name or option, an option of the wrong kind, inputs of the wrong shape, or a network that
+            does not fit into memory.
     """
     if name not in ENCODERS:
         raise unknown("encoder", name, ENCODERS)
@@ -105,7 +108,9 @@ def build_encoder(name: str, input_shape: Sequence[int], **options: Any) -> nn.M
     for option in options:
         if option not in allowed:
             raise unknown(f"option of encoder {name!r}", option, allowed)
-    return choice.factory(input_shape, **options)
+    check_options(choice.factory, options, f"encoder {name!r}")
+    with memory_bound(f"encoder {name!r}"):
+        return choice.factory(input_shape, **options)
 
 
 def _options(choice: EncoderChoice) -> list[str]:
@@ -150,9 +155,9 @@ def build_model(
     with seeded_start(seed, ""):
         trunk = build_encoder(name, input_shape, **options)
     heads = {}
+    norm = options.get("norm", "batch")
     for task in tasks:
-        with seeded_start(seed, task.name):
-            norm = options.get("norm", "batch")
+        with seeded_start(seed, task.name), memory_bound(f"the head of task {task.name!r}"):
             heads[task.name] = build_head(task, trunk.feature_shape, input_shape, hidden, norm, vector_head)
     return MultiTaskModel(trunk, heads)
 

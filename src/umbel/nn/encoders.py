@@ -14,14 +14,23 @@ class Standardise(nn.Module):
     Args:
         mean: A number, or one for each channel.
         std: Likewise, positive. The defaults bring pictures in 0 to 1 to about -2 to 2.
+        channels: How many there are, where that is known.
+
+    Raises:
+        UmbelError: A number that is not finite, a std that is not positive, or as many as there are not channels.
     """
 
-    def __init__(self, mean: float | Sequence[float] = 0.5, std: float | Sequence[float] = 0.25) -> None:
+    def __init__(
+        self, mean: float | Sequence[float] = 0.5, std: float | Sequence[float] = 0.25, channels: int | None = None
+    ) -> None:
         super().__init__()
         self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).reshape(-1))
         self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32).reshape(-1))
-        if not bool((self.std > 0).all()):
-            raise UmbelError("standardise: every std must be positive")
+        if not bool((self.std > 0).all() and self.std.isfinite().all() and self.mean.isfinite().all()):
+            raise UmbelError("standardise: every mean must be a finite number, and every std a positive one")
+        for what, given in (("mean", self.mean), ("std", self.std)):
+            if channels is not None and len(given) not in (1, channels):
+                raise UmbelError(f"standardise: {what} has {len(given)} numbers for {channels} channels; give one each")
 
     def forward(self, x: Tensor) -> Tensor:
         """The standardised input, in its own shape."""
@@ -119,13 +128,13 @@ class ConvEncoder(nn.Module):
     ) -> None:
         super().__init__()
         channels, height, width = picture_shape(input_shape)
-        if not widths:
-            raise UmbelError("a convolutional encoder needs at least one width")
+        if not widths or min(widths) < 1:
+            raise UmbelError(f"convolutional encoder: widths are {tuple(widths)}; give at least one, each at least 1")
         if downsample is None:
             downsample = min(8 if min(height, width) >= 16 else 4, 2 ** len(widths))
         steps = strides(downsample, len(widths))
         pairs = zip([channels, *widths], widths, steps, strict=False)
-        self.standardise = Standardise(mean, std)
+        self.standardise = Standardise(mean, std, channels)
         self.stages = nn.Sequential(*(block(c_in, c_out, norm, step) for c_in, c_out, step in pairs))
         self.feature_shape = (widths[-1], shrunk(height, downsample), shrunk(width, downsample))
 
@@ -203,7 +212,7 @@ class ResNetEncoder(nn.Module):
             for index in range(count):
                 layers.append(ResidualBlock(current, width * 2**stage, norm, stride if index == 0 else 1))
                 current = width * 2**stage
-        self.standardise = Standardise(mean, std)
+        self.standardise = Standardise(mean, std, channels)
         self.stem = block(channels, width, norm)
         self.stages = nn.Sequential(*layers)
         self.feature_shape = (current, shrunk(height, downsample), shrunk(breadth, downsample))

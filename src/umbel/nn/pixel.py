@@ -58,8 +58,10 @@ class PixelEncoder(nn.Module):
         channels, height, breadth = picture_shape(input_shape)
         if min(width, downsample) < 1 or blocks < 0:
             raise UmbelError(f"pixel encoder: width {width}, downsample {downsample}, blocks {blocks} are too small")
+        if downsample > max(height, breadth):
+            raise UmbelError(f"pixel encoder: downsample is {downsample}, the pictures have {height}×{breadth} pixels")
         self.downsample = downsample
-        self.standardise = Standardise(mean, std)
+        self.standardise = Standardise(mean, std, channels)
         self.stem = nn.Conv2d(channels * downsample**2, width, 3, padding=1)
         self.blocks = nn.Sequential(*(SmoothBlock(width) for _ in range(blocks)))
         self.feature_shape = (width, shrunk(height, downsample), shrunk(breadth, downsample))

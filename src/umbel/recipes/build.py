@@ -1,7 +1,7 @@
 """From settings to data, networks and learners."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,18 @@ from umbel.data.plain_inputs import PlainInputs
 from umbel.data.table_description import TableDescription
 from umbel.methods.controllable import controllable
 from umbel.nn import build_model
+from umbel.nn.memory_bound import memory_bound
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, names, options
 from umbel.recipes.split_flags import OWN_TABLE, given, split_rule
 
 Built = TypeVar("Built")
+_TRAINED_COPIES = 3  # weights, gradients, and at least one moment of the optimizer
+_OWN_FLAG = "it has a flag of its own"
+_NO_OPTIONS = {
+    **dict.fromkeys(("encoder", "seed", "hidden", "vector_head", "distillation", "strength"), _OWN_FLAG),
+    **dict.fromkeys(("tasks", "input_shape", "keep_maps", "data", "grid"), "it follows from the data and the settings"),
+}
+"""What builds a network takes besides the encoder's options -> what to do instead."""
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
 
 
@@ -97,25 +105,40 @@ def _table_arguments(settings: DataSettings) -> dict:
 def _own_table(settings: DataSettings, known: TableDescription | None) -> MultiTaskData:
     if not settings.targets:
         raise UmbelError(f"--data {settings.data}: say what to predict with --targets column,column")
+    _refuse(settings, ("options",), "is for sets that `umbel list` shows; a table has none")
+    if not settings.image_column:
+        _refuse(settings, ("pictures_anywhere", "resolution"), "is for pictures; name their column with --image-column")
+    anywhere = settings.pictures_anywhere
     if known is not None:
-        data = from_table(settings.data, description=known)
+        data = from_table(settings.data, description=known, pictures_anywhere=anywhere)
     else:
-        data = from_table(settings.data, **_table_arguments(settings), resolution=settings.resolution)
+        arguments = _table_arguments(settings)
+        data = from_table(settings.data, **arguments, resolution=settings.resolution, pictures_anywhere=anywhere)
     if settings.train_size is None:
         return data
     return dataclasses.replace(data, train=data.train.select(subset(len(data.train), settings.train_size)))
 
 
+def _refuse(settings: DataSettings, names: Sequence[str], why: str) -> None:
+    """Refuse settings that would change nothing."""
+    for name in names:
+        if getattr(settings, name):
+            raise UmbelError(f"--{name.replace('_', '-')} {why}")
+
+
 def _known_set(settings: DataSettings) -> MultiTaskData:
+    _refuse(settings, ("pictures_anywhere",), f"is for own tables; {settings.data!r} is not a .csv or .parquet file")
     for flag in OWN_TABLE:
         if given(settings, flag):
             shown = flag.replace("_", "-")
             raise UmbelError(f"--{shown} is for own tables; {settings.data!r} is not a .csv or .parquet file")
     chosen = dict(options(settings.options, "--options"))
-    if settings.train_size is not None:
-        chosen["size"] = settings.train_size
-    if settings.resolution is not None:
-        chosen["resolution"] = settings.resolution
+    of_flags = (("size", "train-size", settings.train_size), ("resolution", "resolution", settings.resolution))
+    for name, flag, value in of_flags:
+        if value is not None and name in chosen:
+            raise UmbelError(f"--options {settings.options}: {name} is what --{flag} says; give one of the two")
+        if value is not None:
+            chosen[name] = value
     try:
         return load_data(settings.data, **chosen)
     except TypeError as error:  # "size=small", say; the options are the user's own words
@@ -131,12 +154,17 @@ def with_options(text: str, make: Callable[..., Built]) -> Built:
         UmbelError: The options are of the wrong kind, or name no network.
     """
     chosen = options(text, "--encoder-options")
+    for name in chosen:
+        if name in _NO_OPTIONS:
+            raise UmbelError(f"--encoder-options {text}: {name} is no option of an encoder; {_NO_OPTIONS[name]}")
     try:
-        return make(**chosen)
-    except (TypeError, ValueError, RuntimeError) as error:  # "widths=wide", say; the options are the user's own words
+        with memory_bound("this network", copies=_TRAINED_COPIES):
+            return make(**chosen)
+    except (TypeError, ValueError, RuntimeError) as error:  # "norm=8", say; the options are the user's own words
         if not chosen:
             raise
-        raise UmbelError(f"--encoder-options {text}: no such network ({error})") from error
+        reason = " ".join(str(error).split())
+        raise UmbelError(f"--encoder-options {text}: no such network ({reason})") from error
 
 
 def make_learner(

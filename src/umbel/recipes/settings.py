@@ -4,7 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from umbel.arguments import check_numbers
 from umbel.errors import UmbelError
+
+LARGEST_RESOLUTION = 10_000
+"""Pixels; larger pictures fit into no memory together."""
+MOST_SEEDS = 10_000
+"""Repetitions of a study."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +23,8 @@ class DataSettings:
     """Columns of an own table to predict, with commas between."""
     image_column: str = ""
     """Column of an own table that holds paths of pictures (relative to the table)."""
+    pictures_anywhere: bool = False
+    """Read pictures outside the folder of an own table, too."""
     kinds: str = ""
     """Kinds of columns where the inferred one is wrong: "age=regression,colour=category"."""
     split_column: str = ""
@@ -48,6 +56,14 @@ class DataSettings:
     options: str = ""
     """Further options of the set: "name=value,name=value"."""
 
+    def __post_init__(self) -> None:
+        check_numbers(self, {"train_size": 1, "resolution": 1})
+        if self.resolution is not None and self.resolution > LARGEST_RESOLUTION:
+            raise UmbelError(f"resolution is {self.resolution}; give at most {LARGEST_RESOLUTION} pixels")
+        for name in ("targets", "kinds", "ignore", "tasks"):
+            if getattr(self, name) and not names(getattr(self, name)):
+                raise UmbelError(f"--{name} {getattr(self, name)!r} names nothing; write names with commas between")
+
 
 @dataclass(frozen=True)
 class ModelSettings:
@@ -63,8 +79,7 @@ class ModelSettings:
     """Heads that predict vectors from maps: linear layers on the maps' mean, or a convolution first."""
 
     def __post_init__(self) -> None:
-        if self.hidden is not None and self.hidden < 1:
-            raise UmbelError(f"hidden is {self.hidden}; give at least 1, or leave it out")
+        check_numbers(self, {"hidden": 1})
 
 
 @dataclass(frozen=True)
@@ -80,8 +95,10 @@ class ControllableModelSettings(ModelSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.strength < math.inf:
-            raise UmbelError(f"strength is {self.strength}; give a finite number, 0 or more")
+        usual = ControllableModelSettings.__dataclass_fields__
+        for name in ("distillation", "strength"):
+            if not self.widths and getattr(self, name) != usual[name].default:
+                raise UmbelError(f"--{name} is for controllable networks; give their --widths, as 0.25/0.5/0.75/1")
         widths = self.grid
         if self.widths and (widths != sorted(set(widths)) or widths[-1] != 1 or widths[0] <= 0):
             raise UmbelError(f"--widths {self.widths}: give rising widths above 0 that end in 1, as in 0.25/0.5/0.75/1")
@@ -96,7 +113,7 @@ class ControllableModelSettings(ModelSettings):
 
 
 def check_seeds(seeds: int, fit_seed: int) -> None:
-    """Refuse a number of repetitions below 1, and a seed where a study counts its own.
+    """Refuse a number of repetitions below 1 or beyond `MOST_SEEDS`, and a seed where a study counts its own.
 
     Raises:
         UmbelError: As said.
@@ -105,6 +122,8 @@ def check_seeds(seeds: int, fit_seed: int) -> None:
         raise UmbelError("a study runs seeds 0, 1, 2, ...; say how many with --seeds and leave --seed out")
     if seeds < 1:
         raise UmbelError(f"seeds is {seeds}; at least 1 is needed")
+    if seeds > MOST_SEEDS:
+        raise UmbelError(f"seeds is {seeds}; give at most {MOST_SEEDS}")
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -115,21 +134,25 @@ def names(text: str) -> tuple[str, ...]:
 def options(text: str, flag: str) -> dict[str, object]:
     """The options in "name=value,name=value": whole numbers, decimals, true/false, a/b/c for several, else text.
 
+    A list of one is written "a/".
+
     Raises:
-        UmbelError: A part has no "=".
+        UmbelError: A part has no "=" or nothing behind it, or a name comes twice.
     """
     parsed: dict[str, object] = {}
     for part in names(text):
-        name, equals, value = part.partition("=")
-        if not equals or not name.strip():
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and value):
             raise UmbelError(f"{flag}: {part!r} is not of the form name=value")
-        parsed[name.strip()] = _value(value.strip())
+        if name in parsed:
+            raise UmbelError(f"{flag}: {name} is given twice; choose one")
+        parsed[name] = _value(value)
     return parsed
 
 
 def _value(text: str) -> object:
     if "/" in text:
-        return tuple(_value(part) for part in text.split("/"))
+        return tuple(_value(part.strip()) for part in text.removesuffix("/").split("/"))
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     for kind in (int, float):

@@ -1,6 +1,7 @@
 """Figures of a report: relative improvement, and metrics over operating points; others are in training_figures."""
 
 import textwrap
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -38,7 +39,9 @@ def figures(results: Results, sections: Sequence[str] = SECTIONS) -> dict[str, l
         "conflicts": _conflicts,
         "curves": curve_figures,
     }
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        # Names of tasks may hold emoji and scripts that the font lacks; a box in the drawing is enough.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
         return {section: list(makers[section](results)) for section in sections}
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +23,7 @@ from umbel.report.grid import (
 )
 from umbel.report.results import Results
 from umbel.report.summary import Estimate, point_text, summary
+from umbel.spreadsheets import safe_cell
 
 _STYLES = {"good": "green", "bad": "red", "": ""}
 _WHOLE = 20  # names of methods up to this length are not broken into lines
@@ -157,19 +159,21 @@ def csv_table(results: Results) -> str:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_CSV_COLUMNS)
+
+    def write(cells: list[Any]) -> None:
+        writer.writerow([safe_cell(cell) if isinstance(cell, str) else cell for cell in cells])
+
+    write(list(_CSV_COLUMNS))
     for row in summary(results):
         for task in results.tasks:
             start = [row.method.key, point_text(row.point), task.name]
             main = [*_numbers(row.metrics[task.name]), row.metrics[task.name].count]
             better = _numbers(row.relative.get(task.name, Estimate()))
-            writer.writerow([*start, task.metric, task.unit, task.higher_is_better, *main, *better])
+            write([*start, task.metric, task.unit, task.higher_is_better, *main, *better])
             for metric, estimate in row.others[task.name].items():
-                writer.writerow([*start, metric, "", "", *_numbers(estimate), estimate.count, "", ""])
+                write([*start, metric, "", "", *_numbers(estimate), estimate.count, "", ""])
         delta = row.delta_m
-        writer.writerow(
-            [row.method.key, point_text(row.point), "", "delta_m", "%", True, *_numbers(delta), delta.count, "", ""]
-        )
+        write([row.method.key, point_text(row.point), "", "delta_m", "%", True, *_numbers(delta), delta.count, "", ""])
     return text.getvalue()
 
 

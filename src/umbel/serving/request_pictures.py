@@ -5,10 +5,8 @@ import io
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from umbel.data.picture_files import PICTURE_FORMATS
 from umbel.serving.refusal import Refusal
-
-PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
-"""What a body may be. Others are refused, among them EPS, for which Pillow would start Ghostscript."""
 
 _AS_THEY_ARE = ("L", "RGB", "I", "F")
 
@@ -17,7 +15,7 @@ def picture_of(body: bytes, most_pixels: int) -> Image.Image:
     """The picture in a body, upright, decoded whole and without what else was in the file.
 
     Args:
-        body: A file in one of `PICTURE_FORMATS`.
+        body: A file in one of `umbel.data.picture_files.PICTURE_FORMATS`.
         most_pixels: A picture with more is refused before it is decoded.
 
     Raises:

@@ -83,6 +83,8 @@ class Bench(Generic[S]):
             size = f"batch size {fit.batch_size} does not divide by {processes} processes"
             raise UmbelError(f"{size}; use a multiple of {processes}")
         Monitor(fit.monitor, {}).check(training.learner)
+        if training.descent is not None:
+            training.descent.prepare(training.learner)
 
     def run(self, jobs: Sequence[Job], make: Make, measure: Measure = on_test_split) -> Table:
         """Check, train and measure all jobs in their order; what was done before is taken up from the folder.

@@ -1,5 +1,6 @@
 """What a study trains: arms, and a job for each network of an arm."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -7,6 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from umbel.core import OperatingPoint
+
+_LONGEST_FOLDER = 200  # most file systems take 255 bytes
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,11 @@ def _text(value: Any) -> str:
 
 
 def safe_name(name: str) -> str:
-    """A name as a folder's, another one for every name: all but letters, digits and "._-~+" as in web addresses."""
+    """A name as a folder's, another one for every name: all but letters, digits and "._-~+" as in web addresses.
+
+    Of a name that no file system would take, the beginning and a checksum.
+    """
     quoted = quote(name, safe="+", errors="surrogatepass")
+    if len(quoted) > _LONGEST_FOLDER:
+        quoted = f"{quoted[: _LONGEST_FOLDER - 17]}~{hashlib.sha256(quoted.encode()).hexdigest()[:16]}"
     return f"%2E{quoted[1:]}" if quoted.startswith(".") else quoted

@@ -48,7 +48,8 @@ class ConflictFree(ExactWeighting):
         pref_vector: p, T numbers: what the cosines are proportional to. None for equal ones.
 
     Raises:
-        UmbelError: `pref_vector` is not a vector; while training: it does not have one number for each row.
+        UmbelError: `pref_vector` is not a vector, or has a negative number or none above 0; while training:
+            it does not have one number for each row.
 
     Reference: Liu, Chu, Thuerey, "ConFIG: towards conflict-free training of physics informed neural networks", 2024.
     Differs from the official code and TorchJD: from the Gramian; rows count as dependent where it cannot tell.
@@ -56,11 +57,11 @@ class ConflictFree(ExactWeighting):
 
     def __init__(self, pref_vector: Preference = None) -> None:
         super().__init__()
-        self._preference = _checked(pref_vector, "config")
+        self.pref_vector = _checked(pref_vector, "config")
 
     def solve(self, problem: Problem) -> numpy.ndarray:
         """The weights, [T]."""
-        wanted = _for_rows(self._preference, problem, "config", default=1.0)
+        wanted = _for_rows(self.pref_vector, problem, "config", default=1.0)
         lengths = problem.lengths[problem.moving]
         if not len(lengths):
             return numpy.zeros(len(problem.matrix))
@@ -93,13 +94,13 @@ class AlignedComponents(ExactWeighting):
         super().__init__()
         if not isinstance(scale_mode, str) or scale_mode not in _SCALES:
             raise UmbelError(f"aligned-mtl: scale_mode is {shown(scale_mode)}; give one of {', '.join(_SCALES)}")
-        self._preference = _checked(pref_vector, "aligned-mtl")
+        self.pref_vector = _checked(pref_vector, "aligned-mtl")
         self.scale_mode = scale_mode
 
     def solve(self, problem: Problem) -> numpy.ndarray:
         """The weights, [T]."""
         count = len(problem.matrix)
-        wanted = _for_rows(self._preference, problem, "aligned-mtl", default=1 / count)
+        wanted = _for_rows(self.pref_vector, problem, "aligned-mtl", default=1 / count)
         eigenvalues, vectors = numpy.linalg.eigh(problem.matrix)
         kept = eigenvalues > max(eigenvalues.max(), 0.0) * problem.rounding
         if not kept.any():
@@ -128,6 +129,11 @@ def _checked(preference: Preference, who: str) -> numpy.ndarray | None:
         raise UmbelError(f"{who}: pref_vector is {shown(preference)}; give one number for each task") from error
     if values.ndim != 1 or not len(values) or not numpy.isfinite(values).all():
         raise UmbelError(f"{who}: pref_vector must be a list of finite numbers, one for each task")
+    if (values < 0).any() or not values.any():
+        raise UmbelError(
+            f"{who}: pref_vector is {shown(values.tolist())}; give numbers of 0 or more, at least one above 0: others "
+            "would teach no task, or against one"
+        )
     return values
 
 

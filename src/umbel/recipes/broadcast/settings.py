@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from umbel.arguments import check_numbers
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError
 from umbel.recipes.communications import numbers, whole_numbers
@@ -66,6 +67,9 @@ class BroadcastSettings:
     )
 
     def __post_init__(self) -> None:
+        check_numbers(self)
+        if not self.picture_scale:
+            raise UmbelError("picture_scale is 0; it must be greater than 0")
         check_seeds(self.seeds, self.fit.seed)
         if self.draws < 1:
             raise UmbelError(f"draws is {self.draws}; each sample must be sent at least once")

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from umbel.arguments import check_numbers
 from umbel.errors import UmbelError
 
 
@@ -20,6 +21,7 @@ class LinkSettings:
     """Noise and fading draws for each test sample."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if self.draws < 1:
             raise UmbelError(f"draws is {self.draws}; each sample must be sent at least once")
         if not self.channel_names:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from umbel.arguments import check_numbers
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError
 from umbel.recipes.settings import DataSettings, ModelSettings, check_seeds
@@ -29,6 +30,7 @@ class CompareSettings:
     fit: FitSettings = field(default_factory=FitSettings)
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         check_seeds(self.seeds, self.fit.seed)
         if not 0 < self.tuning_budget <= 1:
             raise UmbelError(

@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import dataclass, field
 
+from umbel.arguments import check_numbers
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError, unknown
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, check_seeds, names
@@ -50,6 +51,7 @@ class ControllableSettings:
     )
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         check_seeds(self.seeds, self.fit.seed)
         if len(self.model.grid) < 2:
             raise UmbelError(f"--widths {self.model.widths}: a network to be turned needs at least two widths")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from umbel.arguments import check_numbers
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError
 from umbel.recipes.settings import DataSettings, ModelSettings, check_seeds, names, options
@@ -43,6 +44,7 @@ class GradSplitSettings:
     fit: FitSettings = field(default_factory=lambda: FitSettings(steps=1000, learning_rate=3e-3, tensorboard=False))
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         check_seeds(self.seeds, self.fit.seed)
         if not 0 < self.layers <= 1:
             raise UmbelError(f"layers is {self.layers}; it is a part of the encoder's layers, above 0 and at most 1")

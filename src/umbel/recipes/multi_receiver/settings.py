@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from umbel.arguments import check_numbers
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError
 from umbel.recipes.communications.settings import LinkSettings, numbers, whole_numbers
@@ -45,6 +46,7 @@ class MultiReceiverSettings:
     fit: FitSettings = FIT
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         check_seeds(self.seeds, self.fit.seed)
         if self.digital_pictures < 1:
             raise UmbelError(f"digital_pictures is {self.digital_pictures}; at least 1 is needed")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from umbel.arguments import check_numbers
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError, unknown
 from umbel.recipes.communications import LinkSettings, numbers, whole_numbers
@@ -47,6 +48,7 @@ class MultiRoundSettings:
     )
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         check_seeds(self.seeds, self.fit.seed)
         if self.calibrate not in get_args(Calibration):
             raise unknown("calibration", self.calibrate, get_args(Calibration))

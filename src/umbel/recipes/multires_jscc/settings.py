@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from umbel.arguments import check_numbers
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError, unknown
 from umbel.recipes.communications.settings import LinkSettings, numbers, whole_numbers
@@ -77,6 +78,7 @@ class MultiresSettings:
     )
 
     def __post_init__(self) -> None:
+        check_numbers(self, signed=("design_snr_db",))
         check_seeds(self.seeds, self.fit.seed)
         for name in ("decoder_width", "sscc_images"):
             if getattr(self, name) < 1:
