@@ -11,7 +11,8 @@ import pytest
 from serving_cases import JSON, ROW, asked, call, post, service_of, trained
 
 import umbel
-from umbel import UmbelError
+from umbel import UmbelError, segmentation
+from umbel.data.task_records import TaskRecord
 from umbel.serving import Limits, Service, application
 
 
@@ -207,3 +208,25 @@ def test_a_run_of_arrays(tmp_path):
 def test_a_point_that_the_run_has_not_is_told_at_the_start(flats_folder):
     with pytest.raises(UmbelError, match="point"):
         service_of(flats_folder, point="width=0.5")
+
+
+def test_every_prediction_is_made_at_the_point(flats_service):
+    asked_for = []
+
+    class AtPoint(Other):
+        def predict(self, rows, point=None):
+            asked_for.append(point)
+            return self._predictor.predict(rows)
+
+    service = Service(AtPoint(flats_service._predictor, None), point="width=0.5")
+    assert post(application(service), ROW).status == 200
+    assert asked_for == ["width=0.5"] * 2  # once at the start
+    assert service.description["point"] == "width=0.5"
+
+
+def test_a_run_that_predicts_maps_only_is_not_served(flats_service):
+    class Maps(Other):
+        tasks = (TaskRecord.of(segmentation("street", 3)),)
+
+    with pytest.raises(UmbelError, match="maps or pictures only"):
+        Service(Maps(flats_service._predictor, None))

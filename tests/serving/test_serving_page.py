@@ -12,7 +12,7 @@ from PIL import Image
 from serving_cases import ROW, post
 
 from umbel.data.table_description import InputColumn
-from umbel.serving import application
+from umbel.serving import Answers, Limits, application
 from umbel.serving.description import describe_inputs
 
 ENTER, TAB, SPACE = "\ue007", "\ue004", " "
@@ -220,6 +220,61 @@ def test_forty_columns_with_long_names_fit_any_screen(browser, flats_service):
             assert browser.run(WIDER) <= 0, width
         keep(browser, "wide")
         browser.look(1200)
+
+
+class EveryKind:
+    """Stands for a service whose tasks are of every kind."""
+
+    limits = Limits()
+
+    def __init__(self, description):
+        several = [f"class {n}" for n in range(30)]
+        self.description = description | {"point": "width=0.5", "outputs": [
+            {"name": "many", "kind": "class", "labels": several, "unit": ""},
+            {"name": "yes?", "kind": "probabilities", "labels": ["it"], "unit": ""},
+            {"name": "tags", "kind": "probabilities", "labels": ["a", "b"], "unit": ""},
+            {"name": "seconds", "kind": "value", "labels": [], "unit": "s", "mean": 1.7e9, "standard_deviation": 10.0},
+            {"name": "lost", "kind": "value", "labels": [], "unit": "m", "mean": 0.0, "standard_deviation": 1.0},
+            {"name": "place", "kind": "values", "labels": ["x", "y"], "unit": "m"},
+        ]}  # fmt: skip
+        shares = {name: 0.4 if n == 17 else 0.6 / 29 for n, name in enumerate(several)}
+        self.row = {
+            "many": {"class": "class 17", "probabilities": shares}, "yes?": {"probabilities": {"it": 0.123}},
+            "tags": {"probabilities": {"a": 1.0, "b": 0.0}}, "seconds": {"value": 1_700_000_012.345},
+            "lost": {"value": None}, "place": {"values": {"x": 1.5, "y": -2.25}},
+        }  # fmt: skip
+
+    def check_media_type(self, media_type):
+        pass
+
+    def answer(self, media_type, body):
+        return Answers(None, [self.row] * (1 if media_type == "application/json" else 3), ("a note",))
+
+
+def test_every_kind_of_answer_is_shown(browser, flats_service, tmp_path):
+    with visited(application(EveryKind(flats_service.description))) as url:
+        browser.open(url)
+        browser.wait("return document.getElementById('form').hidden === false")
+        assert "at width=0.5" in text(browser, "about") and "seconds (s)" in text(browser, "about")
+        browser.click("button.main")
+        browser.wait("return !document.getElementById('result').hidden")
+        many, sure, tags, seconds, lost, place = browser.run(
+            "return [...document.querySelectorAll('.answer')]"
+            ".map((e) => e.innerText.split('\\n').filter((t) => t.trim()))"
+        )
+        assert many[:4] == ["many", "class 17", "class 17", "40.0 %"] and many[-1] == "and 18 less likely"
+        assert sure == ["yes?", "it", "12.3 %"]
+        assert tags == ["tags", "a", "100.0 %", "b", "0.0 %"]
+        assert (seconds, lost) == (["seconds", "1700000012.3 s"], ["lost", "no number"])
+        assert place == ["place", "x", "1.5 m", "y", "-2.25 m"]
+        (tmp_path / "a.csv").write_text("x")
+        browser.type("#file", str(tmp_path / "a.csv"))
+        browser.wait("return document.querySelectorAll('table tr').length === 4")
+        row = browser.run("return document.querySelectorAll('table tr')[1].innerText.split('\\t')")
+        assert row[:4] == ["1", "class 17 (40.0 %)", "it: 12.3 %", "a: 100.0 %, b: 0.0 %"]
+        assert row[4:] == ["1700000012.3 s", "no number", "x: 1.5 m, y: -2.25 m"]
+        assert browser.complaints() == []
+        keep(browser, "kinds")
 
 
 @pytest.mark.parametrize("dark", [False, True])

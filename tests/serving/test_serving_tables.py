@@ -140,6 +140,7 @@ def test_a_row_that_does_not_fit_is_named(flats_app, value, words):
         (b"", "no JSON"),
         (b'{"rooms": 1', "no JSON"),
         (b'{"rooms": NaN, "metres": 1, "city": "north"}', "give null"),
+        (b'{"rooms": 1, "metres": 1, "city": "north", "metres": 2}', "names 'metres' twice"),
         (b'{"rooms": 1, "metres": 1e999, "city": "north"}', "row 1, column 'metres' of the request is too large"),
         (b'{"rooms": 1, "metres": ' + b"9" * 5000 + b', "city": "north"}', "no JSON"),
         (b"[" * 200_000, "no JSON"),

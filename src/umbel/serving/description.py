@@ -70,16 +70,15 @@ def describe_output(record: TaskRecord) -> dict[str, Any]:
     """What is answered for a task.
 
     Returns:
-        `name`, `kind` ("class", "probability", "probabilities", "value", "values"; "" for maps and pictures, which are
+        `name`, `kind` ("class", "probabilities", "value", "values"; "" for maps and pictures, which are
         not served), `labels` of the classes or of several outputs, `unit`, and for a value its `mean` and
         `standard_deviation` in training.
     """
     kind = ""
     if record.output == "vector":
-        one = record.outputs == 1
-        kinds = {"probabilities of classes": "class", "probabilities": "probability" if one else "probabilities"}
-        kind = kinds.get(record.answers, "value" if one else "values")
-    labels = [] if kind in ("value", "probability") else list(record.labels or map(str, range(record.outputs)))
+        kinds = {"probabilities of classes": "class", "probabilities": "probabilities"}
+        kind = kinds.get(record.answers, "value" if record.outputs == 1 else "values")
+    labels = [] if kind == "value" else list(record.labels or map(str, range(record.outputs)))
     said: dict[str, Any] = {"name": record.name, "kind": kind, "labels": labels, "unit": record.unit}
     if kind == "value" and len(record.scale) == 1:
         said |= {"mean": record.centre[0], "standard_deviation": record.scale[0]}

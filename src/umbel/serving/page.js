@@ -165,7 +165,6 @@ function percent(share) { return share === null ? "–" : `${(100 * share).toFix
 
 function main(output, answer) {
   if (output.kind === "class") return answer.class;
-  if (output.kind === "probability") return percent(answer.probability);
   return output.kind === "value" ? withUnit(answer.value, output) : "";
 }
 

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,15 @@ def json_value(body: bytes) -> Any:
     def no_number(word: str) -> float:
         raise Refusal(422, f"the request holds {word}, which is no JSON; give null for a number that is missing")
 
+    def without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+            raise Refusal(422, f"an object of the request names {shown(name)} twice; which value counts cannot be told")
+        return value
+
     try:
-        return json.loads(body.decode("utf-8-sig"), parse_constant=no_number)
+        return json.loads(body.decode("utf-8-sig"), parse_constant=no_number, object_pairs_hook=without_doubles)
     except UnicodeDecodeError:
         raise Refusal(422, "the request is no UTF-8 text; send JSON in UTF-8") from None
     except (ValueError, RecursionError) as error:
