@@ -1,5 +1,6 @@
 """The command `umbel`. Torch and everything that needs it is imported after the arguments are understood."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -48,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
     try:
-        return _dispatch(arguments)
+        status = _dispatch(arguments)
+        sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
+        return status
     except UmbelError as error:
         if debug:
             raise
@@ -63,8 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain("there is not enough memory for this; ask for smaller pictures, batches, networks or fewer samples")
         return 2
     except BrokenPipeError:  # `umbel list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as error:  # what no part of ours told better
+        if debug:
+            raise
+        _complain(_told(error))
+        _drop_output()
+        return 2
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -81,9 +90,24 @@ def _dispatch(arguments: list[str]) -> int:
     return command(arguments[1:])
 
 
+def _told(error: OSError) -> str:
+    """The system's words on a file that cannot be read or written, as one line."""
+    names = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    reason = " ".join((error.strerror or str(error) or type(error).__name__).split())
+    return f"{names or 'the output'}: {reason}; --debug shows where this came up"
+
+
+def _drop_output() -> None:
+    """Nothing more is printed: what is left in the buffer cannot be written, and Python would complain at its end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _complain(text: str) -> None:
     if os.environ.get("LOCAL_RANK", "0") == "0":
-        print(f"umbel: {text}", file=sys.stderr)
+        # One line whatever it quotes: the name of a file may hold line breaks and codes that steer the terminal.
+        line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        print(f"umbel: {line}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -228,11 +228,11 @@ def test_outputs_that_are_not_numbers_are_refused(tmp_path):
 
 
 def test_weights_are_checked_from_the_file_alone(tmp_path, monkeypatch):
-    def forgetful(weights, path):
-        save({name: value for name, value in weights.items() if "predict" not in name}, path)
+    def forgetful(weights):
+        return save({name: value for name, value in weights.items() if "predict" not in name})
 
-    save = module.save_file
-    monkeypatch.setattr(module, "save_file", forgetful)
+    save = module.save_safetensors
+    monkeypatch.setattr(module, "save_safetensors", forgetful)
     with pytest.raises(UmbelError, match=r"model\.safetensors: task 'depth' differs"):
         export(small_model(), POINT, (3, 8, 8), tmp_path / "out", formats=["safetensors"])
     assert not list(tmp_path.iterdir())
@@ -242,18 +242,19 @@ def test_weights_are_checked_from_the_file_alone(tmp_path, monkeypatch):
     ("raised", "message"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; free some space"),
-        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied; choose another folder"),
+        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied; choose a place where you may write"),
         (KeyboardInterrupt(), None),
     ],
 )
 def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch, raised, message):
-    def failing(program, path):
-        path.write_bytes(b"half")
+    def failing(path, content):
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
         raise raised
 
-    monkeypatch.setattr(torch.export, "save", failing)
+    monkeypatch.setattr(Path, "write_bytes", failing)
     with pytest.raises(KeyboardInterrupt if message is None else UmbelError, match=message):
-        export(small_model(), POINT, (3, 8, 8), tmp_path / "out", formats=["safetensors", "torch"])
+        export(small_model(), POINT, (3, 8, 8), tmp_path / "new" / "out", formats=["safetensors", "torch"])
     assert not list(tmp_path.iterdir())
 
 

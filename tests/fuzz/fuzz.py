@@ -26,7 +26,7 @@ from forked import Outcome, called  # noqa: E402
 from fuzz_case import Case, Place  # noqa: E402
 from fuzz_folders import folder_case  # noqa: E402
 from fuzz_options import option_case, word_case  # noqa: E402
-from fuzz_runs import damaged_case, finished_runs, resumed_case  # noqa: E402
+from fuzz_runs import damaged_case, finished_runs, resumed_case, turned_case  # noqa: E402
 from fuzz_tables import name_case, table_case  # noqa: E402
 
 FAMILIES: dict[str, tuple[Callable[[Place, random.Random], Case], int]] = {
@@ -36,6 +36,7 @@ FAMILIES: dict[str, tuple[Callable[[Place, random.Random], Case], int]] = {
     "names": (name_case, 2),
     "damaged files": (damaged_case, 6),
     "resumed": (resumed_case, 1),
+    "turned": (turned_case, 1),
     "folders": (folder_case, 2),
 }
 """Family -> what makes a case of it, and how many of each 20 cases are of it."""

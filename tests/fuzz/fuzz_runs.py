@@ -55,6 +55,25 @@ def damaged_case(place: Place, draw: random.Random) -> Case:
     return Case(command("run"), f"{reader}, {file.relative_to(run)} {damage}")
 
 
+_TURNED = [
+    *("search --budget nan%", "search --budget -3%", "search --budget 0%", "search --budget 4", "search --budget inf%"),
+    *("search --budget 1e-9%", "search --budget 4ms --batch-size 0", "search --budget 4ms --batch-size -1"),
+    *("search --budget 60% --prefer digit=nan", "search --budget 60% --prefer digit=-1", "search --budget x"),
+    *("search --budget 60% --prefer digit=0,loops=0", "search --budget 60% --prefer nothing=1", "search"),
+    *("search --budget 60% --prefer digit", "search --budget 60% --prefer digit=1,digit=2"),
+    *("export --point width=0.3", "export --point width=nan", "export --point full --budget 3%", "export --point x"),
+    *("export --point full --formats x", "export --point full --formats ,", "export --point width=0.5,digit=2"),
+    *("export --point width=0.5,width=1", "export --point nothing.json", "export --point ."),
+    *("evaluate --point width=0.3", "evaluate --point nothing=1", "evaluate --split all", "evaluate --devices 0"),
+]
+
+
+def turned_case(place: Place, draw: random.Random) -> Case:
+    """A network that can be turned is asked for what cannot be."""
+    command, *flags = draw.choice(_TURNED).split()
+    return Case([command, str(place.runs["wide"]), *flags], " ".join([command, *flags]), "wrong")
+
+
 def resumed_case(place: Place, draw: random.Random) -> Case:
     """A finished training goes on with other settings."""
     shutil.copytree(place.runs["plain"], place.folder / "run")

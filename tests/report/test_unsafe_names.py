@@ -65,6 +65,15 @@ def test_unsafe_names_are_refused_in_one_printable_line(tmp_path, name):
         tasks.regression(name)
 
 
+def test_a_file_with_an_unsafe_name_is_refused_in_one_printable_line(tmp_path, capsys):
+    path = table(tmp_path, "y").rename(tmp_path / "a\n\x1b[2Jb.csv")
+    for file in (path, f"{path}.missing.csv"):
+        assert main(["train", "--data", str(file), "--targets", "y", "--out", str(tmp_path / "run")]) == 2
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert said.startswith("umbel: ") and said.isprintable()
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("name", SAFE)
 def test_safe_names_train_and_are_shown_as_they_are(tmp_path, capsys, name):
     path = table(tmp_path, name, (f"{name}1", f"{name}2"))

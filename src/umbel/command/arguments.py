@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import shlex
@@ -41,6 +42,7 @@ def parse(kind: type[T], default: T | None, arguments: Sequence[str], prog: str,
     Raises:
         UmbelError: An unknown flag (names the nearest one), a missing or a wrong value.
     """
+    refuse_empty_folder(arguments)
     extra: dict[str, Any] = {} if default is None else {"default": default}
     marks = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
     said = io.StringIO()
@@ -70,6 +72,18 @@ def parse(kind: type[T], default: T | None, arguments: Sequence[str], prog: str,
         tyro.cli(kind, args=["--help"], prog=prog, description=description, config=marks, **extra)
     flags = set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", helped.getvalue()))
     raise unknown("flag", rest[0].split("=")[0], flags)
+
+
+def refuse_empty_folder(arguments: Sequence[str]) -> None:
+    """Refuse `--out ""`, as from an unset variable of a shell: as a path it would mean the current folder.
+
+    Raises:
+        UmbelError: As said.
+    """
+    given = [value for flag, value in itertools.pairwise(arguments) if flag == "--out"]
+    given += [argument.partition("=")[2] for argument in arguments if argument.startswith("--out=")]
+    if any(not value.strip() for value in given):
+        raise UmbelError("--out is empty; give the path of a folder, or leave --out out")
 
 
 def _one_line(box: str) -> str:

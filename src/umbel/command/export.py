@@ -39,6 +39,7 @@ def export(arguments: list[str]) -> int:
     if bool(parsed.point) == bool(parsed.budget_options.budget):
         raise UmbelError("say which configuration with --point, or what it may cost with --budget; one of the two")
     from umbel.control import available_formats  # noqa: PLC0415 - imports torch
+    from umbel.control.place import check_place  # noqa: PLC0415
     from umbel.core import OperatingPoint  # noqa: PLC0415
     from umbel.engine import TerminalReporter, open_runtime  # noqa: PLC0415
     from umbel.recipes.exporting import export_network  # noqa: PLC0415
@@ -46,10 +47,15 @@ def export(arguments: list[str]) -> int:
     from umbel.recipes.settings import names  # noqa: PLC0415
     from umbel.recipes.turnable import open_turnable  # noqa: PLC0415
 
+    if parsed.out is not None:
+        check_place(parsed.out)
     with TerminalReporter(quiet=False) as reporter:
         network = open_turnable(parsed.checkpoint, open_runtime())
         out = parsed.out or new_folder(f"export-{network.data.name}", resume=False)
-        formats = names(parsed.formats) or available_formats()
+        formats = names(parsed.formats)
+        if parsed.formats and not formats:
+            raise UmbelError(f"--formats {parsed.formats!r} names none; write torch,onnx,safetensors or leave it out")
+        formats = formats or available_formats()
         asked = parsed.budget_options
         budget = {"budget": asked.budget, "prefer": asked.prefer, **timing(asked)}
         exported = export_network(network, out, formats, reporter, point=parsed.point, **budget)

@@ -2,12 +2,12 @@
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from umbel.command.arguments import RunOptions, command_line, console, new_folder, parse, stdout_is_quiet, take_flag
 from umbel.command.report import write_report
+from umbel.command.users_recipe import users_recipe
 from umbel.errors import UmbelError, unknown
 from umbel.recipes import RECIPES, Recipe
 
@@ -61,21 +61,24 @@ def verify(arguments: list[str]) -> int:
 def execute(recipe: Recipe, settings: Any, options: RunOptions, command: str) -> "tuple[Results, Path]":
     """Run a recipe's study in its folder and write results.json, tables and the page."""
     from umbel.engine import Interrupted, TerminalReporter, open_runtime  # noqa: PLC0415 - imports torch
+    from umbel.engine.folder import check_folder  # noqa: PLC0415
     from umbel.study import Study  # noqa: PLC0415
 
     runtime = open_runtime(options.devices)
     out = Path(runtime.broadcast(str(options.out or new_folder(_folder_name(recipe, settings), options.resume))))
-    with TerminalReporter(quiet=not runtime.is_main) as reporter:
-        study = Study(out, runtime, command, options.resume, reporter)
+    check_folder(out, "study", runtime, options.resume)
+    quiet = not runtime.is_main
+    with TerminalReporter(quiet=quiet) as reporter, Study(out, runtime, command, options.resume, reporter) as study:
         try:
             results = recipe.run(settings, study)
         except (Interrupted, KeyboardInterrupt):
             again = f"go on with the same command and --resume --out {out}"
             raise Interrupted(f"stopped; what was done is kept in {out}, {again}") from None
-    if runtime.is_main:
-        results.write(out)
-        write_report(results, out)
-    runtime.barrier()
+        study.claim()  # where a recipe of the user's own did not
+        if runtime.is_main:
+            results.write(out)
+            write_report(results, out)
+        runtime.barrier()
     return results, out
 
 
@@ -128,34 +131,12 @@ def _recipe(arguments: list[str], verb: str) -> Recipe | None:
         return None
     name = arguments.pop(0)
     if ".py:" in name:
-        return _users_recipe(name)
+        return users_recipe(name)
     if name.endswith(".py"):
         raise UmbelError(f"recipe {name}: say which one of the file, as {name}:attribute")
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
     return RECIPES[name]
-
-
-def _users_recipe(name: str) -> Recipe:
-    """The recipe at file.py:attribute. The one place where a command runs code that the user names."""
-    path, attribute = name.rsplit(":", 1)
-    file = Path(path)
-    if not file.is_file():
-        raise UmbelError(f"recipe {name}: there is no file {path}")
-    from importlib.util import module_from_spec, spec_from_file_location  # noqa: PLC0415
-
-    spec = spec_from_file_location(f"umbel_user_{file.stem}", file)  # a file may be called as a package is
-    if spec is None or spec.loader is None:
-        raise UmbelError(f"recipe {name}: {path} is not a file of Python; its name ends in .py")
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    if not hasattr(module, attribute):
-        raise unknown(f"attribute of {path}", attribute, [n for n in vars(module) if not n.startswith("_")])
-    recipe = getattr(module, attribute)
-    if not isinstance(recipe, Recipe):
-        raise UmbelError(f"{name} is a {type(recipe).__name__}; make it a umbel.recipes.Recipe")
-    return recipe
 
 
 def _settings(recipe: Recipe, arguments: list[str], verb: str) -> tuple[RunOptions, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from umbel.arguments import check_numbers
 from umbel.command.arguments import console, parse
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ class BudgetOptions:
     """What runs the network, for budgets of time."""
     measure: bool = False
     """Measure times on this machine again, even if they were kept."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self, {"batch_size": 1})
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,10 @@ The folder is written beside its place and renamed into it when all its files ha
 """
 
 import copy
-import errno
 import hashlib
+import io
 import json
-import os
 import re
-import shutil
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,15 +21,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as save_safetensors
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 import umbel
 from umbel.control.onnx_file import INPUT, has_onnx, open_session, require_onnx, to_onnx, versions
+from umbel.control.place import check_place, place_of, put_in_place
 from umbel.control.timing import AtPoint, channels_last, random_input
 from umbel.core import MultiTaskModel, OperatingPoint, UmbelError, unknown
 from umbel.engine.checkpoint import split_state
+from umbel.engine.folder import output_folder
 from umbel.nn import dense_model, model_cost
 
 Format = Literal["torch", "onnx", "safetensors"]
@@ -99,26 +100,18 @@ def export(
             packages that are missing; a network that cannot be written, or whose file answers differently (names the
             task and the difference); no space.
     """
-    folder = Path(folder).absolute()
+    folder = output_folder(folder).absolute()
     chosen = _check_formats(formats)
-    _check_folder(folder)
+    check_place(folder)
     extra = _as_json(dict(about or {}))
     model = copy.deepcopy(model).cpu().eval()
     plain = dense_model(model, point)
     cases = _cases(model, point, input_shape)
-    partial = folder.parent / f".{folder.name}.{os.getpid()}"
-    try:
-        partial.mkdir(parents=True)
+    with place_of(folder) as partial:
         differences = _write(plain, point, cases, partial, chosen)
         record = _record(model, point, cases, partial, differences) | {"about": extra}
         (partial / "export.json").write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        _put_in_place(partial, folder)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        advice = "free some space" if full else "choose another folder"
-        raise UmbelError(f"cannot write {folder}: {error.strerror}; {advice}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        put_in_place(partial, folder)
     files = {name: folder / FILES[name] for name in chosen}
     return Exported(folder, files, onnx_names(model.task_names), differences, record)
 
@@ -132,11 +125,6 @@ def _check_formats(formats: Sequence[str]) -> tuple[str, ...]:
     if "onnx" in formats:
         require_onnx("export as ONNX")
     return tuple(name for name in FILES if name in formats)
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UmbelError(f"{folder} is there already and not an empty folder; export into a new one")
 
 
 def _as_json(about: dict[str, Any]) -> dict[str, Any]:
@@ -205,8 +193,7 @@ def _traced(plain: MultiTaskModel, point: OperatingPoint, inputs: Tensor) -> Exp
 
 def _write_weights(plain: MultiTaskModel, point: OperatingPoint, path: Path) -> AtPoint:
     """Write the weights, and give a network that has them from the file and from nowhere else."""
-    save_file(split_state(plain)[0], path)
-    path.chmod(0o644)  # as the other files; it comes readable for its owner alone
+    path.write_bytes(save_safetensors(split_state(plain)[0]))
     loaded = copy.deepcopy(plain)
     with torch.no_grad():
         for tensor in loaded.state_dict().values():
@@ -220,7 +207,9 @@ def _write_program(program: ExportedProgram, path: Path) -> Any:
     with warnings.catch_warnings():
         # Weights in channels_last look incomplete to torch, which then writes them as they lie in memory: as we want.
         warnings.filterwarnings("ignore", "No complete tensor found")
-        torch.export.save(program, path)
+        buffer = io.BytesIO()
+        torch.export.save(program, buffer)
+    path.write_bytes(buffer.getvalue())
     return torch.export.load(path).module()
 
 
@@ -229,6 +218,8 @@ def _write_onnx(program: ExportedProgram, tasks: Sequence[str], path: Path) -> A
     try:
         to_onnx(program, [INPUT], list(names.values())).save(path)
         session = open_session(path)
+    except OSError:  # a full disk, which is not the network's fault
+        raise
     except Exception as error:  # the exporter's and the runtime's own errors are of many kinds
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UmbelError(f"this network cannot be written as ONNX: {first}") from error
@@ -315,16 +306,3 @@ def _record(
         "tolerance": TOLERANCE,
         "versions": {"umbel": umbel.__version__, "torch": torch.__version__} | (versions() if "onnx" in files else {}),
     }
-
-
-def _put_in_place(partial: Path, folder: Path) -> None:
-    """Make sure that all is on the disk, then rename."""
-    for path in (*partial.iterdir(), partial):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    if folder.exists():
-        folder.rmdir()  # empty, or this fails and nothing is lost
-    partial.rename(folder)

@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from umbel.arguments import plain_name
 from umbel.core import Batch, Task, UmbelError, unknown
 from umbel.data.plain_inputs import PlainInputs
 from umbel.data.table_description import TableDescription
@@ -211,6 +212,9 @@ class MultiTaskData:
     note: str = ""
     warnings: tuple[str, ...] = ()
     table: TableDescription | None = None
+
+    def __post_init__(self) -> None:
+        plain_name(self.name, "the data set")
 
     @property
     def inputs(self) -> TableDescription | PlainInputs:

@@ -10,13 +10,13 @@ A checkpoint is written beside its place (in a hidden folder) and renamed into i
 that belongs together is written: a kill at any moment leaves a state to go on from.
 """
 
-import errno
 import hashlib
 import io
 import json
 import os
 import pickle
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,12 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
 from umbel.errors import UmbelError
+from umbel.files import cannot_write, is_full, partial_beside, reading
 
 FORMAT = 1
+KINDS = ("ready", "best", "step")
 _FILES = ("weights.safetensors", "state.pt", "settings.json")
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_REMEDY = "use another checkpoint"
 
 
 @dataclass(frozen=True)
@@ -66,25 +68,25 @@ def save(
     """Write `folder/{kind}-{step}`; one that is there already is of the same state and stays as it is.
 
     Raises:
-        UmbelError: The disk is full; the previous checkpoint is still there.
+        UmbelError: The disk is full, or the folder cannot be written to; the previous checkpoint is still there.
     """
     target = of_step(folder, kind, step)
     if (target / "manifest.json").is_file():
         return target
-    partial = folder / f".{target.name}.{os.getpid()}"
+    partial = partial_beside(target)
     try:
         _write_all(partial, weights, state, {"format": FORMAT, "step": step, **settings})
+        if target.exists():
+            shutil.rmtree(target)
+        partial.rename(target)
+        _sync(folder)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        if error.errno not in _NO_SPACE:
-            raise
+        if not is_full(error):
+            raise cannot_write(target, error, "go on with --resume") from error
         kept = latest(folder, kind)
         rest = f"{kept} is untouched" if kept else "there was no earlier one"
         raise UmbelError(f"no space left to write {target}; {rest}; free some space and go on with --resume") from None
-    if target.exists():
-        shutil.rmtree(target)
-    partial.rename(target)
-    _sync(folder)
     return target
 
 
@@ -92,7 +94,8 @@ def keep_only(folder: Path, kind: str, step: int) -> None:
     """Remove every other checkpoint of that kind, and what a killed write left behind."""
     for path in (*folder.glob(f"{kind}-*"), *folder.glob(f".{kind}-*.*")):
         if path != of_step(folder, kind, step):
-            (path / "manifest.json").unlink(missing_ok=True)  # first: half a folder must not look complete
+            with suppress(OSError):
+                (path / "manifest.json").unlink()  # first: half a folder must not look complete
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -115,14 +118,15 @@ def resolve(path: Path) -> Path:
     Raises:
         UmbelError: There is none.
     """
-    if (path / "manifest.json").is_file():
-        return path
-    if not path.exists():
-        raise UmbelError(f"checkpoint {path} does not exist")
-    for folder in (path, path / "checkpoints"):
-        for kind in ("ready", "best", "step"):
-            if found := latest(folder, kind) if folder.is_dir() else None:
-                return found
+    with reading(path, _REMEDY):
+        if (path / "manifest.json").is_file():
+            return path
+        if not path.exists():
+            raise UmbelError(f"checkpoint {path} does not exist")
+        for folder in (path, path / "checkpoints"):
+            for kind in KINDS:
+                if found := latest(folder, kind) if folder.is_dir() else None:
+                    return found
     raise UmbelError(f"{path} is not a checkpoint of Umbel, nor a run's folder with one in checkpoints/")
 
 
@@ -132,30 +136,59 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         UmbelError: A file is missing, truncated, changed, or of a newer format.
     """
+    contents = _contents(path)
+    with reading(path / "settings.json", _REMEDY):
+        settings = json.loads(contents["settings.json"])
+    _check_settings(path, settings)
     try:
-        manifest = json.loads((path / "manifest.json").read_text())
+        state = torch.load(io.BytesIO(contents["state.pt"]), map_location="cpu", weights_only=True)
+        weights = load_safetensors(contents["weights.safetensors"])
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UmbelError(f"{path} holds something other than tensors and plain values, not loaded: {first}") from None
+    if not isinstance(state, dict):
+        raise UmbelError(f"{path / 'state.pt'} is not the state of a training; {_REMEDY}")
+    return Checkpoint(path, settings["step"], weights, state, settings)
+
+
+def _contents(path: Path) -> dict[str, bytes]:
+    """The files of a checkpoint, as the manifest says they are."""
+    try:
+        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
         contents = {name: (path / name).read_bytes() for name in _FILES}
         expected = {name: (manifest["files"][name]["bytes"], manifest["files"][name]["sha256"]) for name in _FILES}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UmbelError(f"{path} is not a complete checkpoint of Umbel ({type(error).__name__}: {error})") from None
     for name, content in contents.items():
         size, digest = expected[name]
         if len(content) != size:
-            raise UmbelError(f"{path / name} is truncated: {len(content)} of {size} bytes; use another checkpoint")
+            raise UmbelError(f"{path / name} is truncated: {len(content)} of {size} bytes; {_REMEDY}")
         if hashlib.sha256(content).hexdigest() != digest:
-            raise UmbelError(f"{path / name} was changed after it was written; use another checkpoint")
-    settings = json.loads(contents["settings.json"])
+            raise UmbelError(f"{path / name} was changed after it was written; {_REMEDY}")
+    return contents
+
+
+def _check_settings(path: Path, settings: Any) -> None:
+    if not isinstance(settings, dict) or "format" not in settings:
+        raise UmbelError(f"{path / 'settings.json'} does not say its format; {_REMEDY}")
     if settings["format"] != FORMAT:
         raise UmbelError(
             f"{path} has checkpoint format {settings['format']}, this version reads {FORMAT}; update umbel"
         )
-    try:
-        state = torch.load(io.BytesIO(contents["state.pt"]), map_location="cpu", weights_only=True)
-        weights = load_safetensors(contents["weights.safetensors"])
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
-        first = str(error).splitlines()[0]
-        raise UmbelError(f"{path} holds something other than tensors and plain values, not loaded: {first}") from None
-    return Checkpoint(path, settings["step"], weights, state, settings)
+    for name, kind in (("step", int), ("fit", dict)):
+        if not isinstance(settings.get(name), kind):
+            raise UmbelError(f"{path / 'settings.json'} does not say {name!r}; {_REMEDY}")
+
+
+def check_resumable(saved: Checkpoint) -> None:
+    """Make sure that a checkpoint holds what a training goes on from.
+
+    Raises:
+        UmbelError: It does not; names what is missing.
+    """
+    for name in ("optimizer", "descent", "progress"):
+        if not isinstance(saved.state.get(name), dict):
+            raise UmbelError(f"{saved.path / 'state.pt'} does not hold the state of the {name}; {_REMEDY}")
 
 
 def load_weights(learner: nn.Module, checkpoint: Checkpoint) -> None:
@@ -173,7 +206,10 @@ def load_weights(learner: nn.Module, checkpoint: Checkpoint) -> None:
         mine, theirs = tuple(own[name].shape), tuple(checkpoint.weights[name].shape)
         if mine != theirs:
             raise UmbelError(f"{checkpoint.path} is of another model: {name} is {theirs} there and {mine} here")
-    learner.load_state_dict({**checkpoint.weights, **checkpoint.state.get("learner_extra", {})})
+    extra = checkpoint.state.get("learner_extra", {})
+    if not isinstance(extra, dict):
+        raise UmbelError(f"{checkpoint.path / 'state.pt'}: 'learner_extra' is not what a learner keeps; {_REMEDY}")
+    learner.load_state_dict({**checkpoint.weights, **extra})
 
 
 def _write_all(folder: Path, weights: dict[str, Tensor], state: dict[str, Any], settings: dict[str, Any]) -> None:

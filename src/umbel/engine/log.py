@@ -1,11 +1,16 @@
 """The log of a run: a CSV that survives a resume, and TensorBoard curves."""
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from umbel.errors import UmbelError
+from umbel.files import reading, write_atomically, writing
 from umbel.spreadsheets import plain_cell, safe_cell
 
+_THEN = "go on with --resume"
+_REMEDY = "restore it, or move it away: the run goes on without its rows"
 _LOGS = ("train.csv", "validation.csv", "conflict.csv")  # the last is written by an observer
 
 
@@ -20,7 +25,7 @@ class Log:
         tensorboard: Write event files to `folder/tensorboard` too.
 
     Raises:
-        UmbelError: A file of that name is there that is no log; it is left as it is.
+        UmbelError: A file of that name is there that is no log, which is left as it is; or no log can be written.
     """
 
     def __init__(self, folder: Path | None, step: int = 0, tensorboard: bool = True) -> None:
@@ -34,7 +39,8 @@ class Log:
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - slow to import
 
-            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+            with writing(folder / "tensorboard", _THEN):
+                self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, name: str, step: int, values: dict[str, float]) -> None:
         """Add one row to `name.csv`; its columns are those of the first row."""
@@ -42,13 +48,15 @@ class Log:
             return
         append_row(self.folder / f"{name}.csv", step, values)
         if self._writer is not None:
-            for key, value in values.items():
-                self._writer.add_scalar(f"{name}/{key}", value, step)
+            with writing(self.folder / "tensorboard", _THEN):
+                for key, value in values.items():
+                    self._writer.add_scalar(f"{name}/{key}", value, step)
 
     def close(self) -> None:
         """Flush and close the files."""
-        if self._writer is not None:
-            self._writer.close()
+        if self._writer is not None and self.folder is not None:
+            with writing(self.folder / "tensorboard", _THEN):
+                self._writer.close()
 
 
 def append_row(path: Path, step: int, values: dict[str, float]) -> None:
@@ -57,34 +65,58 @@ def append_row(path: Path, step: int, values: dict[str, float]) -> None:
     Raises:
         UmbelError: The row cannot be written (a full disk, ...).
     """
-    new = not path.exists()
-    try:
+    with writing(path, _THEN):
+        new = not path.exists()
         with open(path, "a", newline="", encoding="utf-8") as file:
             rows = csv.writer(file, lineterminator="\n")
             if new:
                 rows.writerow(["step", *map(safe_cell, values)])
             rows.writerow([step, *(f"{v:.9g}" for v in values.values())])
-    except OSError as error:
-        raise UmbelError(f"cannot write {path}: {error.strerror}; free some space and go on with --resume") from None
 
 
 def read(path: Path) -> list[dict[str, float]]:
-    """The rows of a log; an absent file has none."""
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return [{plain_cell(k): float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    """The rows of a log; an absent file has none.
+
+    Raises:
+        UmbelError: The file cannot be read, or is damaged.
+    """
+    with _log_read(path):
+        if not path.exists():
+            return []
+        with open(path, newline="", encoding="utf-8") as file:
+            header, *rows = list(csv.reader(file)) or [["step"]]
+        _check_header(path, header)
+        for number, row in enumerate(rows, 2):
+            if len(row) != len(header):
+                raise ValueError(f"row {number} has {len(row)} cells and the header {len(header)}")
+        names = list(map(plain_cell, header))
+        return [dict(zip(names, map(float, row), strict=True)) for row in rows]
+
+
+@contextmanager
+def _log_read(path: Path) -> Iterator[None]:
+    try:
+        with reading(path, _REMEDY):
+            yield
+    except csv.Error as error:
+        raise UmbelError(f"{path} is damaged: {error}; {_REMEDY}") from error
+
+
+def _check_header(path: Path, columns: list[str]) -> None:
+    if columns[:1] != ["step"]:
+        raise UmbelError(f"{path} is not a log of a run; {_REMEDY}")
 
 
 def _keep_until(path: Path, step: int) -> None:
-    with open(path, newline="", encoding="utf-8") as file:
-        lines = file.readlines()
-    if lines and not "step,".startswith(lines[0][:5]):
-        raise UmbelError(f"{path} is not a log of a run; choose another folder for the run")
-    kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",", 1)[0]) <= step]
-    partial = path.with_suffix(".partial")
+    """Drop the rows after a step; half a row, which a killed process wrote, too."""
+    with _log_read(path):
+        with open(path, newline="", encoding="utf-8") as file:
+            lines = file.readlines()
+        if lines and lines[0].endswith("\n"):  # half a header is that of a log without rows
+            _check_header(path, lines[0].rstrip("\n").split(","))
+        kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",", 1)[0]) <= step]
     if kept:
-        partial.write_text("".join(lines[:1] + kept), encoding="utf-8", newline="")
-        partial.replace(path)
+        write_atomically(path, "".join(lines[:1] + kept), _THEN)
     else:
-        path.unlink()
+        with writing(path, _THEN):
+            path.unlink()

@@ -79,11 +79,12 @@ class TrainingRun:
 
     # -- setting up ---------------------------------------------------------------------------------
 
-    def start(self, resume: bool) -> None:
-        """Place the learner, make the optimizer, and take up a previous run where there is one."""
+    def start(self) -> None:
+        """Place the learner, make the optimizer, and take up a previous run where there is one.
+
+        The folder is claimed (see `umbel.engine.folder`).
+        """
         previous = checkpoints.latest(self.folder, "step") if self.folder else None
-        if previous and not resume:
-            raise UmbelError(f"{self.plan.out} already holds a run; go on with --resume or choose another folder")
         Monitor(self.settings.monitor, self.plan.references or {}).check(self.learner)
         check_dense(self.learner)
         if self.runtime.world_size > 1:
@@ -106,12 +107,12 @@ class TrainingRun:
         self.runtime.check_replicas(self.learner, f"at step {self.progress.step}")
         main_out = self.plan.out if self.runtime.is_main else None
         if main_out:
-            main_out.mkdir(parents=True, exist_ok=True)
             self._remove_others()
         self.log = Log(main_out, self.progress.step, self.settings.tensorboard)
 
     def _restore(self, saved: checkpoints.Checkpoint) -> None:
         """Everything as it was at the checkpoint's step."""
+        checkpoints.check_resumable(saved)
         before, now = saved.settings["fit"], dataclasses.asdict(self.settings)
         for name in _FIXED:
             if name in before and before[name] != now[name]:
@@ -123,7 +124,7 @@ class TrainingRun:
         try:
             self.plan.descent.load_state_dict(saved.state["descent"])
             load_optimizer(self.optimizer, saved.state["optimizer"])
-        except (RuntimeError, ValueError, KeyError) as error:
+        except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
             name = type(self.plan.descent).__name__
             raise UmbelError(
                 f"{saved.path} was trained with another descent than this {name} ({' '.join(str(error).split())}); "

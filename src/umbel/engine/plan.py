@@ -14,6 +14,7 @@ from umbel.data import Source
 from umbel.engine.progress import Reporter
 from umbel.engine.runtime import FabricRuntime
 from umbel.engine.settings import FitSettings
+from umbel.errors import UmbelError
 
 Observer = Callable[[int, Learner, Batch, OperatingPoint], None]
 """Called before each step with (step, learner, batch, point); must leave everything as it is."""
@@ -64,6 +65,13 @@ class Progress:
 
     @classmethod
     def of(cls, state: dict[str, Any]) -> "Progress":
-        """The progress that `state` was taken from; older ones hold more."""
-        state = {field.name: state[field.name] for field in dataclasses.fields(cls)}
-        return cls(**{**state, "best": Evaluation(**state["best"]) if state["best"] else None})
+        """The progress that `state` was taken from; older ones hold more.
+
+        Raises:
+            UmbelError: It lacks something.
+        """
+        try:
+            state = {field.name: state[field.name] for field in dataclasses.fields(cls)}
+            return cls(**{**state, "best": Evaluation(**state["best"]) if state["best"] else None})
+        except (KeyError, TypeError) as error:
+            raise UmbelError(f"the checkpoint does not say how far the training was ({error}); use another") from error

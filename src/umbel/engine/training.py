@@ -1,6 +1,7 @@
 """`fit`: train any learner with any descent."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from umbel.core import Descent, Evaluation, Learner
 from umbel.data import Source
 from umbel.engine import checkpoint as checkpoints
+from umbel.engine.folder import claimed, output_folder
 from umbel.engine.loop import TrainingRun
 from umbel.engine.plan import Observer, Plan
 from umbel.engine.progress import Reporter, Silent
@@ -60,7 +62,7 @@ def fit(
     validation: Source,
     settings: FitSettings | None = None,
     *,
-    out: Path | None = None,
+    out: Path | str | None = None,
     resume: bool = False,
     runtime: FabricRuntime | None = None,
     references: Mapping[str, float] | None = None,
@@ -80,7 +82,8 @@ def fit(
         train: Training split.
         validation: Split that chooses the best step.
         settings: How; defaults to `FitSettings()`.
-        out: Folder for checkpoints and logs; None keeps everything in memory.
+        out: Folder for checkpoints and logs: a new or empty one, or one that holds a run already. No other process can
+            train in it meanwhile. None keeps everything in memory.
         resume: Go on from the last checkpoint in `out`, if there is one.
         runtime: Processes; defaults to one.
         references: Task -> main metric that "improvement" is relative to; without them each validation is compared
@@ -91,28 +94,31 @@ def fit(
         observe: Called before each step.
 
     Raises:
-        UmbelError: A loss is not finite, the disk is full, the folder holds another run, ...
+        UmbelError: A loss is not finite, the disk is full, the folder holds another run or something else or is in use
+            by another process, ...
         Interrupted: Ctrl-C or SIGTERM; the state was saved.
     """
     runtime = runtime or open_runtime()
-    settings = resolve_settings(settings or FitSettings(), runtime, out if resume else None)
-    plan = Plan(
-        learner=learner,
-        descent=descent,
-        train=train,
-        validation=validation,
-        settings=settings,
-        runtime=runtime.with_settings(settings.precision, settings.accumulate),
-        out=out,
-        references=references,
-        reporter=reporter or Silent(),
-        label=label,
-        describe=dict(describe or {}),
-        observe=observe,
-    )
-    run = TrainingRun(plan)
-    run.start(resume)
-    run.train()
+    folder = None if out is None else output_folder(out)
+    with claimed(folder, "run", runtime, resume) if folder else nullcontext():
+        settings = resolve_settings(settings or FitSettings(), runtime, folder if resume else None)
+        plan = Plan(
+            learner=learner,
+            descent=descent,
+            train=train,
+            validation=validation,
+            settings=settings,
+            runtime=runtime.with_settings(settings.precision, settings.accumulate),
+            out=folder,
+            references=references,
+            reporter=reporter or Silent(),
+            label=label,
+            describe=dict(describe or {}),
+            observe=observe,
+        )
+        run = TrainingRun(plan)
+        run.start()
+        run.train()
     assert run.progress.best is not None, "the last step is validated"
     seconds = sorted(run.step_seconds)
     median = seconds[len(seconds) // 2] if seconds else float("nan")

@@ -19,6 +19,7 @@ from umbel.nn import build_model
 from umbel.nn.memory_bound import memory_bound
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, names, options
 from umbel.recipes.split_flags import OWN_TABLE, given, split_rule
+from umbel.report.schema import build
 
 Built = TypeVar("Built")
 _TRAINED_COPIES = 3  # weights, gradients, and at least one moment of the optimizer
@@ -127,7 +128,6 @@ def _refuse(settings: DataSettings, names: Sequence[str], why: str) -> None:
 
 
 def _known_set(settings: DataSettings) -> MultiTaskData:
-    _refuse(settings, ("pictures_anywhere",), f"is for own tables; {settings.data!r} is not a .csv or .parquet file")
     for flag in OWN_TABLE:
         if given(settings, flag):
             shown = flag.replace("_", "-")
@@ -239,16 +239,16 @@ class Described:
         Raises:
             UmbelError: The checkpoint was made from Python without a description, or by another version.
         """
-        try:
-            kind = ControllableModelSettings if "widths" in kept["model"] else ModelSettings
-            settings, model = DataSettings(**kept["data"]), kind(**kept["model"])
-            record, seed, maps = kept["record"], kept["seed"], kept["maps"]
-        except (KeyError, TypeError):
+        if missing := [name for name in ("data", "model", "record", "seed", "maps") if name not in kept]:
             raise UmbelError(
-                f"{where} does not say how its network was built; load its weights in Python with "
-                "umbel.engine.load_weights"
-            ) from None
-        return cls(settings, model, DataRecord.read(record, where), seed, maps)
+                f"{where} does not say how its network was built ({missing[0]} is missing); load its weights in Python "
+                "with umbel.engine.load_weights"
+            )
+        widths = isinstance(kept["model"], dict) and "widths" in kept["model"]
+        kind = ControllableModelSettings if widths else ModelSettings
+        hints = (("data", DataSettings), ("model", kind), ("seed", int), ("maps", bool))
+        settings, model, seed, maps = (build(hint, kept[name], f"{where}: {name}") for name, hint in hints)
+        return cls(settings, model, DataRecord.read(kept["record"], where), seed, maps)
 
     def learner(self) -> Learner:
         """The network, freshly initialised; the data is not needed, unless a task was made by hand.

@@ -4,7 +4,6 @@
 `umbel evaluate` take.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from umbel.control import machine_name
 from umbel.core import OperatingPoint
 from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError, unknown
+from umbel.files import read_json
 from umbel.recipes.turnable import Turnable, timed
 from umbel.search import (
     Choice,
@@ -71,19 +71,16 @@ def _point(width: float, heads: dict[str, float]) -> OperatingPoint:
 
 
 def _from_file(path: Path, tasks: Sequence[str]) -> OperatingPoint:
+    remedy = "give widths (width=0.5,heads=0.25), or a file that `umbel search --json` printed"
+    record = read_json(path, remedy)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        width, heads = record["point"]["width"], dict(record["point"]["head_widths"])
-    except OSError as error:
-        raise UmbelError(
-            f"--point {path}: neither widths (width=0.5,heads=0.25) nor a file that can be read ({error.strerror})"
-        ) from None
-    except (ValueError, KeyError, TypeError):
-        raise UmbelError(f"--point {path}: not what `umbel search --json` prints") from None
+        width, heads = float(record["point"]["width"]), {t: float(w) for t, w in record["point"]["head_widths"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UmbelError(f"--point {path}: not what `umbel search --json` prints; {remedy}") from None
     for task in heads:
         if task not in tasks:
             raise unknown(f"task in {path}", task, tasks)
-    return _point(float(width), {task: float(heads.get(task, 1.0)) for task in tasks})
+    return _point(width, {task: heads.get(task, 1.0) for task in tasks})
 
 
 @dataclass(frozen=True)

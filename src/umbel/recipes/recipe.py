@@ -35,7 +35,7 @@ class Recipe:
 
     def run(self, settings: Any, study: "Study") -> "Results":
         """Run the study, and say what came of it."""
-        return self.concluded(_function(self.study)(settings, study))
+        return self.concluded(function_of(self.study)(settings, study))
 
     def concluded(self, results: "Results") -> "Results":
         """The results with claims, charts and sentences computed afresh from their runs."""
@@ -43,11 +43,11 @@ class Recipe:
             return results
         from umbel.study import concluded  # noqa: PLC0415 - imports torch
 
-        return concluded(results, _function(self.findings))
+        return concluded(results, function_of(self.findings))
 
 
-def _function(named: "str | Callable[..., Any]") -> "Callable[..., Any]":
-    """The function, or the one that "module:function" names."""
+def function_of(named: "str | Callable[..., Any]") -> "Callable[..., Any]":
+    """The function itself, or the one that "module:function" names."""
     if callable(named):
         return named
     module, function = named.split(":")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from umbel.descent import make_descent
 from umbel.engine import FabricRuntime, evaluate, fit, load_checkpoint, load_weights, resolve
+from umbel.engine.folder import check_folder, claimed
 from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError
 from umbel.methods.controllable import is_controllable
@@ -40,36 +41,39 @@ class Trained:
 
 def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bool, reporter: Reporter) -> Trained:
     """Train one network for all tasks and evaluate its best weights on the test split."""
+    check_folder(out, "run", runtime, resume)
     data = open_data(settings.data, say=reporter.say)
     learner = make_learner(settings.model, data, settings.fit.seed)
     chosen = options(settings.descent_options, "--descent-options")
     about = describe(settings.data, settings.model, data, settings.fit.seed, predicts_maps(data))
-    fitted = fit(
-        learner,
-        make_descent(settings.descent, **chosen),
-        data.train,
-        data.validation,
-        settings.fit,
-        out=out,
-        resume=resume,
-        runtime=runtime,
-        reporter=reporter,
-        label=f"{data.name}, {settings.descent}",
-        describe=about | {"descent": {"name": settings.descent, **chosen}},
-    )
-    here = runtime.with_settings(fitted.settings.precision, 1)
-    if is_controllable(learner):
-        reporter.say("measuring statistics and the table of all configurations")
-        make_ready(out, learner, data, here)
-    return Trained(
-        checkpoint=str(resolve(out)),
-        split="test",
-        samples=len(data.test),
-        metrics=evaluate(learner, data.test, here).metrics,
-        directions={task.name: task.higher_is_better for task in data.tasks},
-        units={task.name: task.unit for task in data.tasks},
-        seconds_per_step=fitted.seconds_per_step,
-    )
+    descent = make_descent(settings.descent, **chosen)
+    with claimed(out, "run", runtime, resume):
+        fitted = fit(
+            learner,
+            descent,
+            data.train,
+            data.validation,
+            settings.fit,
+            out=out,
+            resume=resume,
+            runtime=runtime,
+            reporter=reporter,
+            label=f"{data.name}, {settings.descent}",
+            describe=about | {"descent": {"name": settings.descent, **chosen}},
+        )
+        here = runtime.with_settings(fitted.settings.precision, 1)
+        if is_controllable(learner):
+            reporter.say("measuring statistics and the table of all configurations")
+            make_ready(out, learner, data, here)
+        return Trained(
+            checkpoint=str(resolve(out)),
+            split="test",
+            samples=len(data.test),
+            metrics=evaluate(learner, data.test, here).metrics,
+            directions={task.name: task.higher_is_better for task in data.tasks},
+            units={task.name: task.unit for task in data.tasks},
+            seconds_per_step=fitted.seconds_per_step,
+        )
 
 
 def evaluate_checkpoint(path: Path, split: str, runtime: FabricRuntime, point: str = "") -> Trained:

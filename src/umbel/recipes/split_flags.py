@@ -7,6 +7,7 @@ from umbel.recipes.settings import DataSettings
 OWN_TABLE = (
     "targets",
     "image_column",
+    "pictures_anywhere",
     "kinds",
     "split_column",
     "group_column",
@@ -30,7 +31,8 @@ _EXCLUDED = {
 
 def given(settings: DataSettings, name: str) -> bool:
     """Whether a setting was given."""
-    return getattr(settings, name) not in ("", None)
+    value = getattr(settings, name)
+    return value is not False and value not in ("", None)
 
 
 def split_rule(settings: DataSettings) -> SplitRule:

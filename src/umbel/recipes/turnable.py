@@ -4,6 +4,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -14,12 +15,24 @@ from umbel.data.data_record import DataRecord
 from umbel.engine import Checkpoint, FabricRuntime, load_checkpoint, load_weights, resolve
 from umbel.engine import checkpoint as checkpoints
 from umbel.engine.progress import Reporter
+from umbel.files import read_json, write_atomically
 from umbel.methods.controllable import ControllableLearner
 from umbel.recipes.build import Described
-from umbel.report.files import write_atomically
+from umbel.report.schema import build
 from umbel.search import ConfigurationTable
 
 _TABLE = "configurations"
+
+
+@dataclass(frozen=True)
+class _Times:
+    """A `Latency` as it is kept."""
+
+    encoder: tuple[float, ...]
+    heads: tuple[tuple[tuple[float, ...], ...], ...]
+    machine: str
+    batch_size: int
+    backend: Literal["torch", "onnxruntime"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +95,7 @@ def _table_of(saved: Checkpoint) -> ConfigurationTable:
             f"{saved.path} was not made ready (its training did not end); go on with --resume, or give the folder of a "
             "finished training"
         )
-    return ConfigurationTable.from_json(saved.state[_TABLE], str(saved.path))
+    return ConfigurationTable.from_json(saved.state[_TABLE], str(saved.path / "state.pt"))
 
 
 def open_turnable(path: Path, runtime: FabricRuntime) -> Turnable:
@@ -92,7 +105,8 @@ def open_turnable(path: Path, runtime: FabricRuntime) -> Turnable:
         UmbelError: Not a checkpoint, not one of a controllable network, or one that was not made ready.
     """
     saved = load_checkpoint(resolve(path))
-    if not saved.settings.get("model", {}).get("widths"):
+    model = saved.settings.get("model")
+    if not isinstance(model, dict) or not model.get("widths"):
         raise UmbelError(
             f"{saved.path} has one width only; train a network that can be turned with `umbel run controllable` or "
             "`umbel train --widths 0.25/0.5/0.75/1`"
@@ -118,7 +132,7 @@ def timed(
         again: Measure even if times are kept.
     """
     file = network.saved.path / f"latency-{backend}-{batch_size}.json"
-    if not again and (kept := _kept(file, backend)):
+    if not again and (kept := _kept(file, network, backend, batch_size, reporter)):
         return with_latency(network.table, kept)
     latency = measure_latency(network.learner.model, batch_size=batch_size, backend=backend, say=reporter.say)
     plain = {**dataclasses.asdict(latency), "encoder": latency.encoder.tolist(), "heads": latency.heads.tolist()}
@@ -129,11 +143,16 @@ def timed(
     return with_latency(network.table, latency)
 
 
-def _kept(file: Path, backend: str) -> Latency | None:
-    """Times of this machine that were kept; None for none, or those of another machine."""
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        kept = Latency(**{**record, "encoder": np.array(record["encoder"]), "heads": np.array(record["heads"])})
-    except (OSError, ValueError, KeyError, TypeError):
+def _kept(file: Path, network: Turnable, backend: str, batch_size: int, reporter: Reporter) -> Latency | None:
+    """Times of this machine that were kept; None for none, those of another machine, or a damaged file."""
+    if not file.exists():
         return None
-    return kept if kept.machine == machine_name(backend) else None
+    try:
+        kept = build(_Times, read_json(file, "the times are measured again"), f"{file}: ")
+        latency = Latency(np.array(kept.encoder), np.array(kept.heads), kept.machine, kept.batch_size, kept.backend)
+        with_latency(network.table, latency)  # of other shapes, or not of numbers
+    except (UmbelError, ValueError) as error:
+        reporter.say(str(error))
+        return None
+    same = (latency.backend, latency.batch_size) == (backend, batch_size)
+    return latency if same and latency.machine == machine_name(backend) else None

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from umbel.core import UmbelError
+from umbel.files import write_atomically
 from umbel.report.claims import SHOWN
 from umbel.report.elements import claims_table, closed, gallery, operating_points, table
 from umbel.report.figures import figures
-from umbel.report.files import write_atomically
 from umbel.report.grid import DASH, Column, Entry, Grid, full_grid, number, short_grid
 from umbel.report.html import Markup, join, tag
 from umbel.report.page import document, section
@@ -32,8 +32,7 @@ def write_combined(results: Sequence[Results], out: Path | str) -> Path:
     """
     if not results:
         raise UmbelError("no results to combine; name at least one folder that `umbel run` made")
-    out = Path(out)
-    path = out if out.suffix == ".html" else out / FILE_NAME
+    path = combined_path(out)
     names = _names(results)
     title = _title(results)
     links = [tag("a", name, href=f"#study-{i}") for i, name in enumerate(names)]
@@ -44,6 +43,11 @@ def write_combined(results: Sequence[Results], out: Path | str) -> Path:
     )
     made = "; ".join(sorted({f"Umbel {r.version}" for r in results}))
     return write_atomically(path, document(title, head, body, tag("p", f"{len(results)} studies, {made}.")))
+
+
+def combined_path(out: Path | str) -> Path:
+    """The file that `write_combined` writes."""
+    return path if (path := Path(out)).suffix == ".html" else path / FILE_NAME
 
 
 def _title(results: Sequence[Results]) -> str:

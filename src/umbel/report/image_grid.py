@@ -10,7 +10,7 @@ import numpy
 from PIL import Image, ImageDraw
 
 from umbel.core import UmbelError
-from umbel.report.files import write_atomically
+from umbel.files import write_atomically
 from umbel.report.pictures import array_of, encoded, fitted, font
 from umbel.report.tiles import Tile, picture
 

@@ -6,11 +6,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from umbel.files import write_atomically
 from umbel.report.claims import count_states
 from umbel.report.drawing import Picture
 from umbel.report.elements import claims_table, closed, gallery, matrices, operating_points, table
 from umbel.report.figures import figures
-from umbel.report.files import write_atomically
 from umbel.report.grid import (
     DASH,
     MANY_TASKS,

@@ -12,8 +12,8 @@ import numpy
 from PIL import Image, ImageDraw, ImageFont
 
 from umbel.core import Task, UmbelError
+from umbel.files import write_atomically
 from umbel.report.captions import Caption, caption
-from umbel.report.files import write_atomically
 from umbel.report.tiles import Legend, Strip, Tile, picture, strips, value_map
 
 LARGEST_BYTES = 300_000

@@ -8,9 +8,9 @@ from typing import Any
 
 import umbel
 from umbel.core import UmbelError, unknown
+from umbel.files import reading, write_atomically
 from umbel.report.charts import Chart
 from umbel.report.claims import Claim
-from umbel.report.files import write_atomically
 from umbel.report.records import (
     Conflict,
     Curve,
@@ -174,7 +174,7 @@ class Results(Record):
         """
         try:
             record = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise UmbelError(f"{where} is not valid JSON ({error}); it is damaged, or not a results file") from error
         if not isinstance(record, dict) or "schema" not in record:
             raise UmbelError(f"{where}: schema is missing; this is not a results file of Umbel")
@@ -200,11 +200,9 @@ class Results(Record):
             UmbelError: No such file, or it cannot be read as results.
         """
         path = Path(path)
-        file = path / FILE_NAME if path.is_dir() else path
-        try:
+        with reading(path, "give a folder that `umbel run` made, or its results.json"):
+            file = path / FILE_NAME if path.is_dir() else path
+            if not file.exists():
+                raise UmbelError(f"no results at {file}; give a folder that `umbel run` made")
             text = file.read_text(encoding="utf-8")
-        except FileNotFoundError as error:
-            raise UmbelError(f"no results at {file}; give a folder that `umbel run` made") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise UmbelError(f"{file} cannot be read as text ({error}); is it a results file?") from error
         return cls.from_json(text, str(file))

@@ -262,6 +262,8 @@ class ConfigurationTable:
             record = json.loads(text)
         except json.JSONDecodeError as error:
             raise UmbelError(f"{where}: not JSON (line {error.lineno}: {error.msg})") from error
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UmbelError(f"{where}: not a configuration table ({error}); calibrate again") from error
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             raise UmbelError(f"{where}: not a configuration table of format {FORMAT}; calibrate again")
         if missing := [name for name in _FIELDS if name not in record]:

@@ -10,7 +10,6 @@ from umbel.descent import make_descent
 from umbel.engine import FabricRuntime, FitSettings, Monitor, load_checkpoint, load_weights, resolve
 from umbel.report import Profile, Results, Run, TaskInfo, describe_environment
 from umbel.report.records import DataInfo
-from umbel.report.schema import build
 from umbel.study.collected import merged, method_info, reference_warnings, usual_warnings, why_precision
 from umbel.study.folder import Outcome, Study
 from umbel.study.job import Arm, Job
@@ -122,9 +121,9 @@ class Bench(Generic[S]):
         """Train and measure a job, or remember both."""
         outcome = self.study.outcome(job.key)
         if self.study.has_measured(job.key, "measured"):
-            kept = self.study.measured(job.key, "measured", dict)
+            kept = self.study.measured(job.key, "measured", Measured, dict)
             self._count(job)
-            return outcome, build(Measured, kept, f"{self.study.folder(job.key)}: ")
+            return outcome, kept
         made = self._makers[job](job)
         data = (made.data if isinstance(made, Training) else None) or self.data
         model: Any = made.learner if isinstance(made, Training) else made()
@@ -139,8 +138,7 @@ class Bench(Generic[S]):
             measurements = tuple(one for one in both if isinstance(one, Measurement))
             return Measured(measurements, tuple(one for one in both if isinstance(one, Profile)))
 
-        kept = self.study.measured(job.key, "measured", measured)
-        return outcome, build(Measured, kept, f"{self.study.folder(job.key)}: ")
+        return outcome, self.study.measured(job.key, "measured", Measured, measured)
 
     def _count(self, job: Job) -> None:
         """Show a job without a training loop of its own as done."""

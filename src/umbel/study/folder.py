@@ -22,11 +22,16 @@ from umbel.engine import (
     resolve,
     resolve_settings,
 )
+from umbel.engine.folder import Claim
 from umbel.engine.log import read
 from umbel.engine.plan import Observer
 from umbel.engine.progress import Reporter
-from umbel.report.files import write_atomically
+from umbel.engine.settings import Precision
+from umbel.files import read_json, write_atomically
 from umbel.report.schema import build, finite_again, plain
+
+_REMEDY = "restore it, or choose another --out"
+_AGAIN = "remove it, and --resume makes it again"
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,27 @@ class Outcome:
         return Evaluation(self.validation, {}).main()
 
 
+@dataclass(frozen=True)
+class _Decided:
+    """What was decided once, for all trainings of a study."""
+
+    precision: Precision
+    channels_last: bool | None
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """What `study.json` holds."""
+
+    settings: dict[str, Any]
+    decided: _Decided
+    command: str
+    data: dict[str, Any]
+
+
 @dataclass
 class Study:
-    """A study while it runs.
+    """A study while it runs. Its folder is this process's from `claim` on; as a context manager it lets it go.
 
     Attributes:
         out: Its folder.
@@ -73,6 +96,28 @@ class Study:
     resume: bool = False
     reporter: Reporter = field(default_factory=Silent)
     warnings: list[str] = field(default_factory=list)
+    _claim: Claim | None = field(default=None, init=False, repr=False)
+
+    def __enter__(self) -> "Study":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def claim(self) -> None:
+        """Take the folder: no other process can write into it until `release` or the end of this one.
+
+        Raises:
+            UmbelError: It holds something else, or a study when none is to be resumed; another process is in it.
+        """
+        if self._claim is None:
+            self._claim = Claim(self.out, "study", self.runtime, self.resume)
+
+    def release(self) -> None:
+        """Let another process have the folder; one in which nothing was written is removed."""
+        if self._claim is not None:
+            self._claim.undo()
+            self._claim = None
 
     def settle(self, settings: object, fit_settings: FitSettings, data: MultiTaskData | None) -> FitSettings:
         """Claim the folder for these settings and this data, and decide the precision once for all trainings.
@@ -83,35 +128,43 @@ class Study:
             data: What is learnt from; its record is kept in the folder. None for a study that learns from nothing.
 
         Raises:
-            UmbelError: The folder holds another study, or this one with other settings or other data.
+            UmbelError: What `claim` refuses; the folder holds another study, or this one with other settings or data.
         """
+        self.claim()
+        try:
+            record = {} if data is None else DataRecord.of(data).plain()
+            return self._settled(plain(settings), fit_settings, record)
+        except BaseException:
+            self.release()
+            raise
+
+    def _settled(self, wanted: Any, fit_settings: FitSettings, record: dict[str, Any]) -> FitSettings:
         file = self.out / "study.json"
-        wanted, record = plain(settings), {} if data is None else DataRecord.of(data).plain()
         if file.exists():
-            if not self.resume:
-                raise UmbelError(f"{self.out} already holds a study; go on with --resume or choose another --out")
-            before = json.loads(file.read_text(encoding="utf-8"))
-            for name, value in _flat(before["settings"]).items():
+            before = build(_Begun, read_json(file, _REMEDY), f"{file}: ")
+            for name, value in _flat(before.settings).items():
                 if (now := _flat(wanted).get(name)) != value:
                     was = f"{self.out} was begun with {name}={value}, not {now}"
                     raise UmbelError(f"{was}; resume with the same settings")
-            for split, kept in record.get("splits", {}).items():
-                if said := changed_split(split, before["data"]["splits"], {split: kept}):
-                    raise UmbelError(f"{self.out} was begun with other data: {said}; resume with the unchanged data")
-            return fit_settings.replace(**before["decided"])
-        if self.out.exists() and any(self.out.iterdir()):
-            raise UmbelError(f"{self.out} is not empty and holds no study; choose another --out")
+            self._check_data(before, record)
+            return fit_settings.replace(**dataclasses.asdict(before.decided))
         resolved = resolve_settings(fit_settings, self.runtime)
-        chosen = {"precision": resolved.precision, "channels_last": resolved.channels_last}
+        chosen = _Decided(resolved.precision, resolved.channels_last)
         self.runtime.barrier()
         if self.runtime.is_main:
-            self.out.mkdir(parents=True, exist_ok=True)
-            write_atomically(
-                file,
-                json.dumps({"settings": wanted, "decided": chosen, "command": self.command, "data": record}, indent=1),
-            )
+            begun = _Begun(wanted, chosen, self.command, record)
+            write_atomically(file, json.dumps(dataclasses.asdict(begun), indent=1))
         self.runtime.barrier()
-        return fit_settings.replace(**chosen)
+        return fit_settings.replace(**dataclasses.asdict(chosen))
+
+    def _check_data(self, before: _Begun, record: Mapping[str, Any]) -> None:
+        """Refuse data other than that which the study was begun with."""
+        for split, kept in record.get("splits", {}).items():
+            known = before.data.get("splits")
+            if not isinstance(known, dict) or not isinstance(known.get(split), dict):
+                raise UmbelError(f"{self.out / 'study.json'} is damaged: it does not say its {split} split; {_REMEDY}")
+            if said := changed_split(split, known, {split: kept}):
+                raise UmbelError(f"{self.out} was begun with other data: {said}; resume with the unchanged data")
 
     def folder(self, key: str) -> Path:
         """Where the network called `key` is kept."""
@@ -172,9 +225,13 @@ class Study:
         return outcome
 
     def outcome(self, key: str) -> Outcome | None:
-        """How the training of that key went; None when it is not done."""
+        """How the training of that key went; None when it is not done.
+
+        Raises:
+            UmbelError: Its file is damaged.
+        """
         file = self.folder(key) / "outcome.json"
-        return build(Outcome, json.loads(file.read_text(encoding="utf-8")), f"{file}: ") if file.exists() else None
+        return build(Outcome, read_json(file, _AGAIN), f"{file}: ") if file.exists() else None
 
     def has_measured(self, key: str, name: str) -> bool:
         """Whether a measurement was taken before; all processes agree."""
@@ -182,22 +239,27 @@ class Study:
         self.runtime.barrier()  # the first process may write it before another has looked
         return known
 
-    def measured(self, key: str, name: str, measure: Callable[[], Any]) -> Any:
-        """What `measure` gives as plain values, or what it gave when this study got so far before.
+    def measured(self, key: str, name: str, kind: Any, measure: Callable[[], Any]) -> Any:
+        """What `measure` gives, or what it gave when this study got so far before.
 
         Args:
             key: Of the trained network that is measured.
             name: Of the measurement; its file is `name`.json in the network's folder.
-            measure: Gives numbers, texts, lists and dictionaries with texts as keys.
+            kind: Type of what is given back, as `umbel.report.schema.build` takes it: `float`, `dict[str, float]`, a
+                dataclass, `Any` for plain values.
+            measure: Gives it, or what becomes it: numbers, texts, lists and dictionaries with texts as keys.
+
+        Raises:
+            UmbelError: The file of an earlier measurement is damaged.
         """
         file = self.folder(key) / f"{name}.json"
         if self.has_measured(key, name):
-            return finite_again(json.loads(file.read_text(encoding="utf-8")))
+            return build(kind, finite_again(read_json(file, _AGAIN)), f"{file}: ")
         values = plain(measure())
         if self.runtime.is_main:
             write_atomically(file, json.dumps(values, indent=1))
         self.runtime.barrier()
-        return finite_again(values)
+        return build(kind, finite_again(values), f"{file}: ")
 
     def log(self, key: str, name: str) -> list[dict[str, float]]:
         """Rows of a network's log: "train", "validation" or what an observer wrote."""

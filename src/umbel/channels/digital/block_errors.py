@@ -14,6 +14,7 @@ from umbel.channels.bounds import rayleigh_mean
 from umbel.channels.digital.coded_link import CHECK_UPDATE, ITERATIONS
 from umbel.channels.digital.mcs import ModulationCoding, find_mcs
 from umbel.errors import UmbelError
+from umbel.files import read_json, write_atomically
 
 SHIPPED_TABLE = Path(__file__).with_name("block_errors.json")
 """The table that comes with the library; the command that made it is in it."""
@@ -157,10 +158,10 @@ class BlockErrorTable:
         if not path.is_file():
             raise UmbelError(f"no block error table at {path}")
         try:
-            content = json.loads(path.read_text())
+            content = read_json(path, "measure it again")
             version, decoder = content["format"], Decoder(**content["decoder"])
             entries = [BlockErrors(**entry) for entry in content["codes"]]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UmbelError(f"{path} is not a block error table ({error})") from error
         if version != _FORMAT:
             raise UmbelError(f"{path}: format {version} of a block error table; this version reads {_FORMAT}")
@@ -177,9 +178,7 @@ class BlockErrorTable:
         codes = ",\n".join("  " + json.dumps(asdict(entry)) for entry in self.entries)
         head = {"format": _FORMAT, "command": self.command, "decoder": asdict(self.decoder)}
         text = json.dumps(head, indent=1)[:-2] + f',\n "codes": [\n{codes}\n ]\n}}\n'
-        beside = Path(path).with_suffix(".part")
-        beside.write_text(text)
-        beside.replace(path)
+        write_atomically(Path(path), text)
 
 
 def _refuse_malformed(entry: BlockErrors, path: Path) -> None:

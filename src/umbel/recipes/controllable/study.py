@@ -184,7 +184,7 @@ class _Networks:
     def _best(self, trials: Mapping[float, Job], score: Callable[[Job], float], unset: float) -> float:
         """The value whose trial has the best score, which is remembered; `unset` without trials."""
         self.bench.run(list(trials.values()), self.make, lambda trained: ())
-        scores = {v: self.bench.study.measured(j.key, "score", lambda j=j: score(j)) for v, j in trials.items()}
+        scores = {v: self.bench.study.measured(j.key, "score", float, lambda j=j: score(j)) for v, j in trials.items()}
         return max(scores, key=lambda value: scores[value], default=unset)
 
 

@@ -16,6 +16,7 @@ from umbel.descent import Affinity, AfterWarmUp, GradSplit, Measured, make_desce
 from umbel.descent.passes import untouched
 from umbel.engine import peak_bytes
 from umbel.engine.plan import Observer
+from umbel.files import reading, write_atomically
 from umbel.nn import count_macs, with_attention
 from umbel.recipes.build import open_data
 from umbel.recipes.gradsplit.settings import GradSplitSettings
@@ -33,7 +34,6 @@ from umbel.recipes.references import (
 )
 from umbel.recipes.settings import options
 from umbel.report import Results, TaskInfo
-from umbel.report.files import write_atomically
 from umbel.report.schema import finite_again, plain
 from umbel.study import Arm, Bench, Job, Measurement, Study, Trained, Training, on_test_split
 
@@ -158,7 +158,15 @@ def _keeper(bench: Bench[GradSplitSettings], job: Job, descent: GradSplit) -> Ob
 def affinity_of(bench: Bench[GradSplitSettings], repeat: int) -> Affinity | None:
     """What the warm-up of a repeat measured; None while that is not known."""
     file = bench.study.folder(joint_job(bench.data, MEASURED, repeat).key) / _AFFINITY
-    return Affinity.of_record(finite_again(json.loads(file.read_text()))) if file.exists() else None
+    if not file.exists():
+        return None
+    remedy = "restore it: the networks that read it cannot be made again"
+    with reading(file, remedy):
+        record = finite_again(json.loads(file.read_text(encoding="utf-8")))
+        try:
+            return Affinity.of_record(record)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise UmbelError(f"{file} is damaged ({error}); {remedy}") from error
 
 
 def matrix_of(bench: Bench[GradSplitSettings], job: Job) -> Tensor:
@@ -238,7 +246,7 @@ def _costs(bench: Bench[GradSplitSettings], jobs: Sequence[Job]) -> dict[str, di
     costs: dict[str, dict[str, float]] = {}
     for job in jobs:
         if job.repeat == 0:
-            one = bench.study.measured(job.key, "costs", partial(_cost, bench, job))
+            one = bench.study.measured(job.key, "costs", dict[str, float], partial(_cost, bench, job))
             before = costs.get(job.arm, {MACS: 0.0, PEAK: 0.0})
             costs[job.arm] = {MACS: before[MACS] + one[MACS], PEAK: max(before[PEAK], one[PEAK])}
     check_same_inference({arm: cost[MACS] for arm, cost in costs.items()})
