@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,7 +26,7 @@ class _Predict:
     data: str
     """New rows: a CSV, TSV or Parquet file, a folder of pictures, an .npy file, or - for CSV on standard input."""
     out: Path | None = None
-    """A new file for the predictions, .csv or .parquet; unset: CSV on standard output."""
+    """A new file for the predictions, .csv or .parquet, or .npz for arrays; unset: CSV on standard output."""
     keep: str = ""
     """Columns of the table to copy in front of the predictions, with commas between; unset: the number of the row."""
     point: str = ""
@@ -45,29 +46,59 @@ def predict(arguments: list[str]) -> int:
         "units, a line for each row. The data set that it learnt from is not needed."
     )
     parsed = parse(_Predict, None, arguments, "umbel predict", about)
-    import pandas as pd  # noqa: PLC0415
 
-    from umbel.engine import TerminalReporter  # noqa: PLC0415 - imports torch
-    from umbel.inference import load, row_names, table_bytes  # noqa: PLC0415
+    from umbel.inference import load  # noqa: PLC0415 - imports torch
     from umbel.inference.prediction_files import check_out  # noqa: PLC0415
-    from umbel.recipes.settings import names  # noqa: PLC0415
-    from umbel.report.files import write_atomically  # noqa: PLC0415
 
     if parsed.out is not None:
         check_out(parsed.out, None if parsed.data == "-" else Path(parsed.data), parsed.overwrite)
     predictor = load(parsed.checkpoint)
     inputs = _inputs(predictor, parsed.data)
+    if parsed.out is not None and parsed.out.suffix.lower() == ".npz":
+        _arrays(parsed, parsed.out, predictor, inputs)
+    else:
+        _table(parsed, predictor, inputs)
+    return 0
+
+
+def _arrays(parsed: _Predict, out: Path, predictor: "Predictor", inputs: "NewInputs") -> None:
+    from umbel.engine import TerminalReporter  # noqa: PLC0415
+    from umbel.inference import array_bytes  # noqa: PLC0415
+    from umbel.report.files import write_atomically  # noqa: PLC0415
+
+    if parsed.keep:
+        raise UmbelError("--keep copies columns into a table; --out with a name in .npz holds arrays alone")
+    _tell(inputs.notes)
+    with TerminalReporter() as reporter:
+        arrays = predictor.predict_arrays(inputs, parsed.point, batch_size=parsed.batch_size, reporter=reporter)
+    write_atomically(out, array_bytes(arrays))
+    _show(parsed, predictor, inputs, None)
+
+
+def _table(parsed: _Predict, predictor: "Predictor", inputs: "NewInputs") -> None:
+    import pandas as pd  # noqa: PLC0415
+
+    from umbel.engine import TerminalReporter  # noqa: PLC0415
+    from umbel.inference import row_names, table_bytes  # noqa: PLC0415
+    from umbel.recipes.settings import names  # noqa: PLC0415
+    from umbel.report.files import write_atomically  # noqa: PLC0415
+
     columns = [column for of_task in predictor.columns.values() for column in of_task.values()]
     first = row_names(inputs, columns, names(parsed.keep))
-    for note in inputs.notes:
-        print(f"umbel: {note}", file=sys.stderr)
+    left = [task.name for task in predictor.tasks if task.name not in predictor.columns]
+    maps = f"a table has no place for the maps or pictures of {', '.join(left)}; use --out with a name in .npz"
+    _tell([*inputs.notes, *([maps] if left and columns else [])])
     with TerminalReporter() as reporter:
         predictions = predictor.predict(inputs, parsed.point, batch_size=parsed.batch_size, reporter=reporter)
     table = pd.DataFrame({**first, **{name: predictions[name].to_numpy() for name in predictions.columns}})
     if parsed.out is not None:
         write_atomically(parsed.out, table_bytes(table, parsed.out.suffix))
     _show(parsed, predictor, inputs, table)
-    return 0
+
+
+def _tell(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(f"umbel: {note}", file=sys.stderr)
 
 
 def _inputs(predictor: "Predictor", data: str) -> "NewInputs":
@@ -84,18 +115,18 @@ def _inputs(predictor: "Predictor", data: str) -> "NewInputs":
     return table_inputs(name, read_text_cells(name, lines), None, known)
 
 
-def _show(parsed: _Predict, predictor: "Predictor", inputs: "NewInputs", table: "pd.DataFrame") -> None:
+def _show(parsed: _Predict, predictor: "Predictor", inputs: "NewInputs", table: "pd.DataFrame | None") -> None:
     from umbel.inference import table_bytes  # noqa: PLC0415
 
     if parsed.json:
-        record = {"checkpoint": str(predictor.path), "rows": len(table), "notes": list(inputs.notes)}
-        if parsed.out is None:
+        record = {"checkpoint": str(predictor.path), "rows": len(inputs), "notes": list(inputs.notes)}
+        if parsed.out is None and table is not None:
             record["predictions"] = table.astype(object).where(table.notna(), None).to_dict("records")
         else:
             record["out"] = str(parsed.out)
         print(json.dumps(record, indent=1, ensure_ascii=False))
-    elif parsed.out is None:
+    elif parsed.out is None and table is not None:
         sys.stdout.write(table_bytes(table).decode())
         sys.stdout.flush()
     else:
-        print(f"{parsed.out}: predictions for {len(table):,} row{'s' if len(table) != 1 else ''}")
+        print(f"{parsed.out}: predictions for {len(inputs):,} row{'s' if len(inputs) != 1 else ''}")

@@ -1,7 +1,8 @@
 """Predictions as a file: beside what tells the rows apart, as CSV or Parquet."""
 
 import io
-from collections.abc import Collection, Sequence
+import zipfile
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from umbel.data.spreadsheets import neutralised
 from umbel.errors import UmbelError, unknown
 from umbel.inference.new_inputs import FILE, NewInputs
 
-OUT_ENDINGS = (".csv", ".parquet")
+ARRAYS = ".npz"
+"""How the name of a file of arrays ends."""
+OUT_ENDINGS = (".csv", ".parquet", ARRAYS)
 """How the name of a file of predictions ends."""
 
 
@@ -60,7 +63,7 @@ def check_out(out: Path, data: Path | None, overwrite: bool) -> None:
         UmbelError: Another kind of file, the table itself, or a file that is there already.
     """
     if out.suffix.lower() not in OUT_ENDINGS:
-        raise UmbelError(f"--out {out}: give a name that ends in {' or '.join(OUT_ENDINGS)}")
+        raise UmbelError(f"--out {out}: give a name that ends in .csv or .parquet, or in .npz for arrays")
     if out.is_dir():
         raise UmbelError(f"--out {out} is a folder; give the name of a file")
     if not out.exists():
@@ -93,3 +96,17 @@ def table_bytes(table: pd.DataFrame, ending: str = ".csv") -> bytes:
         if not is_numeric_dtype(safe[name]):
             safe[name] = [None if pd.isna(cell) else neutralised(str(cell)) for cell in safe[name]]
     return safe.to_csv(index=False, lineterminator="\n").encode()
+
+
+def array_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Arrays by name as an .npz file; of two calls with the same arrays the bytes are the same.
+
+    Args:
+        arrays: Name -> array, as `Predictor.predict_arrays` gives them.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, array in arrays.items():
+            with file.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+    return buffer.getvalue()

@@ -127,7 +127,9 @@ class Predictor:
         """
         names = self.columns
         if not names:
-            raise UmbelError(f"{self.path} predicts maps or pictures only; use predict_arrays")
+            raise UmbelError(
+                f"{self.path} predicts maps or pictures only; use predict_arrays, or --out with a name in .npz"
+            )
         inputs = self.read(rows)
         _warn(inputs.notes if inputs is not rows else ())
         answers = self._answers(inputs, point, batch_size, reporter, list(names))
