@@ -65,6 +65,17 @@ def test_a_server_from_start_to_ctrl_c(flats_folder):
             assert (answer.code, json.load(answer)["error"][:8]) == (413, "the body")
 
         address = url.removeprefix("http://")
+        for noise in (
+            b"\x16\x03\x01\x02 no HTTP\r\n\r\n",
+            b"POST /predict HTTP/1.1\r\nContent-Length: 9\r\n\r\n{",
+            b"",
+        ):
+            host, port = address.split(":")
+            with socket.create_connection((host, int(port)), timeout=60) as raw:
+                raw.sendall(noise)  # and goes away in the middle
+        with urllib.request.urlopen(f"{url}/health", timeout=60) as answer:
+            assert answer.status == 200
+
         kept = http.client.HTTPConnection(address, timeout=60)  # stays open, as a browser's does
         kept.request("GET", "/", headers={"Host": "evil.example"})
         assert kept.getresponse().read().startswith(b'{"error": "the Host header')
@@ -74,7 +85,9 @@ def test_a_server_from_start_to_ctrl_c(flats_folder):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
         kept.close()
-    assert (process.returncode, out, err) == (130, "", "umbel: stopped\n")
+    *warned, last = err.splitlines()
+    assert (process.returncode, out, last) == (130, "", "umbel: stopped")
+    assert set(warned) <= {"WARNING:  Invalid HTTP request received."}
 
 
 @pytest.mark.parametrize(

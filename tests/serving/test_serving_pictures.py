@@ -1,7 +1,6 @@
 """A picture as the body of a request."""
 
 import io
-import warnings
 
 import numpy as np
 import pytest
@@ -52,7 +51,6 @@ def test_every_usual_kind_of_pixels(digits_app, mode):
         (picture(size=(64, 64), form="TIFF")[:-2000], 422, "damaged"),
         (picture(size=(64, 64), form="BMP")[:-100], 422, "damaged"),
         (picture(size=(9, 8)), 422, "9×8"),
-        (picture("1", size=(8000, 6000)), 413, "more than 40,000,000 pixels"),
         (picture("I", form="TIFF"), 422, "32-bit"),
     ],
 )
@@ -62,12 +60,11 @@ def test_what_is_no_picture_for_the_run(digits_app, body, status, words):
     assert words in got.error
 
 
-def test_a_picture_is_measured_before_it_is_decoded(digits_app):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        body = picture("1", size=(20_000, 20_000))  # 50 MB of pixels in a file of some kB
-    assert len(body) < 100_000
-    assert sent(digits_app, body).status == 413
+@pytest.mark.parametrize("size", ["7000 7000", "12000 10000", "20000 20000"])
+def test_a_picture_is_measured_before_it_is_decoded(digits_app, size):
+    """Beside our own limit Pillow has two, which warn and refuse; here is nothing but the header."""
+    got = sent(digits_app, f"P4\n{size}\n".encode())
+    assert (got.status, got.error) == (413, "the picture has more than 40,000,000 pixels; send a smaller one")
 
 
 def test_rows_are_not_taken_for_pictures(digits_app):

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import time
 
 import pandas as pd
 import pytest
@@ -208,12 +209,20 @@ def test_a_service_of_its_own_limits(flats_folder):
     assert post(app, {"rows": [ROW] * 3}).status == 200
     for media_type, body in ((JSON, json.dumps({"rows": [ROW] * 4})), (CSV, "rooms,metres,city\n" + "1,2,a\n" * 4)):
         got = call(app, "POST", "/predict", body.encode(), media_type)
-        assert (got.status, got.error) == (413, "the request has 4 rows, more than 3; send them in parts")
+        assert (got.status, got.error) == (413, "the request has more than 3 rows; send them in parts")
     frame, file = pd.DataFrame([ROW] * 4), io.BytesIO()
     frame.to_parquet(file)
     big = application(service_of(flats_folder, limits=Limits(rows=3)))
     assert call(big, "POST", "/predict", file.getvalue(), PARQUET).status == 413
     assert application(service_of(flats_folder)) is not app
+
+
+def test_a_table_that_would_be_much_larger_once_it_is_read_is_counted_first(flats_app):
+    for body, words in ((b"a\n" + b"1\n" * 2_000_000, "100,000 rows"), (b"a," * 2_000_000, "10,003 columns")):
+        begun = time.process_time()
+        got = call(flats_app, "POST", "/predict", body, CSV)
+        assert (got.status, words in got.error) == (413, True)
+        assert time.process_time() - begun < 3
 
 
 def test_a_body_that_is_too_large_is_not_kept(flats_folder):

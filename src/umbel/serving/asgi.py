@@ -74,13 +74,18 @@ class _Endpoints:
         self._waiting += 1
         try:
             body = await _body(request, self._service.limits.request_bytes, self._service.limits.seconds)
-            answers = await run_in_threadpool(self._service.answer, media_type, body)
+            as_csv = "text/csv" in request.headers.get("accept", "").lower()
+            return await run_in_threadpool(self._answer, media_type, body, as_csv)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         finally:
             self._waiting -= 1
-        if "text/csv" in request.headers.get("accept", "").lower():
-            return Response(await run_in_threadpool(answers.csv), media_type="text/csv")
+
+    def _answer(self, media_type: str, body: bytes, as_csv: bool) -> Response:
+        """The answer to a body; writing many rows takes time, too, so this is called in a thread."""
+        answers = self._service.answer(media_type, body)
+        if as_csv:
+            return Response(answers.csv(), media_type="text/csv")
         return _json({"predictions": answers.predictions, "notes": list(answers.notes)})
 
 

@@ -1,10 +1,13 @@
 """Rows of a table from the body of a request: JSON, CSV or Parquet."""
 
+import contextlib
+import csv
 import io
 import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -114,20 +117,23 @@ def json_array(rows: Sequence[Any], shape: Sequence[int]) -> np.ndarray:
     return array.astype(np.float32)
 
 
-def text_cells(body: bytes, separator: str, most_rows: int) -> Mapping[str, Cells]:
+def text_cells(body: bytes, separator: str, most_rows: int, most_columns: int) -> Mapping[str, Cells]:
     """The columns of a CSV or TSV body.
 
     Raises:
         UmbelError: It cannot be read; names the line.
-        Refusal: It is no UTF-8 text, or has too many rows.
+        Refusal: It is no UTF-8 text, or has too many rows or columns.
     """
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Refusal(422, "the request is no UTF-8 text; export the table as CSV in UTF-8") from None
-    cells = read_text_cells(WHERE, io.StringIO(text, newline=""), separator)
-    check_count(len(next(iter(cells.values())).values), most_rows)
-    return cells
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    with contextlib.suppress(csv.Error):  # told, with its line, when it is read below
+        if len(next(rows, [])) > most_columns:
+            raise Refusal(413, f"the request has more than {most_columns:,} columns; send those that are inputs")
+        check_count(sum(1 for _ in islice(rows, most_rows + 1)), most_rows)  # a short line needs much memory once read
+    return read_text_cells(WHERE, io.StringIO(text, newline=""), separator)
 
 
 def parquet_cells(body: bytes, names: Sequence[str], most_rows: int, most_bytes: int) -> Mapping[str, Cells]:
@@ -183,7 +189,7 @@ def check_count(rows: int, most: int) -> None:
         Refusal: There are more.
     """
     if rows > most:
-        raise Refusal(413, f"the request has {rows:,} rows, more than {most:,}; send them in parts")
+        raise Refusal(413, f"the request has more than {most:,} rows; send them in parts")
 
 
 def _kind(value: Any) -> str:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import umbel
-from umbel.data.spreadsheets import neutralised
 from umbel.data.table_description import TableDescription
 from umbel.errors import UmbelError
 from umbel.inference.new_inputs import table_inputs
@@ -13,6 +12,7 @@ from umbel.serving import request_tables
 from umbel.serving.description import describe_inputs, describe_output, example_inputs, prediction, takes_pictures
 from umbel.serving.refusal import Refusal
 from umbel.serving.request_pictures import picture_of
+from umbel.spreadsheets import safe_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,9 @@ PICTURES = (
     "image/x-portable-graymap", "image/x-portable-pixmap",
 )  # fmt: skip
 """Media types of pictures. Which it is of these is seen in the file."""
+
+
+_OTHER_COLUMNS = 10_000  # that a table may have beside the inputs
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,9 @@ class Answers:
 
     def csv(self) -> str:
         """The table as CSV; cells that a spreadsheet would take for a formula are made safe."""
-        safe = self.table.rename(columns=neutralised)
+        safe = self.table.rename(columns=safe_cell)
         texts = [name for name in safe.columns if safe[name].dtype.kind not in "fiu"]
-        safe = safe.assign(**{name: [neutralised(str(cell)) for cell in safe[name]] for name in texts})
+        safe = safe.assign(**{name: [safe_cell(str(cell)) for cell in safe[name]] for name in texts})
         return safe.to_csv(index=False, lineterminator="\r\n")
 
 
@@ -165,7 +168,7 @@ class Service:
         elif media_type == PARQUET:
             cells = request_tables.parquet_cells(body, names, most, 4 * self.limits.request_bytes)
         else:
-            cells = request_tables.text_cells(body, TABLES[media_type], most)
+            cells = request_tables.text_cells(body, TABLES[media_type], most, len(names) + _OTHER_COLUMNS)
         inputs = {name: cells[name] for name in names if name in cells}
         if not inputs:
             raise Refusal(422, f"the request has none of the columns that are inputs ({', '.join(names[:8])})")
