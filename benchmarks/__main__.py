@@ -2,7 +2,7 @@
 
 python -m benchmarks [step] [data] [startup] [communications] [search] [controllable] [gradsplit] [descents] [traffic]
 
-`descents` stands for its parts: descents-conv, -resnet, -transformer, -compiled, -memory, -weighted, -sketch.
+`descents` stands for its parts: descents-conv, -resnet, -transformer, -rows, -compiled, -memory, -weighted, -sketch.
 """
 
 import json
@@ -42,6 +42,7 @@ ALL = {
     "descents-conv": descents.conv,
     "descents-resnet": descents.residual,
     "descents-transformer": descents.transformers,
+    "descents-rows": descents.kept_rows,
     "descents-compiled": descent_compiled.measure,
     "descents-memory": descent_memory.measure,
     "descents-weighted": descent_weighted.measure,

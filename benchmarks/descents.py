@@ -33,6 +33,9 @@ TRUE_RESNET, NARROW_RESNET = resnet(64, 8), resnet(32, 8)
 SHORT, LONG = transformer(16, 16), transformer(64, 32)
 LONG_MANY = transformer(64, 8)
 """For T = 40: a batch of 32 would take minutes."""
+KEPT = transformer(16, 64, width=128)
+KEPT_TURNS, NOISE = 30, 1.02
+"""Turns that tell a few percent, and what counts as none."""
 
 
 def target_of(setting: Setting, engine: str) -> float | None:
@@ -96,3 +99,19 @@ def transformers() -> list[Row | Note]:
     """Short sequences in small batches, and long ones in larger batches."""
     rows = over_tasks(SHORT) + over_tasks(SHORT.in_bf16(), (4, 16))
     return rows + over_tasks(LONG, (2, 4, 8, 16), heavy=True) + over_tasks(LONG_MANY, (40,), heavy=True)
+
+
+def kept_rows() -> list[Row | Note]:
+    """A plain transformer whose rows are small: `auto` must not be slower than `rows`, nor either than TorchJD.
+
+    TorchJD's best is one task at a time here; its default takes 1.3 to 1.6 times as long.
+    """
+    rows: list[Row | Note] = []
+    for count in (8, 16):
+        setting = KEPT.but(tasks=count)
+        sides = sides_of(setting, ("auto", "rows"), (ONE_BY_ONE,))
+        times = taking_turns(sides, 1e9, KEPT_TURNS, KEPT_TURNS, WARM_UP, CLOCK)
+        pairs = (("auto", "rows", NOISE), ("auto", ONE_BY_ONE, 1.0), ("rows", ONE_BY_ONE, 1.0))
+        for ours, other, target in pairs:
+            rows.append(compare(f"{setting}: {ours}", times[ours], times[other], other, target, 1e3, UNIT))
+    return rows

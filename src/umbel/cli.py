@@ -17,7 +17,7 @@ One shared encoder, many task heads: train several tasks together and see whethe
   umbel evaluate PATH     metrics of a checkpoint
   umbel predict PATH      predictions of a checkpoint for new rows or pictures
   umbel search PATH       the widths of a controllable network that serve preferences best within a budget
-  umbel export PATH       one configuration of it as a dense network: torch.export, ONNX, safetensors
+  umbel export PATH       a trained network as files that stand alone: ONNX, torch.export, safetensors
   umbel serve RUN         answer HTTP requests with predictions of a training, with a page to try it
   umbel verify NAME       check a study's claims; exit status 1 when one falls short
   umbel report DIR ...    write the page of one or several studies again
@@ -26,6 +26,7 @@ One shared encoder, many task heads: train several tasks together and see whethe
 Every command explains itself with --help. --debug shows the traceback of an error, --version the version.
 """
 
+_LONGEST_LINE = 1200
 _COMMANDS = {
     "run": "umbel.command.run:run",
     "train": "umbel.command.single:train",
@@ -107,6 +108,8 @@ def _complain(text: str) -> None:
     if os.environ.get("LOCAL_RANK", "0") == "0":
         # One line whatever it quotes: the name of a file may hold line breaks and codes that steer the terminal.
         line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        if len(line) > _LONGEST_LINE:  # it quotes a path of thousands of characters, say
+            line = f"{line[: _LONGEST_LINE // 2]} ... {line[-_LONGEST_LINE // 2 :]}"
         print(f"umbel: {line}", file=sys.stderr)
 
 

@@ -30,6 +30,7 @@ SEARCHED = {"table": search.ConfigurationTable(**TABLE), "budget": "100% macs", 
 
 TASKS = {
     tasks.classification: {"name": "n", "labels": LABELS, "class_weights": torch.ones(3)},
+    tasks.with_class_weights: {"task": tasks.classification("n", 3), "class_weights": torch.ones(3)},
     tasks.multilabel: {"name": "n", "labels": LABELS},
     tasks.segmentation: {"name": "n", "labels": LABELS, "class_weights": torch.ones(3)},
     tasks.regression: {"name": "n", "outputs": 2, "centre": 0.0, "scale": 1.0, "labels": ("a", "b"), "unit": "m"},

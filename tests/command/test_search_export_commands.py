@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from commands import contents, refused, umbel
+from commands import SMALL, contents, refused, umbel
 
 from umbel.engine import open_runtime
 from umbel.recipes.exporting import export_network
@@ -78,14 +78,16 @@ def test_a_trained_network_is_searched_and_the_answer_exported(capsys, trained, 
     assert (status, err) == (0, "")
     record = json.loads(out)
     assert record == json.loads((target / "export.json").read_text())
-    inputs = torch.rand(3, 1, 8, 8)
+    pictures = torch.randint(0, 256, (3, 1, 8, 8), dtype=torch.uint8)
     with torch.no_grad():
-        sliced = network.learner.model(inputs, expected.point)
+        sliced = network.learner.model(pictures / 255, expected.point)
     session = onnxruntime.InferenceSession(str(target / "model.onnx"), providers=["CPUExecutionProvider"])
-    answers = session.run(None, {session.get_inputs()[0].name: inputs.numpy()})
+    answers = session.run(None, {session.get_inputs()[0].name: pictures.numpy()})
     for output, given in zip(session.get_outputs(), answers, strict=True):
-        assert np.allclose(given, sliced[output.name].numpy(), atol=1e-5)
-    assert record["about"]["tasks"]["loops"]["kind"] == "classification"
+        assert np.allclose(given, sliced[output.name].softmax(1).numpy(), atol=1e-5)
+    assert record["tasks"]["loops"]["labels"] == ["none", "one or more"]
+    quality = network.table.quality_at(expected.point)
+    assert record["about"]["validation"] == {task: {"accuracy": value} for task, value in quality.items()}
 
 
 def test_the_table_names_every_task_and_the_next_command(capsys, trained):
@@ -157,18 +159,69 @@ def test_bad_input_is_one_line(capsys, trained, arguments, message):
     assert contents(trained) == before
 
 
-def test_an_ordinary_network_cannot_be_turned(capsys, tmp_path):
-    assert umbel(capsys, "train", *TRAIN, "--out", tmp_path / "run")[0] == 0
-    assert "has one width only; train a network that can be turned" in refused(
-        capsys, "search", tmp_path / "run", "--budget", "50%"
-    )
-    assert "leave --point out" in refused(capsys, "evaluate", tmp_path / "run", "--point", "full")
+@pytest.fixture(scope="module")
+def ordinary(tmp_path_factory):
+    """The folder of a network of one width."""
+    from umbel.cli import main
+
+    folder = tmp_path_factory.mktemp("ordinary") / "run"
+    assert main(["train", *TRAIN, "--out", str(folder)]) == 0
+    return folder
+
+
+def test_an_ordinary_network_cannot_be_turned(capsys, ordinary, tmp_path):
+    message = "has one width only; train a network that can be turned"
+    assert message in refused(capsys, "search", ordinary, "--budget", "50%")
+    assert "leave --point out" in refused(capsys, "evaluate", ordinary, "--point", "full")
+    for asked in (["--point", "full"], ["--budget", "50%"], ["--prefer", "digit=2"]):
+        said = refused(capsys, "export", ordinary, *asked, "--out", tmp_path / "out")
+        assert "has one width only; leave --point, --budget and --prefer out" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_ordinary_network_is_exported_as_it_is(capsys, ordinary, tmp_path):
+    status, out, err = umbel(capsys, "export", ordinary, "--out", tmp_path / "out")
+    assert (status, err) == (0, "")
+    for line in (
+        "takes  pictures 1 × 8 × 8 (grey), bytes 0 to 255",
+        "gives  digit: probabilities of 0, 1, 2, 3, 4, 5, 6, 7, and 2 more",
+        f"python {tmp_path / 'out' / 'run_export.py'} picture.png",
+    ):
+        assert line in out
+    record = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert record["point"] is None
+    status, out, err = umbel(capsys, "evaluate", ordinary, "--split", "validation", "--json")
+    measured = {task: values["accuracy"] for task, values in json.loads(out)["metrics"].items()}
+    kept = {task: values["accuracy"] for task, values in record["about"]["validation"].items()}
+    assert kept == pytest.approx(measured)
+
+
+def test_the_networks_of_a_study_are_exported(capsys, tmp_path):
+    study = [*SMALL, "--descents", "equal", "--seeds", "1", "--tuning-trials", "1", "--probes", "0"]
+    assert umbel(capsys, "run", "compare", *study, "--out", tmp_path / "study")[0] == 0
+    networks = sorted((tmp_path / "study" / "networks").rglob("checkpoints"))
+    assert len(networks) > 2
+    for number, folder in enumerate(networks):
+        out = tmp_path / "out" / str(number)
+        status, _, err = umbel(capsys, "export", folder, "--formats", "safetensors", "--out", out)
+        assert (status, err) == (0, "")
+        record = json.loads((out / "export.json").read_text())
+        assert {*record["tasks"]} <= {"digit", "loops"} and record["about"]["validation"].keys() == {*record["tasks"]}
 
 
 def test_export_without_onnxruntime_says_what_to_install(capsys, trained, tmp_path, monkeypatch):
     from umbel.control import onnx_file
 
     monkeypatch.setattr(onnx_file, "find_spec", lambda name: None)
-    arguments = ["export", trained, "--point", "full", "--formats", "onnx", "--out", tmp_path / "out"]
-    assert 'pip install "umbel[export]"' in refused(capsys, *arguments)
+    arguments = ["export", trained, "--point", "full"]
+    said = refused(capsys, *arguments, "--formats", "onnx", "--out", tmp_path / "out")
+    assert 'pip install "umbel[export]"' in said
     assert not (tmp_path / "out").exists()
+    status, out, err = umbel(capsys, *arguments, "--out", tmp_path / "out")
+    assert (status, err) == (0, "")
+    assert 'no ONNX file: pip install "umbel[export]"' in out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "export.json",
+        "model.pt2",
+        "model.safetensors",
+    ]

@@ -74,7 +74,7 @@ def test_going_on_with_other_settings_is_refused(capsys, trained, flags):
         ("train --data digits --tasks colour", "unknown task 'colour'"),
         ("train --devices 99", "--devices 99: this machine has"),
         ("train --data digits --encoder gru", "encoder 'gru' is for series"),
-        ("train --data digits --encoder-options widths=a/4", "--encoder-options widths=a/4"),
+        ("train --data digits --encoder-options widths=a/4", "option widths is ('a', 4); give a list of whole numbers"),
         ("train --steps -1", "steps is -1"),
     ],
 )

@@ -6,6 +6,8 @@ from conftest import requires_set
 from umbel.core import UmbelError
 from umbel.data import data_folders, load_data, seeded
 from umbel.data.faces import ETHNICITIES, MIRRORED_68, face68, faces, lfw64, utkface64
+from umbel.recipes.build import open_data
+from umbel.recipes.settings import DataSettings
 
 SPLITS = ("train", "validation", "test")
 
@@ -172,6 +174,23 @@ def test_where_a_task_of_faces_comes_from_can_be_chosen(utk, lfw):
         faces(age="lfw64", gender="", ethnicity="", size=10)
     with pytest.raises(UmbelError, match=r"1 set\(s\) to join"):
         faces(age="utkface64", gender="", ethnicity="", landmarks="", size=10)
+
+
+def test_the_parts_of_each_set_in_a_batch_can_be_chosen_from_the_command_too(utk, lfw, landmarks):
+    for data in (
+        faces(size=60, parts=(1, 1, 2)),
+        open_data(DataSettings(data="faces", train_size=60, options="parts=1/1/2")),
+    ):
+        batch = next(data.train.train_batches(64, 0, 0))
+        assert torch.bincount(batch.domain).tolist() == [16, 16, 32]
+        assert len(data.validation) == len(faces(size=60).validation)
+    for text, message in {
+        "parts=1/1": "for each of 3",
+        "parts=1/1/0": "greater than 0",
+        "parts=a/b/c": "parts",
+    }.items():
+        with pytest.raises(UmbelError, match=message):
+            open_data(DataSettings(data="faces", train_size=60, options=text))
 
 
 @pytest.fixture

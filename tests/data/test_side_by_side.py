@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from umbel import tasks
-from umbel.core import Batch, UmbelError, pad_targets
+from umbel.core import Batch, Task, UmbelError, pad_targets
 from umbel.data import MultiTaskData, SideBySide, TensorSource
 from umbel.data.several import several
 
@@ -78,7 +78,7 @@ def test_every_sample_is_evaluated_once_with_its_domain(world_size):
 
 
 def test_lists_of_different_length_are_padded_as_their_task_wants():
-    boxes = tasks.Task("boxes", 1, None, {"m": None}, True, padding=-1.0)
+    boxes = Task("boxes", 1, None, {"m": None}, True, padding=-1.0)
     one = numbered(4, 0, boxes=pad_targets([torch.ones(n) for n in (1, 2, 1, 2)], -1.0))
     other = numbered(4, 100, boxes=torch.ones(4, 3))
     batch = next(SideBySide([one, other], tasks=[boxes]).train_batches(8, 0, 0))

@@ -10,7 +10,7 @@ from PIL import Image
 from torch.utils.data import IterableDataset
 
 from umbel import tasks
-from umbel.core import Batch, sizes_of
+from umbel.core import Batch, Task, sizes_of
 from umbel.data.items import Form, read_item
 from umbel.data.stream import StreamSource, data_from_datasets, from_dataset, in_memory
 from umbel.errors import UmbelError
@@ -267,7 +267,7 @@ class Sized:
         return picture, {"boxes": boxes, "age": float(index)}
 
 
-BOXES = tasks.Task("boxes", 2, torch.nn.functional.mse_loss, {"m": None}, False, padding=-1.0)
+BOXES = Task("boxes", 2, torch.nn.functional.mse_loss, {"m": None}, False, padding=-1.0)
 
 
 def unpadded(batch):

@@ -71,9 +71,7 @@ def test_where_it_is_rows_alone_it_is_looked_at_once_for_each_kind_of_batch(said
     one, other = make_batch(), make_batch(count=3)
     assert descent._choice.engine(one, SingleProcess()) == "ghost"
     run(descent, batch=one)
-    assert said == [
-        "Noted: engine rows: for no layer are products of deltas less work, and the rows are small beside the rest"
-    ]
+    assert said == ["Noted: engine rows: for no layer are products of deltas less work, and the rows are kept"]
     assert descent._choice.engine(one, SingleProcess()) == "rows"
     assert descent._choice.engine(other, SingleProcess()) == "ghost"
     named = Batch({"x": one.inputs}, one.targets)

@@ -223,7 +223,7 @@ def test_plans_can_be_forced(monkeypatch):
 @pytest.mark.parametrize("name", ["batch norm", "residual, group norm", "transformer", "tied"])
 def test_the_walk_that_teaches_again_costs_no_more_than_allowed(name, longer, monkeypatch):
     monkeypatch.setattr(load_module, "_MANY", 0)
-    below, plan = planned(ENCODERS[name], monkeypatch, _LONGER=longer, _PEAK=0.0, _FINE=0.0)
+    below, plan = planned(ENCODERS[name], monkeypatch, _LONGER=longer, _PEAK=0.0, _SHARE=0.0, _SMALL=0.0, _FINE=0.0)
     sites = find_sites(below.graph)
     shared = {id(p) for p in below.shared}
 

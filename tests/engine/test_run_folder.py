@@ -144,7 +144,7 @@ def test_a_second_process_is_refused_at_once_and_goes_on_when_the_first_is_kille
     (tmp_path / "run" / ".train.csv.umbel-abc").write_text("half")
     check_folder(tmp_path / "run", "run", ALONE, True)
     assert partial.exists()
-    train(tmp_path / "run", resume=True, steps=1)
+    train(tmp_path / "run", resume=True, steps=1, validate_every=1)
     left = {path.name for path in (tmp_path / "run").rglob(".*")}
     assert left == set()
 

@@ -208,7 +208,7 @@ def test_settings_that_cannot_be_are_refused(changes, words):
         ({"descent": "upgrat"}, "did you mean 'upgrad'"),
         ({"encoder": "conf"}, "unknown encoder 'conf'"),
         ({"encoder_options": "widht=3"}, "widht"),
-        ({"encoder_options": "width=wide"}, "--encoder-options width=wide: no such network"),
+        ({"encoder_options": "width=wide"}, "option width is 'wide'; give a whole number"),
         ({"fit": FIT.replace(monitor="watch/digit@1/accuracy")}, "monitor"),
     ],
 )

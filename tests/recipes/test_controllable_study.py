@@ -245,7 +245,7 @@ def test_gains_are_in_percent_where_metrics_differ_in_kind(results):
     [
         ({"descent": "up"}, "descent"),
         ({"model": dataclasses.replace(SMALL.model, encoder="cnn")}, "encoder"),
-        ({"model": dataclasses.replace(SMALL.model, encoder_options="widths=wide")}, "no such network"),
+        ({"model": dataclasses.replace(SMALL.model, encoder_options="widths=wide")}, "option widths is 'wide'"),
         ({"groups": "digit/loop"}, "unknown task in --groups 'loop'"),
         ({"fit": SMALL.fit.replace(monitor="digit/error")}, "monitor"),
     ],

@@ -172,7 +172,7 @@ def test_bad_settings_are_one_line_before_the_folder_is_made(change, said, tmp_p
     [
         ({"digital_uses": "127"}, "no blocks of 127 uses"),
         ({"encoder": "ghost"}, "ghost"),
-        ({"encoder_options": "widths=wide"}, "no such network"),
+        ({"encoder_options": "widths=wide"}, "option widths is 'wide'"),
         ({"descent": "ghost"}, "ghost"),
         ({"link": LinkSettings(channels="ether")}, "ether"),
         ({"fit": FIT.replace(monitor="parity/accuracy")}, "monitor"),

@@ -223,7 +223,7 @@ def test_defaults():
         ({"thresholds": "0.5/1.2"}, "1.2"),
         ({"thresholds": "0/0.5"}, "above 0"),
         ({"feedback_error": 0.6}, "0 to 0.5"),
-        ({"feedback_error": float("nan")}, "0 to 0.5"),
+        ({"feedback_error": float("nan")}, "feedback_error is nan"),
         ({"feedback_uses": -1.0}, "at least 0"),
         ({"seeds": 0}, "at least 1"),
         ({"calibrate": "never"}, "calibration"),
@@ -241,7 +241,7 @@ def test_bad_settings(change, says):
     [
         ({"descent": "up"}, "descent"),
         ({"encoder": "cnn"}, "encoder"),
-        ({"encoder_options": "widths=wide"}, "no such network"),
+        ({"encoder_options": "widths=wide"}, "option widths is 'wide'"),
         ({"link": LinkSettings(channels="fog")}, "channel"),
         ({"fit": FitSettings(monitor="digit/accuracy")}, "monitor"),
     ],

@@ -100,7 +100,7 @@ def test_flags_of_own_tables_are_refused_elsewhere(flag):
 
 
 def test_every_setting_of_own_tables_is_known_as_such():
-    of_any_set = {"data", "tasks", "train_size", "resolution", "options"}
+    of_any_set = {"data", "tasks", "train_size", "resolution", "options", "class_weights"}
     assert {f.name for f in dataclasses.fields(DataSettings)} == of_any_set | set(OWN_TABLE)
 
 
@@ -180,7 +180,7 @@ def test_a_checkpoint_that_does_not_say_what_it_is_gives_an_error(tmp_path):
         kept = {name: value for name, value in saved.settings.items() if name != missing}
         with pytest.raises(UmbelError, match="does not say how its network was built"):
             Described.read(kept, "there")
-    with pytest.raises(UmbelError, match="does not say how its network was built"):
+    with pytest.raises(UmbelError, match="depth, which this version does not know"):
         Described.read({**saved.settings, "model": {"depth": 3}}, "there")
 
 

@@ -72,6 +72,8 @@ def test_a_file_with_an_unsafe_name_is_refused_in_one_printable_line(tmp_path, c
         said = capsys.readouterr().err.splitlines()[-1]
         assert said.startswith("umbel: ") and said.isprintable()
     assert not (tmp_path / "run").exists()
+    assert main(["evaluate", "x/" * 3000]) == 2
+    assert len(capsys.readouterr().err.splitlines()[-1]) < 1500
 
 
 @pytest.mark.parametrize("name", SAFE)

@@ -1,9 +1,10 @@
-"""`umbel export`: one configuration of a controllable network as files that other programs run."""
+"""`umbel export`: a trained network as files that other programs run."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -11,64 +12,110 @@ from umbel.command.arguments import console, new_folder, parse
 from umbel.command.search import BudgetOptions, timing
 from umbel.errors import UmbelError
 
+_SHOWN = 8
+
 
 @dataclass(frozen=True)
 class _Export:
     checkpoint: Annotated[Path, tyro.conf.Positional]
-    """A checkpoint of a controllable network, or the folder of its training."""
+    """A checkpoint, or the folder of a training."""
     point: str = ""
-    """Which configuration: width=0.5,heads=0.25 or width=0.5,depth=1,seg=0.25, "full", or what `umbel search --json`
-    printed into a file."""
+    """Of a network that can be turned: which configuration, as width=0.5,heads=0.25 or width=0.5,depth=1,seg=0.25,
+    "full", or what `umbel search --json` printed into a file."""
     budget_options: BudgetOptions = field(default_factory=BudgetOptions)
     formats: str = ""
     """Files to write, with commas between: torch, onnx, safetensors; unset: all that can be written here."""
     out: Path | None = None
-    """A new folder for them; unset: a new one under runs/."""
+    """A new or empty folder for them; unset: a new one under runs/."""
     json: bool = False
     """Print the record (export.json) instead of lines."""
 
 
 def export(arguments: list[str]) -> int:
-    """Write one configuration as an ordinary dense network and print what was checked."""
+    """Write a network with its preprocessing, and print what the files take and give and how they were checked."""
     about = (
-        "Write one configuration of a controllable network (--point), or the best one for a budget and preferences "
-        "(--budget, --prefer), as an ordinary dense network with norms folded. Every file is loaded back, run, and "
-        "compared with the network it came from."
+        "Write a trained network with its preprocessing as files that need no Umbel: ONNX takes raw columns or "
+        "pictures of bytes and gives natural units and probabilities; run_export.py runs it. Every file is loaded "
+        "back, run, and compared with the network it came from. Of a network that can be turned, say which "
+        "configuration (--point), or what it may cost (--budget, --prefer). ONNX needs the extra `export`; without it "
+        "the other files are written."
     )
     parsed = parse(_Export, None, arguments, "umbel export", about)
-    if bool(parsed.point) == bool(parsed.budget_options.budget):
+    asked = parsed.budget_options
+    if parsed.point and asked.budget:
         raise UmbelError("say which configuration with --point, or what it may cost with --budget; one of the two")
     from umbel.control import available_formats  # noqa: PLC0415 - imports torch
     from umbel.control.place import check_place  # noqa: PLC0415
-    from umbel.core import OperatingPoint  # noqa: PLC0415
     from umbel.engine import TerminalReporter, open_runtime  # noqa: PLC0415
-    from umbel.recipes.exporting import export_network  # noqa: PLC0415
-    from umbel.recipes.operating_point import point_text  # noqa: PLC0415
+    from umbel.recipes.exporting import export_network, open_network  # noqa: PLC0415
     from umbel.recipes.settings import names  # noqa: PLC0415
-    from umbel.recipes.turnable import open_turnable  # noqa: PLC0415
 
     if parsed.out is not None:
         check_place(parsed.out)
     with TerminalReporter(quiet=False) as reporter:
-        network = open_turnable(parsed.checkpoint, open_runtime())
+        network = open_network(parsed.checkpoint, open_runtime())
         out = parsed.out or new_folder(f"export-{network.data.name}", resume=False)
         formats = names(parsed.formats)
         if parsed.formats and not formats:
             raise UmbelError(f"--formats {parsed.formats!r} names none; write torch,onnx,safetensors or leave it out")
         formats = formats or available_formats()
-        asked = parsed.budget_options
         budget = {"budget": asked.budget, "prefer": asked.prefer, **timing(asked)}
         exported = export_network(network, out, formats, reporter, point=parsed.point, **budget)
     if parsed.json:
         print(json.dumps(exported.record, indent=1))
         return 0
     screen = console()
-    chosen = point_text(OperatingPoint(exported.record["point"]))
-    screen.print(f"exported {chosen}", markup=False, highlight=False, soft_wrap=True)
-    for name, file in exported.files.items():
-        worst = max(exported.differences[name].values())
-        size = file.stat().st_size
-        line = f"{file}  {size / 1000:,.0f} kB, same answers to {worst:.1e}"
+    for line in _lines(exported.record, exported.folder, exported.differences):
         screen.print(line, markup=False, highlight=False, soft_wrap=True)
-    screen.print(f"{exported.folder / 'export.json'}  outputs, cost, checksums", markup=False, soft_wrap=True)
+    if "onnx" not in formats and not parsed.formats:
+        screen.print('no ONNX file: pip install "umbel[export]"', markup=False, highlight=False, soft_wrap=True)
     return 0
+
+
+def _lines(record: Mapping[str, Any], folder: Path, differences: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """What the files take and give, and each file with how it was checked."""
+    from umbel.core import OperatingPoint  # noqa: PLC0415 - imports torch
+    from umbel.recipes.operating_point import point_text  # noqa: PLC0415
+
+    at = "" if record["point"] is None else f" at {point_text(OperatingPoint(record['point']))}"
+    lines = [f"exported {record['about']['checkpoint']}{at}", f"takes  {_takes(record['inputs'])}"]
+    lines += [f"gives  {line}" for line in _few([_gives(name, task) for name, task in record["tasks"].items()])]
+    for name, file in record["files"].items():
+        worst = max(differences[name].values())
+        lines.append(f"{folder / file['file']}  {file['bytes'] / 1000:,.0f} kB, same answers to {worst:.1e}")
+    lines.append(f"{folder / 'export.json'}  inputs, answers, metrics, cost, checksums")
+    if "onnx" in record["files"]:
+        new = {"columns": "new.csv", "pictures": "picture.png", "arrays": "samples.npy"}[record["inputs"]["kind"]]
+        lines.append(f"{folder / 'run_export.py'}  without Umbel: python {folder / 'run_export.py'} {new}")
+    return lines
+
+
+def _takes(inputs: Mapping[str, Any]) -> str:
+    if inputs["kind"] == "columns":
+        columns = [f"{_readable(column['name'])} ({column['kind']})" for column in inputs["columns"]]
+        return f"{len(columns)} column{'s' if len(columns) > 1 else ''}: {', '.join(_few(columns))}"
+    size = " × ".join(map(str, inputs["shape"]))
+    if inputs["kind"] == "arrays":
+        return f"arrays {size}, {inputs['dtype']}"
+    return f"pictures {size} ({'RGB' if inputs['channels'] == 'RGB' else 'grey'}), bytes 0 to 255"
+
+
+def _gives(name: str, task: Mapping[str, Any]) -> str:
+    unit = f" in {_readable(task['unit'])}" if task.get("unit") else ""
+    of = f" of {', '.join(_few([_readable(label) for label in task['labels']]))}" if task["labels"] else ""
+    what = {
+        "probabilities of classes": f"probabilities{of}",
+        "probabilities": f"probabilities{of}",
+        "values": f"values{of}{unit}",
+        "raw": "raw predictions, not decoded: the task was made by hand",
+    }.get(task["answers"], task["answers"])
+    size = "" if len(task["shape"]) == 2 else f", {' × '.join(map(str, task['shape'][1:]))}"
+    return f"{_readable(name)}: {what}{size}"
+
+
+def _few(parts: Sequence[str]) -> list[str]:
+    return [*parts[:_SHOWN], *([f"and {len(parts) - _SHOWN} more"] if len(parts) > _SHOWN else [])]
+
+
+def _readable(name: str) -> str:
+    return name if name.isprintable() else repr(name)

@@ -1,7 +1,7 @@
-"""Turning a trained network: tables measured on it, the dial, export to a dense network."""
+"""What a trained network is turned into: tables measured on it, the dial, files that stand alone."""
 
 from umbel.control.dial import Dial
-from umbel.control.export import Exported, available_formats, export
+from umbel.control.exports.write import Exported, available_formats, export
 from umbel.control.latency import Latency, measure_latency
 from umbel.control.tables import (
     calibrate,

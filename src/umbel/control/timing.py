@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from umbel.control.onnx_file import as_function, as_functions, open_session, require_onnx
+from umbel.control.onnx_file import as_functions, open_session, require_onnx
 from umbel.core import MultiTaskModel, OperatingPoint, PointModule, UmbelError, unknown
 from umbel.report import describe_environment
 
@@ -22,6 +22,11 @@ Backend = Literal["torch", "onnxruntime"]
 BACKENDS = ("torch", "onnxruntime")
 QUANTILE = 0.25  # see `typical_ms`
 _FEWEST_ROUNDS, _MOST_IN_A_ROW, _ROW_SECONDS, _LONG_SECONDS, _SAY_SECONDS = 4, 4, 0.004, 0.02, 2.0
+_TYPES = {
+    "tensor(uint8)": torch.uint8,
+    "tensor(float)": torch.float32,
+    "tensor(double)": torch.float64,
+}
 
 Chain = Callable[[], list[float]]
 """Runs stages one after the other and gives the seconds of each."""
@@ -72,7 +77,7 @@ def time_model(
         model: What `dense_model` gives, any module, or a slimmable model with a `point`; run in evaluation mode, and
             copied, not changed. Or an exported file: `model.pt2` (run by torch) or `model.onnx` (by ONNX Runtime).
             Open only files that you trust.
-        input_shape: Of one sample.
+        input_shape: Of one sample; an ONNX file that takes columns knows its own.
         batch_size: Samples in a pass.
         backend: What runs a module; a file's ending decides for itself.
         repeats: Rounds of a few passes.
@@ -82,26 +87,39 @@ def time_model(
     Raises:
         UmbelError: A file that is not there or of another kind, or a backend that is not installed.
     """
-    x = random_input(input_shape, batch_size)
     if isinstance(model, Path | str):
-        run, given = _open(Path(model), x)
+        run, given = _open(Path(model), input_shape, batch_size)
     else:
         check_backend(backend)
+        x = random_input(input_shape, batch_size)
         (run,), (given,) = runners([model], [x], backend, point)
     with torch.inference_mode():
         return typical_ms(interleave([clocked(lambda: run(given))], repeats, limit_seconds)[0][:, 0])
 
 
-def _open(path: Path, x: Tensor) -> tuple[Callable[[Any], Any], Any]:
-    """What runs an exported file, and its input."""
+def _open(path: Path, shape: Sequence[int], batch_size: int) -> tuple[Callable[[Any], Any], Any]:
+    """What runs an exported file, and inputs of the kinds that it takes."""
     if not path.is_file():
         raise UmbelError(f"{path} does not exist; give model.pt2 or model.onnx of an export")
     if path.suffix == ".pt2":
-        return torch.export.load(path).module(), channels_last(x)
+        program = torch.export.load(path)
+        dtype = program.example_inputs[0][0].dtype
+        return program.module(), channels_last(_of_type(random_input(shape, batch_size), dtype))
     if path.suffix != ".onnx":
         raise UmbelError(f"{path} cannot be timed; give model.pt2 or model.onnx of an export")
     check_backend("onnxruntime")
-    return as_function(open_session(path)), x.numpy()
+    session = open_session(path)
+    given = {}
+    for port in session.get_inputs():
+        x = random_input(shape if len(port.shape) > 1 else (), batch_size)
+        texts = np.full(batch_size, "", dtype=object)
+        given[port.name] = texts if "string" in port.type else _of_type(x, _TYPES[port.type]).numpy()
+    return lambda inputs: session.run(None, inputs), given
+
+
+def _of_type(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Numbers in 0..1 in another type; as bytes 0 to 255."""
+    return (x * 256).to(dtype) if dtype == torch.uint8 else x.to(dtype)
 
 
 def random_input(shape: Sequence[int], batch_size: int, seed: int = 0) -> Tensor:

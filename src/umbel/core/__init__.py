@@ -9,12 +9,14 @@ from umbel.core.checks import (
     check_inputs,
     check_labels,
     check_loss_parameters,
+    check_scales,
 )
 from umbel.core.descent import Descent, shares, total
 from umbel.core.gradients import align, flatten, sum_gradients, write
 from umbel.core.learner import Learner, ParameterGroup, trained_parameters
 from umbel.core.losses import Losses
 from umbel.core.model import ByTask, MultiTaskModel, PointModule, PointSequential, at_point, axes_of
+from umbel.core.parts import freeze, named_part
 from umbel.core.point import OperatingPoint, Sweep
 from umbel.core.ragged import (
     join_batches,
@@ -67,13 +69,16 @@ __all__ = [
     "check_inputs",
     "check_labels",
     "check_loss_parameters",
+    "check_scales",
     "drawn_point",
     "flatten",
+    "freeze",
     "join_batches",
     "join_padded",
     "labelled",
     "lengths_of",
     "missing_label",
+    "named_part",
     "pad",
     "pad_inputs",
     "pad_targets",

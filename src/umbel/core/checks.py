@@ -13,6 +13,7 @@ from umbel.core.losses import Losses
 from umbel.core.task import Task
 from umbel.errors import UmbelError
 
+_USUAL = (0.01, 3.0)  # scales that count as standard, and the largest distance of a centre from 0
 _OF_CLASSES = ("classification", "segmentation")
 
 
@@ -80,6 +81,32 @@ def check_classes(tasks: tuple[Task, ...], batch: Batch, where: str) -> None:
         top = int(target.masked_fill(~task.labelled(target), 0).max())
         if top >= task.outputs:
             raise UmbelError(f"{where}: task {task.name!r} has label {top}; its classes are 0 to {task.outputs - 1}")
+
+
+def check_scales(tasks: tuple[Task, ...], batches: Iterable[Batch]) -> None:
+    """Refuse tasks whose scale was to come from the training split and never did, where it matters.
+
+    Args:
+        tasks: Those that are learnt.
+        batches: Of the training split; one is looked at, and only where a task has something left open.
+
+    Raises:
+        UmbelError: The targets of a task are far from 0 ± 1: names the task and what to do.
+    """
+    unsettled = [task for task in tasks if task.from_training is not None]
+    batch = next(iter(batches), None) if unsettled else None
+    if batch is None:
+        return
+    for task in unsettled:
+        settled, zero = task.fitted([task.target_of(batch)]), torch.zeros(1, task.outputs)
+        centre = settled.decode(zero).double()
+        scale = settled.decode(zero + 1).double() - centre
+        if bool((centre.abs() > _USUAL[1]).any() or (scale > _USUAL[1]).any() or (scale < _USUAL[0]).any()):
+            raise UmbelError(
+                f"task {task.name!r} has no centre and scale, and its targets are about {float(centre.mean()):.3g} ± "
+                f"{float(scale.mean()):.3g}; make the learner of the tasks of the data (data.tasks), which take both "
+                "from the training split, or give them"
+            )
 
 
 def check_loss_parameters(tasks: tuple[Task, ...], trained: Iterable[nn.Parameter]) -> None:

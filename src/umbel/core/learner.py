@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from umbel.arguments import real_number
 from umbel.core.axes import Axes, drawn_point, sweep_over
 from umbel.core.batch import Batch
 from umbel.core.losses import Losses
 from umbel.core.model import MultiTaskModel, axes_of
+from umbel.core.parts import parameters_by_part
 from umbel.core.point import OperatingPoint, Sweep
 from umbel.core.scores import Score, task_scores
 from umbel.core.taps import named_modules_of
@@ -72,6 +74,7 @@ class Learner(nn.Module):
         self.model = model
         self.tasks = tuple(tasks)
         self.shared = tuple(shared)
+        self.rates: dict[str, float] = {}
 
     def axes(self) -> Axes:
         """What is drawn for a training step and swept in evaluation: by default what the model's parts ask for.
@@ -152,9 +155,36 @@ class Learner(nn.Module):
         modules = self.shared_modules()
         return trained_parameters(modules[0] if len(modules) == 1 else nn.ModuleList(modules))
 
+    def learn_at(self, rates: Mapping[str, float]) -> None:
+        """Let parts of the model learn at multiples of the settings' learning rate.
+
+            learner.learn_at({"encoder": 0.1, "heads.depth": 2.0})
+
+        Args:
+            rates: Part -> multiple, at least 0; parts are named as `named_part` takes them. A parameter that lies in
+                several learns at the rate of the innermost.
+
+        Raises:
+            UmbelError: No such part, or no such multiple.
+        """
+        self.rates = dict(rates)
+        self._groups_of_parts()
+
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Parts of the learner that learn at another rate, decay otherwise, or ascend; the rest learns as usual."""
-        return []
+        """Parts of the learner that learn at another rate, decay otherwise, or ascend; the rest learns as usual.
+
+        As it stands, those of `learn_at`.
+        """
+        return self._groups_of_parts()
+
+    def _groups_of_parts(self) -> list[ParameterGroup]:
+        groups = []
+        for name, parameters in parameters_by_part(self.model, tuple(self.rates)).items():
+            try:
+                groups.append(ParameterGroup(parameters, real_number(self.rates[name], "the rate")))
+            except UmbelError as error:
+                raise UmbelError(f"part {name!r}: {error}") from None
+        return groups
 
     def own_parameters(self) -> list[nn.Parameter]:
         """All other trainable parameters (heads, links, ...)."""

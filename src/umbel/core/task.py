@@ -1,9 +1,9 @@
 """What a task is: a loss for each element, metrics, and which way is better."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -87,6 +87,8 @@ class Task:
         labels: Names of the classes or outputs, for tables and pictures.
         unit: Unit of the main metric, as in "years"; empty when it has none.
         kind: "classification", "regression", ...: for reports only; no code decides by it.
+        from_training: (task, training targets in batches) -> the task with what it takes from them: the centre and
+            scale of a regression, balanced class weights. None when nothing is left open. `MultiTaskData` calls it.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Task:
     labels: tuple[str, ...] = field(default=())
     unit: str = ""
     kind: str = "custom"
+    from_training: "Callable[[Task, Sequence[Tensor]], Task] | None" = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -121,6 +124,14 @@ class Task:
     def main_metric(self) -> str:
         """Name of the metric that the task is judged by."""
         return next(iter(self.metrics))
+
+    def fitted(self, targets: Sequence[Tensor]) -> "Task":
+        """The task with what it takes from training targets; itself where nothing is left open.
+
+        Args:
+            targets: Of all training samples, in batches, missing labels included.
+        """
+        return self if self.from_training is None else replace(self.from_training(self, targets), from_training=None)
 
     def target_of(self, batch: Batch) -> Tensor:
         """The task's target in a batch."""

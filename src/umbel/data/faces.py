@@ -205,6 +205,7 @@ def faces(
     gender: str = "lfw64",
     expression: str = "",
     landmarks: str = "face68",
+    parts: Sequence[float] | None = None,
 ) -> MultiTaskData:
     """Several sets of faces in one, each labelled for its own tasks only. `Batch.domain` numbers the sets.
 
@@ -217,6 +218,8 @@ def faces(
         gender: The set that teaches gender ("utkface64", "lfw64", or both: "utkface64+lfw64"), or "".
         expression: The set that teaches expression ("lfw64"), or "".
         landmarks: The set that teaches landmarks, or "".
+        parts: How every training batch is divided among the sets, in the order utkface64, lfw64, face68 of those that
+            are used; None: each comes as often as it is large.
 
     Raises:
         UmbelError: A set does not exist or does not have the task, or fewer than two sets are left.
@@ -231,4 +234,4 @@ def faces(
     sets = [
         loader(size, resolution, augment).only(tasks_of[name]) for name, loader in _LOADERS.items() if name in tasks_of
     ]
-    return several(sets, "faces", "Several sets of faces, each with its own labels")
+    return several(sets, "faces", "Several sets of faces, each with its own labels", parts)

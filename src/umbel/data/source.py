@@ -12,6 +12,8 @@ from umbel.core import Batch, Task, UmbelError, unknown
 from umbel.data.plain_inputs import PlainInputs
 from umbel.data.table_description import TableDescription
 
+_LOOK_AT = 10_000  # samples of a streamed set, for the scales of its tasks
+
 
 class Source(Protocol):
     """A split of a data set.
@@ -189,10 +191,13 @@ class PoissonSource(TensorSource):
 class MultiTaskData:
     """A data set with its tasks and its three splits.
 
+    What tasks leave open (the scale of a regression, balanced class weights) is taken from the training split when the
+    set is made: learners are made of its `tasks`.
+
     Attributes:
         name: As on the command line.
         title: One line for reports.
-        tasks: In the order of the tables.
+        tasks: In the order of the tables; with what they take from the training split.
         train: What is learnt from.
         validation: Chooses checkpoints and settings.
         test: Looked at once, at the end.
@@ -215,6 +220,8 @@ class MultiTaskData:
 
     def __post_init__(self) -> None:
         plain_name(self.name, "the data set")
+        if any(task.from_training is not None for task in self.tasks):
+            object.__setattr__(self, "tasks", _fitted(self.tasks, self.train))
 
     @property
     def inputs(self) -> TableDescription | PlainInputs:
@@ -236,6 +243,21 @@ class MultiTaskData:
         tasks = tuple(self.task(name) for name in names)
         splits = {split: _labelled_part(getattr(self, split), tasks) for split in ("train", "validation", "test")}
         return replace(self, tasks=tasks, **splits)
+
+
+def _fitted(tasks: Sequence[Task], train: Source) -> tuple[Task, ...]:
+    """The tasks with what they take from the training split: all of one in memory, else a part drawn at random."""
+    if isinstance(train, TensorSource):
+        parts = [train.samples]
+    else:
+        parts, seen = [], 0
+        for batch in train.train_batches(min(_LOOK_AT, len(train), 256), seed=0, epoch=0):
+            targets = {task.name: task.target_of(batch) for task in tasks if task.from_training is not None}
+            parts.append(Batch(torch.empty(len(batch), 0), targets))  # without inputs, which may be large
+            seen += len(batch)
+            if seen >= _LOOK_AT:
+                break
+    return tuple(t if t.from_training is None else t.fitted([t.target_of(part) for part in parts]) for t in tasks)
 
 
 def _labelled_part(source: Source, tasks: tuple[Task, ...]) -> Source:

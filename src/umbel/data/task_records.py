@@ -10,6 +10,7 @@ import torch
 from umbel import tasks
 from umbel.core import Task
 from umbel.errors import UmbelError
+from umbel.losses.standardising import natural_units
 
 _KINDS = {
     "classification": "probabilities of classes",
@@ -57,7 +58,7 @@ class TaskRecord:
     def of(cls, task: Task) -> "TaskRecord":
         """The record of a task."""
         decode, answers, centre, scale = task.decode, "code", (), ()
-        if isinstance(decode, partial) and decode.func is tasks._natural:
+        if isinstance(decode, partial) and decode.func is natural_units:
             answers = "values"
             centre, scale = (_listed(decode.keywords[part]) for part in ("centre", "scale"))
         elif task.kind in _KINDS and decode is _model(task).decode:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from umbel.engine.progress import Silent, TerminalReporter
     from umbel.engine.runtime import FabricRuntime, fastest_precision, open_runtime
     from umbel.engine.settings import FitSettings
+    from umbel.engine.starting import warm_start
     from umbel.engine.training import Fitted, fit, resolve_settings
 
 _HOME = {
@@ -47,6 +48,7 @@ _HOME = {
     "predict_split": "evaluation",
     "resolve": "checkpoint",
     "resolve_settings": "training",
+    "warm_start": "starting",
 }
 
 __all__ = [
@@ -74,6 +76,7 @@ __all__ = [
     "predict_split",
     "resolve",
     "resolve_settings",
+    "warm_start",
 ]
 
 

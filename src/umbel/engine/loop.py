@@ -12,7 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from umbel.core import Batch, Losses, UmbelError, align, check_classes, check_dense, check_finite, check_loss_parameters
+from umbel.core import (
+    Batch,
+    Losses,
+    UmbelError,
+    align,
+    check_classes,
+    check_dense,
+    check_finite,
+    check_loss_parameters,
+    check_scales,
+)
 from umbel.data import seeded
 from umbel.engine import checkpoint as checkpoints
 from umbel.engine.evaluation import evaluate
@@ -87,6 +97,7 @@ class TrainingRun:
         previous = checkpoints.latest(self.folder, "step") if self.folder else None
         Monitor(self.settings.monitor, self.plan.references or {}).check(self.learner)
         check_dense(self.learner)
+        check_scales(self.learner.tasks, self.plan.train.train_batches(self.settings.batch_size, self.settings.seed, 0))
         if self.runtime.world_size > 1:
             synchronise_norms(self.learner)
         self.learner.to(self.runtime.device)

@@ -19,6 +19,7 @@ from umbel.nn import build_model
 from umbel.nn.memory_bound import memory_bound
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, names, options
 from umbel.recipes.split_flags import OWN_TABLE, given, split_rule
+from umbel.recipes.teaching import with_weighed_classes
 from umbel.report.schema import build
 
 Built = TypeVar("Built")
@@ -59,6 +60,7 @@ def open_data(
     data = _own_table(settings, table) if is_table(settings) else _known_set(settings)
     if settings.tasks:
         data = data.only(names(settings.tasks))
+    data = with_weighed_classes(data, settings.class_weights)
     for split in ("train", "validation", "test"):
         source = getattr(data, split)
         if isinstance(source, TensorSource):
@@ -247,6 +249,10 @@ class Described:
         widths = isinstance(kept["model"], dict) and "widths" in kept["model"]
         kind = ControllableModelSettings if widths else ModelSettings
         hints = (("data", DataSettings), ("model", kind), ("seed", int), ("maps", bool))
+        for part, fields in (("data", DataSettings), ("model", kind)):
+            told = kept[part] if isinstance(kept[part], dict) else {}
+            if strange := set(told) - {field.name for field in dataclasses.fields(fields)}:
+                raise UmbelError(f"{where} says {part}.{min(strange)}, which this version does not know; update umbel")
         settings, model, seed, maps = (build(hint, kept[name], f"{where}: {name}") for name, hint in hints)
         return cls(settings, model, DataRecord.read(kept["record"], where), seed, maps)
 

@@ -1,16 +1,55 @@
-"""A trained network's configuration, chosen by widths or by a budget, written for other programs."""
+"""Any trained network, written for other programs; one that can be turned, at widths or within a budget."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from umbel.control import Exported, export
+from umbel.core import Learner, OperatingPoint, UmbelError
+from umbel.data.data_record import DataRecord
+from umbel.engine import Checkpoint, FabricRuntime, load_checkpoint, load_weights, resolve
 from umbel.engine.progress import Reporter
+from umbel.nn.slimming.statistics import check_widths
+from umbel.recipes.build import Described
 from umbel.recipes.operating_point import answer, parse_point
-from umbel.recipes.turnable import Turnable
+from umbel.recipes.turnable import Turnable, open_turnable
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A trained network of one size.
+
+    Attributes:
+        learner: With its weights, in evaluation mode.
+        data: What is known of the data that it was trained on.
+        saved: The checkpoint.
+    """
+
+    learner: Learner
+    data: DataRecord
+    saved: Checkpoint
+
+
+def open_network(path: Path, runtime: FabricRuntime) -> Fixed | Turnable:
+    """The network of a checkpoint or of a training's folder; the data set is not needed.
+
+    Raises:
+        UmbelError: Not a checkpoint, or one that does not say how its network was built.
+    """
+    saved = load_checkpoint(resolve(path))
+    described = Described.read(saved.settings, str(saved.path))
+    if getattr(described.model, "widths", ""):
+        return open_turnable(path, runtime)
+    learner = described.learner()
+    load_weights(learner, saved)
+    learner.to(runtime.device).eval()
+    return Fixed(learner, described.record, saved)
 
 
 def export_network(
-    network: Turnable,
+    network: Fixed | Turnable,
     out: Path,
     formats: Sequence[str],
     reporter: Reporter,
@@ -18,14 +57,14 @@ def export_network(
     point: str = "",
     budget: str = "",
     prefer: str = "",
-    **timing,
+    **timing: Any,
 ) -> Exported:
-    """Write a configuration of a network: the one that `point` names, or the best one for a budget and preferences.
+    """Write a network; of one that can be turned the configuration that `point` names, or the best for a budget.
 
-    The record says what the tasks' raw outputs mean: their kind, labels, unit, and the quality on validation.
+    The record says what was learnt from, and the metrics on validation.
 
     Args:
-        network: A trained, calibrated network.
+        network: What `open_network` or `open_turnable` gave.
         out: A new folder.
         formats: As `umbel.control.export` takes them.
         reporter: Hears when times are measured.
@@ -35,16 +74,43 @@ def export_network(
         **timing: Likewise.
 
     Raises:
-        UmbelError: What `parse_point`, `answer` and `export` refuse.
+        UmbelError: A point or a budget for a network of one size, or neither or both for one that can be turned; what
+            `parse_point`, `answer` and `export` refuse.
     """
+    about: dict[str, Any] = {"checkpoint": str(network.saved.path), "data": network.data.name}
+    chosen = None
+    if isinstance(network, Turnable):
+        chosen, search = _chosen(network, reporter, point, budget, prefer, timing)
+        about |= search
+    elif point or budget or prefer:
+        raise UmbelError(f"{network.saved.path} has one width only; leave --point, --budget and --prefer out")
+    about["validation"] = _metrics(network, chosen)
+    learner = network.learner
+    return export(
+        learner.model, network.data.inputs, learner.tasks, out, point=chosen, formats=tuple(formats), about=about
+    )
+
+
+def _chosen(
+    network: Turnable, reporter: Reporter, point: str, budget: str, prefer: str, timing: Mapping[str, Any]
+) -> tuple[OperatingPoint, dict[str, Any]]:
+    """A configuration, and how it was found."""
+    if bool(point) == bool(budget):
+        raise UmbelError("say which configuration with --point, or what it may cost with --budget; one of the two")
     if point:
-        chosen, how = parse_point(point, network.table.tasks), {}
-    else:
-        answered = answer(network, budget, prefer, "exact", reporter, **timing)
-        chosen, how = answered.choice.point, {"search": answered.record()}
-    tasks = {
-        task.name: {"kind": task.kind, "labels": list(task.labels), "unit": task.unit} for task in network.learner.tasks
+        return parse_point(point, network.table.tasks), {}
+    answered = answer(network, budget, prefer, "exact", reporter, **timing)
+    return answered.choice.point, {"search": answered.record()}
+
+
+def _metrics(network: Fixed | Turnable, point: OperatingPoint | None) -> dict[str, dict[str, float | None]]:
+    """Task -> metric -> value on the validation split, as it was measured at the end of the training."""
+    if isinstance(network, Turnable) and point is not None:
+        check_widths(network.learner.model, point)
+        table = network.table
+        return {task: {table.metrics[task].name: value} for task, value in table.quality_at(point).items()}
+    measured = network.saved.state.get("metrics", {})
+    return {
+        task: {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+        for task, metrics in measured.items()
     }
-    about = {"checkpoint": str(network.saved.path), "data": network.data.name, "tasks": tasks, **how}
-    model = network.learner.model
-    return export(model, chosen, network.data.input_shape, out, formats=tuple(formats), about=about)

@@ -55,6 +55,8 @@ class DataSettings:
     """Height of the pictures in pixels, where the set offers a choice."""
     options: str = ""
     """Further options of the set: "name=value,name=value"."""
+    class_weights: str = ""
+    """Weights of classes in the loss: "balanced", or "task=1/2/1,task=balanced"."""
 
     def __post_init__(self) -> None:
         check_numbers(self, {"train_size": 1, "resolution": 1})

@@ -1,10 +1,11 @@
 """`umbel train` and `umbel evaluate`: one network, without a study around it."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from umbel.descent import make_descent
 from umbel.engine import FabricRuntime, evaluate, fit, load_checkpoint, load_weights, resolve
+from umbel.engine.checkpoint import latest
 from umbel.engine.folder import check_folder, claimed
 from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError
@@ -12,6 +13,7 @@ from umbel.methods.controllable import is_controllable
 from umbel.recipes.build import Described, describe, make_learner, open_data, predicts_maps
 from umbel.recipes.operating_point import parse_point
 from umbel.recipes.settings import options
+from umbel.recipes.teaching import prepare, weighed_descent
 from umbel.recipes.train_settings import TrainSettings
 from umbel.recipes.turnable import make_ready
 
@@ -45,8 +47,13 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
     data = open_data(settings.data, say=reporter.say)
     learner = make_learner(settings.model, data, settings.fit.seed)
     chosen = options(settings.descent_options, "--descent-options")
+    descent = weighed_descent(settings.descent, chosen, settings.task_weights, data)
+    resumed = resume and latest(out / "checkpoints", "step") is not None
+    if text := prepare(learner, settings.teaching, start=not resumed):
+        reporter.say(text)
     about = describe(settings.data, settings.model, data, settings.fit.seed, predicts_maps(data))
-    descent = make_descent(settings.descent, **chosen)
+    about["descent"] = {"name": settings.descent, "task_weights": settings.task_weights, **chosen}
+    about["teaching"] = dataclasses.asdict(settings.teaching)
     with claimed(out, "run", runtime, resume):
         fitted = fit(
             learner,
@@ -59,7 +66,7 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
             runtime=runtime,
             reporter=reporter,
             label=f"{data.name}, {settings.descent}",
-            describe=about | {"descent": {"name": settings.descent, **chosen}},
+            describe=about,
         )
         here = runtime.with_settings(fitted.settings.precision, 1)
         if is_controllable(learner):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from umbel.engine.settings import FitSettings
 from umbel.recipes.settings import ControllableModelSettings, DataSettings
+from umbel.recipes.teaching_settings import TeachingSettings
 
 
 @dataclass(frozen=True)
@@ -16,4 +17,7 @@ class TrainSettings:
     """How conflicts are settled; `umbel list` shows the choices."""
     descent_options: str = ""
     """Options of the descent: "c=0.4"."""
+    task_weights: str = ""
+    """Weights of the tasks' losses, for the descent "equal": "depth=2,seg=0.5"; 1 for all others."""
+    teaching: TeachingSettings = field(default_factory=TeachingSettings)
     fit: FitSettings = field(default_factory=FitSettings)

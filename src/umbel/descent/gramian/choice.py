@@ -80,19 +80,29 @@ class EngineChoice:
         self._layouts[_kind(batch)] = plan.layout
         if plan.only_rows:
             self._only_rows.add(_kind(batch))
-            self._say("rows", "for no layer are products of deltas less work, and the rows are small beside the rest")
+            self._say("rows", f"for no layer are products of deltas less work, and the rows are kept{_held(plan)}")
             return
-        deltas = sum(len(segment.sites) for segment in plan.segments)
-        layers = sum(len(segment.parameters) for segment in plan.segments)
-        again = sum(len(segment.parameters) for segment in plan.segments[: plan.kept])
-        text = f"{deltas} of {layers} parameters give deltas, the others rows"
-        self._say("ghost", text + (f"; one more walk teaches {again}, whose rows would need much memory" * bool(again)))
+        text = f"{plan.with_deltas} of {plan.settled} shared parameters give deltas, the others rows"
+        again = f"; one more walk teaches {plan.taught_again}" if plan.taught_again else ", which are kept"
+        self._say("ghost", f"{text}{again}{_held(plan)}")
 
     def _say(self, engine: str, why: str) -> str:
         if f"{engine}: {why}" not in self._said:
             self._said.add(f"{engine}: {why}")
             _log.info("%s: engine %s: %s", self._aggregation.name, engine, why)
         return engine
+
+
+def _held(plan: Plan) -> str:
+    """What it would take to keep everything, beside what it may; nothing where that was not looked at."""
+    needs, room = (f"{count / 1e6:,.0f} MB" for count in (plan.layout.needs, plan.layout.room))
+    if not plan.layout.needs:
+        return ""
+    if plan.layout.needs <= plan.layout.room:
+        return f" ({needs}; they may take {room})"
+    if plan.taught_again:
+        return f" (to keep all would take {needs}; they may take {room})"
+    return f" ({needs}; they may take {room}, but one more walk would take long beside those of the tasks)"
 
 
 def _kind(batch: Batch) -> Kind:

@@ -1,8 +1,8 @@
 """What the segments of a graph hold while all tasks walk through them, and which of them are walked together."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from umbel.descent.gramian.segments import Segment
 from umbel.descent.gramian.sites import Site
@@ -28,7 +28,7 @@ class Load:
     work: int
 
 
-def load_of(segment: Segment, shared: set[int], sites: Mapping[int, Site], tasks: int) -> Load:
+def load_of(segment: Segment, shared: Collection[int], sites: Mapping[int, Site], tasks: int) -> Load:
     """What one segment holds.
 
     Args:
@@ -80,10 +80,14 @@ class Layout:
     Attributes:
         sizes: Number of segments in each group; none for all in one.
         kept: The first group of which rows and deltas are kept; there is one such group at most.
+        needs: Bytes of the rows and deltas of all groups, when this layout was looked for; for the log.
+        room: Bytes that they were allowed; for the log.
     """
 
     sizes: tuple[int, ...]
     kept: int
+    needs: int = field(default=0, compare=False)
+    room: int = field(default=0, compare=False)
 
 
 WHOLE = Layout((), 0)
@@ -101,7 +105,8 @@ def best_layout(loads: Sequence[Load], room: float, least: float, most: int) -> 
     """
     options = [_layout(loads, count, least) for count in range(most + 1)]
     peaks = [peak_of(loads, layout) for layout in options]
-    return next((o for o, peak in zip(options, peaks, strict=True) if peak <= room), options[peaks.index(min(peaks))])
+    best = next((o for o, peak in zip(options, peaks, strict=True) if peak <= room), options[peaks.index(min(peaks))])
+    return replace(best, needs=peak_of(loads, WHOLE), room=int(room))
 
 
 def _layout(loads: Sequence[Load], forgotten: int, least: float) -> Layout:

@@ -6,6 +6,7 @@ from umbel.arguments import check_numbers
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError
 from umbel.recipes.settings import DataSettings, ModelSettings, check_seeds
+from umbel.recipes.teaching_settings import TeachingSettings
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class CompareSettings:
     """How often a single-task reference sees each labelled sample, relative to joint training."""
     probes: int = 20
     """Measurements of the gradients' cosines over one training; 0 leaves them out."""
+    teaching: TeachingSettings = field(default_factory=TeachingSettings)
     fit: FitSettings = field(default_factory=FitSettings)
 
     def __post_init__(self) -> None:

@@ -28,6 +28,7 @@ from umbel.recipes.references import (
     reference_training,
 )
 from umbel.recipes.settings import names
+from umbel.recipes.teaching import check_alike, prepare
 from umbel.report import Conflict, Curve, Results, SampleSheet, draw_samples
 from umbel.study import Arm, Bench, Job, Measurement, Study, Trained, Training, on_test_split
 
@@ -45,6 +46,7 @@ def compare(settings: CompareSettings, study: Study) -> Results:
         UmbelError: Unknown descent, data that cannot be learnt from, ...; before anything is trained.
     """
     joint = joint_arms(settings)
+    check_alike(settings.teaching)
     data = open_data(settings.data, say=study.reporter.say)
     if len(data.tasks) == 1:
         study.warnings.append("There is one task only, so joint training and single-task training are the same.")
@@ -105,9 +107,23 @@ class _Networks:
         self.candidates = candidate_weights(tasks, settings.tuning_trials)
         self.trials = [Job.at(TRIAL, _TUNING_SEED, *self.references, trial=n) for n in range(len(self.candidates))]
         self.weights = dict.fromkeys(tasks, 1.0)
+        self._said: set[str] = set()
 
     def make(self, job: Job) -> Training:
-        """How the network of a job is trained."""
+        """How the network of a job is trained; all of them start and learn as the settings say."""
+        training = self._training(job)
+        told = prepare(training.learner, self.bench.settings.teaching)
+        if told and told not in self._said:
+            self._said.add(told)
+            self.bench.study.reporter.say(f"{job.arm} {told}")
+        if not training.learner.shared_parameters():
+            raise UmbelError(
+                "--freeze leaves nothing that the tasks could compete for, so that there is nothing to compare; freeze "
+                "a part of the encoder, or use `umbel train`"
+            )
+        return training
+
+    def _training(self, job: Job) -> Training:
         bench, settings = self.bench, self.bench.settings
         if job.arm == SINGLE:
             return reference_training(bench, job)

@@ -91,7 +91,6 @@ class MultiresSettings:
             if arm not in ARMS:
                 raise unknown("arm", arm, ARMS)
         self.layer_uses, self.shares()
-        numbers(str(self.design_snr_db), "--design-snr-db")
 
     @property
     def layer_uses(self) -> list[int]:

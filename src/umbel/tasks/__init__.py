@@ -1,0 +1,18 @@
+"""The usual kinds of task. Each function gives a `Task`; missing labels are NaN (float) or negative (integer)."""
+
+from umbel.tasks.classes import boundaries, classification, multilabel, segmentation, with_class_weights
+from umbel.tasks.pictures import picture, reconstruction
+from umbel.tasks.values import dense_regression, regression, surface_normals
+
+__all__ = [
+    "boundaries",
+    "classification",
+    "dense_regression",
+    "multilabel",
+    "picture",
+    "reconstruction",
+    "regression",
+    "segmentation",
+    "surface_normals",
+    "with_class_weights",
+]
