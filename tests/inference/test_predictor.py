@@ -243,6 +243,16 @@ def test_pictures_come_from_a_table_a_folder_paths_pil_and_arrays(tmp_path, pict
     assert predictor.predict(files[0]).index.tolist() == ["3.png"]
 
 
+def test_pictures_outside_the_tables_folder_are_read_when_that_is_said(tmp_path, pictures, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    predictor, file = umbel.load(pictures), pictures.parent / "pictures" / "3.png"
+    table = pd.DataFrame({"picture": [str(file)]})
+    with pytest.raises(UmbelError, match=r"lies outside the table's folder.*in Python pictures_anywhere=True"):
+        predictor.predict(table)
+    answers = predictor.predict(predictor.read(table, pictures_anywhere=True))
+    assert answers.equals(predictor.predict([file]))
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

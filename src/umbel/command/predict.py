@@ -33,6 +33,8 @@ class _Predict:
     """Widths of a controllable network, as width=0.5,heads=0.25; unset: full."""
     batch_size: int = 256
     """Rows that go through the network at a time."""
+    pictures_anywhere: bool = False
+    """Read pictures outside the table's folder, too."""
     overwrite: bool = False
     """Write over a file of predictions that is there already."""
     json: bool = False
@@ -53,7 +55,7 @@ def predict(arguments: list[str]) -> int:
     if parsed.out is not None:
         check_out(parsed.out, None if parsed.data == "-" else Path(parsed.data), parsed.overwrite)
     predictor = load(parsed.checkpoint)
-    inputs = _inputs(predictor, parsed.data)
+    inputs = _inputs(predictor, parsed.data, parsed.pictures_anywhere)
     if parsed.out is not None and parsed.out.suffix.lower() == ".npz":
         _arrays(parsed, parsed.out, predictor, inputs)
     else:
@@ -63,8 +65,8 @@ def predict(arguments: list[str]) -> int:
 
 def _arrays(parsed: _Predict, out: Path, predictor: "Predictor", inputs: "NewInputs") -> None:
     from umbel.engine import TerminalReporter  # noqa: PLC0415
+    from umbel.files import write_atomically  # noqa: PLC0415
     from umbel.inference import array_bytes  # noqa: PLC0415
-    from umbel.report.files import write_atomically  # noqa: PLC0415
 
     if parsed.keep:
         raise UmbelError("--keep copies columns into a table; --out with a name in .npz holds arrays alone")
@@ -79,9 +81,9 @@ def _table(parsed: _Predict, predictor: "Predictor", inputs: "NewInputs") -> Non
     import pandas as pd  # noqa: PLC0415
 
     from umbel.engine import TerminalReporter  # noqa: PLC0415
+    from umbel.files import write_atomically  # noqa: PLC0415
     from umbel.inference import row_names, table_bytes  # noqa: PLC0415
     from umbel.recipes.settings import names  # noqa: PLC0415
-    from umbel.report.files import write_atomically  # noqa: PLC0415
 
     columns = [column for of_task in predictor.columns.values() for column in of_task.values()]
     first = row_names(inputs, columns, names(parsed.keep))
@@ -101,9 +103,9 @@ def _tell(notes: Sequence[str]) -> None:
         print(f"umbel: {note}", file=sys.stderr)
 
 
-def _inputs(predictor: "Predictor", data: str) -> "NewInputs":
+def _inputs(predictor: "Predictor", data: str, pictures_anywhere: bool) -> "NewInputs":
     if data != "-":
-        return predictor.read(Path(data))
+        return predictor.read(Path(data), pictures_anywhere=pictures_anywhere)
     from umbel.data.cells import read_text_cells  # noqa: PLC0415
     from umbel.data.table_description import TableDescription  # noqa: PLC0415
     from umbel.inference.new_inputs import table_inputs  # noqa: PLC0415
@@ -112,7 +114,7 @@ def _inputs(predictor: "Predictor", data: str) -> "NewInputs":
     if not isinstance(known, TableDescription):
         raise UmbelError("--data - reads a table, and the run learnt from none; give a folder of pictures or a file")
     lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
-    return table_inputs(name, read_text_cells(name, lines), None, known)
+    return table_inputs(name, read_text_cells(name, lines), None, known, pictures_anywhere)
 
 
 def _show(parsed: _Predict, predictor: "Predictor", inputs: "NewInputs", table: "pd.DataFrame | None") -> None:

@@ -36,6 +36,8 @@ class _Evaluate:
     """New rows with labels (CSV, TSV or Parquet) to evaluate on instead of a part of the run's own data."""
     point: str = ""
     """Widths of a controllable network, as width=0.5,heads=0.25; unset: full."""
+    pictures_anywhere: bool = False
+    """With --data: read pictures outside the table's folder, too."""
     devices: int = 1
     """Processes that share the work."""
     json: bool = False
@@ -74,21 +76,21 @@ def evaluate(arguments: list[str]) -> int:
     if parsed.data is not None:
         if (parsed.split, parsed.devices) != ("test", 1):
             raise UmbelError("--data evaluates all rows of a file in one process; leave --split and --devices out")
-        _show(_on_new_rows(parsed.checkpoint, parsed.data, parsed.point), parsed.json)
+        _show(_on_new_rows(parsed), parsed.json)
         return 0
     runtime = open_runtime(parsed.devices)
     _show(evaluate_checkpoint(parsed.checkpoint, parsed.split, runtime, parsed.point), parsed.json)
     return 0
 
 
-def _on_new_rows(checkpoint: Path, data: Path, point: str) -> "Trained":
+def _on_new_rows(parsed: _Evaluate) -> "Trained":
     """Metrics on the rows of a file; what is odd about them goes to standard error."""
     from umbel.inference import load  # noqa: PLC0415 - imports torch
     from umbel.recipes.single import Trained  # noqa: PLC0415
 
-    predictor = load(checkpoint)
-    inputs = predictor.read(data)
-    metrics = predictor.evaluate(inputs, point).metrics
+    predictor = load(parsed.checkpoint)
+    inputs = predictor.read(parsed.data, pictures_anywhere=parsed.pictures_anywhere)
+    metrics = predictor.evaluate(inputs, parsed.point).metrics
     labelled = [task for task in predictor.learner.tasks if bool(task.count(inputs.targets[task.name]))]
     unlabelled = [
         f"task {name!r} has no label in these rows" for name in metrics if name not in {t.name for t in labelled}
@@ -97,7 +99,7 @@ def _on_new_rows(checkpoint: Path, data: Path, point: str) -> "Trained":
         print(f"umbel: {note}", file=sys.stderr)
     return Trained(
         checkpoint=str(predictor.path),
-        split=f"new rows of {data}",
+        split=f"new rows of {parsed.data}",
         samples=len(inputs),
         metrics={task.name: metrics[task.name] for task in labelled},
         directions={task.name: task.higher_is_better for task in labelled},

@@ -21,9 +21,11 @@ from umbel.data.data_record import DataRecord
 from umbel.data.table_description import TableDescription
 from umbel.data.table_rows import described_values, input_tensor
 from umbel.descent import make_descent
-from umbel.engine import FitSettings, fit
+from umbel.engine import FitSettings, fit, open_runtime
 from umbel.engine import checkpoint as checkpoints
+from umbel.engine.folder import claimed, output_folder
 from umbel.errors import UmbelError
+from umbel.files import writing
 from umbel.inference.answers import decoded
 from umbel.inference.estimator_data import cells_of, dealt, described, described_data, targets_of
 from umbel.recipes.build import describe, make_learner
@@ -222,13 +224,15 @@ class _MultiTask(BaseEstimator):  # type: ignore[misc]
             UmbelError: There is something already, or it cannot be written.
         """
         check_is_fitted(self)
-        folder = Path(path)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UmbelError(f"{folder} is there already; give a new folder")
+        folder = output_folder(path)
+        with writing(folder):
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise UmbelError(f"{folder} is there already; give a new folder")
         weights, extra = checkpoints.split_state(self.learner_)
         single = {name: one.float() if one.is_floating_point() else one for name, one in weights.items()}
         settings = json.loads(json.dumps(self._kept))
-        checkpoints.save(folder / "checkpoints", "best", self._step, single, {"learner_extra": extra}, settings)
+        with claimed(folder, "run", open_runtime(), resume=False):
+            checkpoints.save(folder / "checkpoints", "best", self._step, single, {"learner_extra": extra}, settings)
         return folder
 
 

@@ -1,5 +1,6 @@
 """What a user gives to predict for, as a trained network gets it: rows of a table, pictures, or arrays."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from umbel.data import as_float
+from umbel.data.cell_values import texts_of
 from umbel.data.cells import Cells, read_cells
 from umbel.data.columns import is_missing
 from umbel.data.frames import frame_cells
@@ -30,7 +32,7 @@ TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".parquet", ".pq")
 FILE = "file"
 """Name of the index where it holds the names of pictures in a folder."""
 _BYTES = 16.0  # no scaling of pictures to standard units gives values beyond this; bytes as floats do
-_NAMED = 3
+_NAMED, _LONGEST = 3, 60
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,13 @@ class NewInputs:
         return len(self.index)
 
 
-def new_inputs(rows: Any, known: TableDescription | PlainInputs) -> NewInputs:
+def new_inputs(rows: Any, known: TableDescription | PlainInputs, pictures_anywhere: bool = False) -> NewInputs:
     """Rows of any kind that `Predictor.predict` takes, checked.
 
     Args:
         rows: A DataFrame, a list of dicts or a table's path; a folder, paths or pictures; an array or tensor.
         known: What the network learnt from.
+        pictures_anywhere: Whether a table may name pictures outside its folder.
 
     Raises:
         UmbelError: They do not fit it: names the row and column, or the shape.
@@ -81,7 +84,8 @@ def new_inputs(rows: Any, known: TableDescription | PlainInputs) -> NewInputs:
         return _picture_files(files, pd.RangeIndex(len(files)), (), known)
     if isinstance(known, PlainInputs):
         raise UmbelError(f"{_given(rows)}: the run learnt from {_wanted(known)}; give those")
-    return _table(rows, known)
+    name, cells, index = _cells(rows)
+    return table_inputs(name, cells, index, known, pictures_anywhere)
 
 
 def _given(rows: Any) -> str:
@@ -96,11 +100,6 @@ def _wanted(known: TableDescription | PlainInputs) -> str:
     what = "pictures" if known.pictures else "arrays"
     more = "; a folder, a list of paths, or an array" if known.pictures else " (an array, or the path of an .npy file)"
     return f"{what} of shape {tuple(known.shape)}{more}"
-
-
-def _table(rows: Any, known: TableDescription) -> NewInputs:
-    name, cells, index = _cells(rows)
-    return table_inputs(name, cells, index, known)
 
 
 def _cells(rows: Any) -> tuple[Path, Mapping[str, Cells], pd.Index | None]:
@@ -119,7 +118,13 @@ def _cells(rows: Any) -> tuple[Path, Mapping[str, Cells], pd.Index | None]:
     )
 
 
-def table_inputs(name: Path, cells: Mapping[str, Cells], index: pd.Index | None, known: TableDescription) -> NewInputs:
+def table_inputs(
+    name: Path,
+    cells: Mapping[str, Cells],
+    index: pd.Index | None,
+    known: TableDescription,
+    pictures_anywhere: bool = False,
+) -> NewInputs:
     """Rows of a table.
 
     Args:
@@ -127,16 +132,17 @@ def table_inputs(name: Path, cells: Mapping[str, Cells], index: pd.Index | None,
         cells: Its columns.
         index: Of the predictions; None counts from 0.
         known: The table that was learnt from.
+        pictures_anywhere: Whether pictures may lie outside the table's folder.
 
     Raises:
         UmbelError: There is no row, or a column or cell does not fit: names it, and how.
     """
-    values = described_values(name, cells, known)
     count = len(next(iter(cells.values())).values)
     if not count:
         raise UmbelError(f"{name}: it has a header and no row; add rows")
-    if known.image is not None:
-        _check_named(name, known.image.name, values[known.image.name])
+    if known.image is not None and known.image.name in cells:
+        _check_named(name, known.image.name, texts_of(cells[known.image.name]))
+    values = described_values(name, cells, known, pictures_anywhere)
     return NewInputs(
         pd.RangeIndex(count) if index is None else index,
         lambda some: as_float(input_tensor(name, values, known, some)),
@@ -150,10 +156,10 @@ def _check_named(name: Path, column: str, files: np.ndarray) -> None:
     for row, file in enumerate(files):
         if file is None:
             raise UmbelError(f"{name}: image column {column!r} is blank in row {row + 1}")
-        if not (name.parent / file).is_file():
+        if not os.path.isfile(name.parent / file):
             raise UmbelError(
-                f"{name}: there is no picture {file!r} (column {column!r}, row {row + 1}); paths are relative to the "
-                "table's folder"
+                f"{name}: there is no picture {file[:_LONGEST]!r} (column {column!r}, row {row + 1}); paths are "
+                "relative to the table's folder"
             )
 
 

@@ -11,9 +11,9 @@ from pandas.api.types import is_numeric_dtype
 
 from umbel.data.cell_values import texts_of
 from umbel.data.cells import Cells
-from umbel.data.spreadsheets import neutralised
 from umbel.errors import UmbelError, unknown
 from umbel.inference.new_inputs import FILE, NewInputs
+from umbel.spreadsheets import safe_cell
 
 ARRAYS = ".npz"
 """How the name of a file of arrays ends."""
@@ -91,10 +91,10 @@ def table_bytes(table: pd.DataFrame, ending: str = ".csv") -> bytes:
         except ImportError:
             raise UmbelError('writing Parquet needs pyarrow; run: pip install "umbel[parquet]"') from None
         return buffer.getvalue()
-    safe = table.rename(columns=neutralised)
+    safe = table.rename(columns=safe_cell)
     for name in safe.columns:
         if not is_numeric_dtype(safe[name]):
-            safe[name] = [None if pd.isna(cell) else neutralised(str(cell)) for cell in safe[name]]
+            safe[name] = [None if pd.isna(cell) else safe_cell(str(cell)) for cell in safe[name]]
     return safe.to_csv(index=False, lineterminator="\n").encode()
 
 

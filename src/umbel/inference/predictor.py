@@ -82,16 +82,17 @@ class Predictor:
         """Task -> label -> column of `predict`; the answer itself has the label ""."""
         return answer_columns(self.tasks)
 
-    def read(self, rows: Any) -> NewInputs:
-        """Check rows and tell what is odd about them, without predicting.
+    def read(self, rows: Any, *, pictures_anywhere: bool = False) -> NewInputs:
+        """Check rows and tell what is odd about them, without predicting. The others take the result as rows, too.
 
         Args:
             rows: See `predict`.
+            pictures_anywhere: Read pictures outside the table's folder, too: absolute paths, paths through "..", links.
 
         Raises:
             UmbelError: They do not fit what the run learnt from.
         """
-        return rows if isinstance(rows, NewInputs) else new_inputs(rows, self.record.inputs)
+        return rows if isinstance(rows, NewInputs) else new_inputs(rows, self.record.inputs, pictures_anywhere)
 
     def predict(
         self,
