@@ -23,6 +23,7 @@ COMMANDS = {
     "train": ["train"],
     "evaluate": ["evaluate"],
     "predict": ["predict"],
+    "serve": ["serve"],
     "search": ["search"],
     "export": ["export"],
 }

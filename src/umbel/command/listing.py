@@ -18,6 +18,7 @@ _EXTRAS = {
     "parquet": ("pyarrow",),
     "comms": ("sionna", "imagecodecs"),
     "export": ("onnx", "onnxscript", "onnxruntime"),
+    "serve": ("starlette", "uvicorn"),
 }
 
 

@@ -77,5 +77,5 @@ def _upright(opened: Image.Image, name: str, resolution: int | None, mode: str) 
     picture = picture.convert(mode)
     if resolution is not None:
         picture = picture.resize((resolution, resolution), Image.Resampling.BILINEAR)
-    pixels = np.asarray(picture)
+    pixels = np.array(picture)  # a copy: what a grey picture shows may not be written
     return np.ascontiguousarray(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
