@@ -113,7 +113,7 @@ def test_the_service_says_the_same(folder, predicted):
         request = urllib.request.Request(f"{address[0]}/predict", body, {"Content-Type": "text/csv"})
         with urllib.request.urlopen(request, timeout=60) as answer:
             predictions = json.load(answer)["predictions"]
-        assert [one["rent"] for one in predictions] == pytest.approx(
+        assert [one["rent"]["value"] for one in predictions] == pytest.approx(
             [float(row["rent"]) for row in predicted], rel=1e-6
         )
         server.send_signal(signal.SIGINT)
