@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -266,8 +268,6 @@ def test_the_graph_makes_of_columns_what_the_description_says(tmp_path, inputs):
     ],
 )
 def test_the_runner_refuses_what_it_cannot_read(exported, tmp_path, row, message):
-    import re
-
     done = run_alone(exported.folder, write_csv(tmp_path / "bad.csv", [*NEW[:2], row]))
     assert done.returncode and done.stdout == ""
     assert re.search(message, done.stderr), done.stderr
@@ -354,6 +354,25 @@ def test_an_untrained_network_of_a_python_user_is_exported_with_the_record_of_it
         raw = learner.model.eval()(as_float(pictures), OperatingPoint())
     for task, answer in zip(learner.tasks, answers, strict=True):
         assert np.abs(answer - task.decode(raw[task.name]).numpy()).max() < 1e-5
+
+
+def test_the_commands_of_the_page_do_what_it_says(tmp_path, monkeypatch, capsys):
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "export.md").read_text()
+    training, exporting, running = page.split("```bash\n")[1].split("```")[0].splitlines()
+    shutil.copytree(root / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    assert main([*training.split()[1:], "--steps", "20", "--no-tensorboard"]) == 0
+    assert main(exporting.split()[1:]) == 0
+    python, *arguments = running.split()
+    assert python == "python"
+    script, rows = (tmp_path / name for name in arguments)
+    given = lines(script.parent, rows)
+    assert len(given) == len(rows.read_text().splitlines()) - 1
+    (shown,) = re.findall(r"```text\n(\{.*?)\n", page)
+    assert [*given[0]] == [*json.loads(shown)] == ["rent", "balcony"]
+    assert given[0]["balcony"].keys() == json.loads(shown)["balcony"].keys()
+    assert 300 < given[0]["rent"] < 3000  # as the rents of the table, not in standard units
 
 
 def test_the_page_shows_the_runner_as_it_is_written():

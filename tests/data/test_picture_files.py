@@ -3,9 +3,8 @@
 import pytest
 from PIL import Image
 
-from umbel.data import from_table
+from umbel.data import from_table, new_rows
 from umbel.data.picture_files import PICTURE_FORMATS, check_picture_paths, opened_picture
-from umbel.data.tables import described_table, new_rows
 from umbel.errors import UmbelError
 
 POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n%%EndComments\nshowpage\n"
@@ -55,7 +54,8 @@ def test_a_table_reaches_no_picture_outside_its_folder(tmp_path):
         path = table(inside, first)
         with pytest.raises(UmbelError, match=r"outside the table's folder; .*--pictures-anywhere"):
             from_table(path, ["age"], image_column="file")
-        description, data = described_table(path, ["age"], image_column="file", pictures_anywhere=True)
+        data = from_table(path, ["age"], image_column="file", pictures_anywhere=True)
+        description = data.table
         assert data.input_shape == (3, 4, 4)
         with pytest.raises(UmbelError, match="outside the table's folder"):
             new_rows(path, description)

@@ -14,7 +14,7 @@ from umbel.data.cells import read_cells
 from umbel.data.dealing import deal_classes, deal_groups, deal_rows
 from umbel.data.source import seeded
 from umbel.data.table_splits import SPLIT_NAMES, split_rows
-from umbel.data.tables import TableDescription, describe_columns, described_table, from_table
+from umbel.data.tables import TableDescription, describe_columns, from_table
 from umbel.errors import UmbelError
 
 ROWS = 400
@@ -377,7 +377,8 @@ def test_the_rule_is_kept_with_the_table_and_gives_the_same_rows_again(tmp_path,
     part = ["train"] * 300 + ["test"] * 100
     path = saved(tmp_path, visits(part=part, code=[100 + i % 25 for i in range(ROWS)]))
     about = {"kinds": {"code": "category"}, "ignore": ["row"]}
-    description, data = described_table(path, ["y", "ill"], split=rule, **about)
+    data = from_table(path, ["y", "ill"], split=rule, **about)
+    description = data.table
     assert description.split == rule
     assert f"({rule}" in data.note
     again = TableDescription.from_json(description.to_json())
@@ -391,7 +392,7 @@ def test_the_rule_is_kept_with_the_table_and_gives_the_same_rows_again(tmp_path,
 
 
 def test_a_file_without_the_column_of_its_rule_is_told(tmp_path):
-    description, _ = described_table(saved(tmp_path, visits()), ["y"], split=RandomSplit(group="patient"))
+    description = from_table(saved(tmp_path, visits()), ["y"], split=RandomSplit(group="patient")).table
     with pytest.raises(UmbelError, match="there is no column 'patient'"):
         from_table(saved(tmp_path, visits().drop(columns="patient"), "other.csv"), description=description)
 
@@ -496,7 +497,7 @@ def test_a_random_split_of_groups_promises_what_new_groups_do_not_keep(tmp_path)
         ("when", [str(np.datetime64("2020-01-01") + i % 9) for i in range(ROWS)], "--time-column when"),
         ("timestamp", [1.7e9 + 60 * i for i in range(ROWS)], "--time-column timestamp"),
         ("year", [2024 - i // 20 for i in range(ROWS)], "--time-column year"),
-        ("user\nid", [i % 40 for i in range(ROWS)], r"--group-column 'user\nid'"),
+        ("user id", [i % 40 for i in range(ROWS)], "--group-column 'user id'"),
         # No groups and no times:
         ("size", ["na", *(i % 40 + 0.5 for i in range(ROWS - 1))], None),
         ("id", [i for i in range(ROWS)], None),

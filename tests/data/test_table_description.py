@@ -11,7 +11,7 @@ from PIL import Image
 
 from umbel.data.split_rules import ColumnSplit
 from umbel.data.table_description import FORMAT, VERSION
-from umbel.data.tables import TableDescription, described_table, from_table, new_rows
+from umbel.data.tables import TableDescription, from_table, new_rows
 from umbel.errors import UmbelError
 
 ROWS = 200
@@ -43,7 +43,8 @@ def saved(folder, frame, name="flats.csv"):
 
 @pytest.fixture
 def made(tmp_path):
-    return described_table(saved(tmp_path, flats()), TARGETS, kinds=KINDS)
+    data = from_table(saved(tmp_path, flats()), TARGETS, kinds=KINDS)
+    return data.table, data
 
 
 def equal(one, other):
@@ -195,7 +196,8 @@ def test_a_description_is_given_alone(tmp_path, made):
 def test_a_split_column_and_the_words_for_gaps_are_part_of_it(tmp_path):
     frame = flats().assign(part=["train"] * 150 + ["test"] * 50, code=["none", "a", "b", "c"] * 50)
     path = saved(tmp_path, frame)
-    description, data = described_table(path, TARGETS, split=ColumnSplit("part", seed=3), missing=["none"])
+    data = from_table(path, TARGETS, split=ColumnSplit("part", seed=3), missing=["none"])
+    description = data.table
     assert (description.split, description.missing) == (ColumnSplit("part", seed=3), ("none",))
     assert description.inputs[2].categories == ("a", "b", "c")
     equal(data, from_table(path, description=description))
@@ -205,7 +207,8 @@ def test_a_split_column_and_the_words_for_gaps_are_part_of_it(tmp_path):
 
 def test_numbers_read_as_people_write_them_are_read_so_again(tmp_path):
     frame = flats().assign(price=[f"{1 + i},{i:03}" for i in range(ROWS)])
-    description, data = described_table(saved(tmp_path, frame), TARGETS, kinds=KINDS | {"price": "number"})
+    data = from_table(saved(tmp_path, frame), TARGETS, kinds=KINDS | {"price": "number"})
+    description = data.table
     equal(data, from_table(tmp_path / "flats.csv", description=description))
 
 
@@ -213,7 +216,8 @@ def test_pictures_are_part_of_it(tmp_path):
     for i in range(40):
         Image.new("RGB", (8, 6), (i, 0, 255)).save(tmp_path / f"{i}.png")
     frame = pd.DataFrame({"file": [f"{i}.png" for i in range(40)], "y": [i + 0.5 for i in range(40)]})
-    description, data = described_table(saved(tmp_path, frame), ["y"], image_column="file")
+    data = from_table(saved(tmp_path, frame), ["y"], image_column="file")
+    description = data.table
     assert (description.image.name, description.image.resolution, description.image.shape) == ("file", None, (3, 6, 8))
     assert TableDescription.from_json(description.to_json()) == description
     equal(data, from_table(tmp_path / "flats.csv", description=description))

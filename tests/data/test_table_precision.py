@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from umbel.data.split_rules import ColumnSplit
-from umbel.data.tables import described_table, from_table
+from umbel.data.tables import from_table
 from umbel.engine import metrics_of
 from umbel.errors import UmbelError
 from umbel.tasks import regression
@@ -94,7 +94,8 @@ def test_what_cannot_be_told_apart_is_refused_with_its_name(tmp_path, values, me
 
 
 def test_centre_and_scale_are_kept_in_double(tmp_path):
-    description, data = described_table(table(tmp_path, LARGE["nanoseconds"]), ["value"], split=ColumnSplit("part"))
+    data = from_table(table(tmp_path, LARGE["nanoseconds"]), ["value"], split=ColumnSplit("part"))
+    description = data.table
     (target,) = description.targets
     train = LARGE["nanoseconds"][:140].astype(float)
     assert (target.centre, target.scale) == (train.mean(), train.std())

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     )
     from umbel.data.split_rules import ColumnSplit, Folds, RandomSplit, Shares, TimeSplit
     from umbel.data.stream import StreamSource, data_from_datasets, from_dataset, in_memory
+    from umbel.data.table_description import TableDescription
+    from umbel.data.table_rows import new_rows
     from umbel.data.tables import from_table
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "SideBySide",
     "Source",
     "StreamSource",
+    "TableDescription",
     "TensorSource",
     "TimeSplit",
     "as_float",
@@ -62,6 +65,7 @@ __all__ = [
     "in_memory",
     "load_data",
     "need",
+    "new_rows",
     "seeded",
 ]
 
@@ -81,6 +85,8 @@ _FILES = {
     ),
     "stream": ("StreamSource", "data_from_datasets", "from_dataset", "in_memory"),
     "split_rules": ("ColumnSplit", "Folds", "RandomSplit", "Shares", "TimeSplit"),
+    "table_description": ("TableDescription",),
+    "table_rows": ("new_rows",),
     "tables": ("from_table",),
 }
 _FILE_OF = {name: file for file, names in _FILES.items() for name in names}

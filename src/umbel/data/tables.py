@@ -39,7 +39,6 @@ __all__ = [
     "Column",
     "TableDescription",
     "describe_columns",
-    "described_table",
     "from_table",
     "new_rows",
     "table_set",
@@ -99,7 +98,7 @@ def from_table(
         ignore: Columns that are not used.
         resolution: Pictures are resized to this height and width. None keeps their size, which must then be the same.
         missing: Words (or numbers, as "-999") that mean "no value", as an empty cell does.
-        description: What an earlier call made of this table (see `described_table`). It says all that the other
+        description: What an earlier call made of this table, `table` of what it gave. It says all that the other
             arguments say, and the file must hold the rows that it was made of; for other rows see `new_rows`.
         pictures_anywhere: Read pictures outside the table's folder, too: absolute paths, paths through "..", links.
 
@@ -107,14 +106,24 @@ def from_table(
         UmbelError: The file cannot be read; a column is unknown, cannot be used as asked or cannot be learnt; a picture
             is missing or of another size; the file is not that of the description: names the columns, or the splits.
     """
-    if description is None:
-        return described_table(
-            path, targets, image_column, kinds, split, ignore, resolution, missing, pictures_anywhere
-        )[1]
-    given = any((targets, image_column, kinds, ignore, resolution))
-    if given or split != AT_RANDOM or tuple(missing) != MISSING_WORDS:
-        raise UmbelError(f"{path}: a description says what the columns are; give it alone, without targets or kinds")
     path = Path(path)
+    if description is not None:
+        given = any((targets, image_column, kinds, ignore, resolution))
+        if given or split != AT_RANDOM or tuple(missing) != MISSING_WORDS:
+            raise UmbelError(
+                f"{path}: a description says what the columns are; give it alone, without targets or kinds"
+            )
+        return _by_description(path, description, pictures_anywhere)
+    if not targets:
+        raise UmbelError(f"{path}: no target column; name at least one")
+    if resolution is not None and resolution < 1:
+        raise UmbelError(f"{path}: the resolution is {resolution}; it must be at least 1")
+    roles = Roles(tuple(targets), image_column, dict(kinds or {}), split, tuple(ignore), tuple(missing))
+    return _first_read(path, roles, resolution, pictures_anywhere)
+
+
+def _by_description(path: Path, description: TableDescription, pictures_anywhere: bool) -> MultiTaskData:
+    """The set that the description was made of, and no other."""
     cells = read_cells(path)
     values = described_values(path, cells, description, pictures_anywhere)
     for name in (*(column.name for column in description.targets), *rule_columns(description.split).values()):
@@ -126,39 +135,9 @@ def from_table(
     return _data(path, description, cells, values, rows, ())
 
 
-def described_table(
-    path: str | Path,
-    targets: Sequence[str],
-    image_column: str | None = None,
-    kinds: Mapping[str, str] | None = None,
-    split: SplitRule = AT_RANDOM,
-    ignore: Sequence[str] = (),
-    resolution: int | None = None,
-    missing: Sequence[str] = MISSING_WORDS,
-    pictures_anywhere: bool = False,
-) -> tuple[TableDescription, MultiTaskData]:
-    """What `from_table` makes, and the frozen description by which it can be made again and new rows be read.
-
-    Args:
-        path: As for `from_table`, as all the others.
-        targets: Columns to predict.
-        image_column: Paths of pictures.
-        kinds: Column -> kind.
-        split: How rows are dealt out.
-        ignore: Columns that are not used.
-        resolution: Of the pictures.
-        missing: Words that mean "no value".
-        pictures_anywhere: Whether pictures may lie outside the table's folder.
-
-    Raises:
-        UmbelError: As `from_table`.
-    """
-    path = Path(path)
-    if not targets:
-        raise UmbelError(f"{path}: no target column; name at least one")
-    if resolution is not None and resolution < 1:
-        raise UmbelError(f"{path}: the resolution is {resolution}; it must be at least 1")
-    roles = Roles(tuple(targets), image_column, dict(kinds or {}), split, tuple(ignore), tuple(missing))
+def _first_read(path: Path, roles: Roles, resolution: int | None, pictures_anywhere: bool) -> MultiTaskData:
+    """The set with a description made now."""
+    targets, image_column, split = roles.targets, roles.image_column, roles.split
     cells, values, columns = typed_table(path, roles)
     if image_column is not None:
         check_picture_paths(path, values[image_column], pictures_anywhere)
@@ -175,7 +154,7 @@ def described_table(
         missing=roles.missing,
     )
     description = replace(description, splits=split_digests(path, values, description, rows))
-    return description, _data(path, description, cells, values, rows, columns, pictures)
+    return _data(path, description, cells, values, rows, columns, pictures)
 
 
 def _data(

@@ -19,6 +19,7 @@ class _Nodes:
     def __init__(self) -> None:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self.second_axis = self.constant(np.array([1]))
 
     def add(self, operation: str, *inputs: str, called: str = "", **attributes: Any) -> str:
         """The name of what an operation gives."""
@@ -36,13 +37,13 @@ class _Nodes:
         if isinstance(values, np.ndarray):
             self.constants.append(numpy_helper.from_array(values, name))
         else:
-            texts = [text.encode() for text in values]
+            texts: Any = [text.encode() for text in values]
             self.constants.append(helper.make_tensor(name, TensorProto.STRING, [1, len(texts)], texts))
         return name
 
     def as_column(self, name: str) -> str:
         """[rows] as [rows, 1]."""
-        return self.add("Unsqueeze", name, self.constant(np.array([1])))
+        return self.add("Unsqueeze", name, self.second_axis)
 
     def as_numbers(self, name: str) -> str:
         from onnx import TensorProto  # noqa: PLC0415
@@ -124,7 +125,7 @@ def _category(nodes: _Nodes, column: InputColumn, name: str, missing: Sequence[s
     if column.flagged:
         words = dict.fromkeys(["", *missing, *_pointed(missing)])
         marks = nodes.as_numbers(nodes.add("Equal", texts, nodes.constant([*words])))
-        gap = nodes.add("ReduceMax", marks, nodes.constant(np.array([1])), keepdims=1)
+        gap = nodes.add("ReduceMax", marks, nodes.second_axis, keepdims=1)
         pieces[gap] = [(column.name, len(column.categories))]
     return pieces
 

@@ -54,7 +54,8 @@ class Exported:
 
 def available_formats() -> tuple[Format, ...]:
     """The formats whose packages are installed."""
-    return tuple(name for name in FILES if name != "onnx" or has_onnx())
+    every: tuple[Format, ...] = ("torch", "onnx", "safetensors")
+    return tuple(name for name in every if name != "onnx" or has_onnx())
 
 
 def export(
