@@ -16,6 +16,7 @@ READERS: dict[str, tuple[str, Callable[[str], list[str]]]] = {
     "evaluate": ("plain", lambda run: ["evaluate", run]),
     "evaluate a table's": ("table", lambda run: ["evaluate", run]),
     "evaluate a wide one": ("wide", lambda run: ["evaluate", run, "--point", "width=0.5"]),
+    "predict": ("table", lambda run: ["predict", run, "--data", "table.csv"]),
     "search": ("wide", lambda run: ["search", run, "--budget", "60%"]),
     "export": ("wide", lambda run: ["export", run, "--point", "full", "--formats", "safetensors", "--out", "exported"]),
     "resume": ("plain", lambda run: ["train", *DIGITS, "--resume", "--out", run]),
@@ -49,6 +50,7 @@ def damaged_case(place: Place, draw: random.Random) -> Case:
     kind, command = READERS[reader]
     run = place.folder / "run"
     shutil.copytree(place.runs[kind], run)
+    shutil.copy(place.runs[kind].parent / "table.csv", place.folder)
     files = sorted(path for path in run.rglob("*") if path.is_file())
     file, damage = draw.choice(files), draw.choice(list(_DAMAGES))
     _DAMAGES[damage](file, draw)
