@@ -21,11 +21,12 @@ def clean_table(
     for _ in range(60):
         a, b = draw.random(), draw.gauss(0, 5)
         rows.append([f"{a:.3f}", f"{b:.3f}", draw.choice(["red", "blue"]), "yes" if a > 0.5 else "no", f"{a + b:.3f}"])
-    _write(path, rows)
+    write_rows(path, rows)
     return rows
 
 
-def _write(path: Path, rows: Rows) -> None:
+def write_rows(path: Path, rows: Rows) -> None:
+    """Write rows, the header first, as a CSV file."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     path.write_text(text.getvalue(), encoding="utf-8", errors="surrogatepass", newline="")
@@ -39,14 +40,14 @@ def table_case(place: Place, draw: random.Random) -> Case:
     """A table with one thing wrong with it."""
     path = place.folder / "table.csv"
     rows = clean_table(path, draw)
-    which = draw.choice(list(_CELLS) + list(_BYTES) + list(_ASKED))
-    if which in _CELLS:
-        change, expected = _CELLS[which]
+    which = draw.choice(list(CELLS) + list(BYTES) + list(_ASKED))
+    if which in CELLS:
+        change, expected = CELLS[which]
         change(rows, draw)
-        _write(path, rows)
+        write_rows(path, rows)
         return Case(_train("table.csv"), f"table: {which}", expected)
-    if which in _BYTES:
-        change_bytes, expected = _BYTES[which]
+    if which in BYTES:
+        change_bytes, expected = BYTES[which]
         path.write_bytes(change_bytes(path.read_bytes(), draw))
         return Case(_train("table.csv"), f"table: {which}", expected)
     flags, expected = _ASKED[which]
@@ -86,7 +87,7 @@ def _numbered(rows: Rows, draw: random.Random) -> None:
         row[3] = f"class {number}"
 
 
-_CELLS: dict[str, tuple[Callable[[Rows, random.Random], None], Expected]] = {
+CELLS: dict[str, tuple[Callable[[Rows, random.Random], None], Expected]] = {
     "as it is": (lambda rows, draw: None, "right"),
     "gaps": (_everywhere(4, "", "1.5", "2.5", "NA"), "right"),
     "one gap in an input": (_once(0, ""), "right"),
@@ -111,7 +112,7 @@ _CELLS: dict[str, tuple[Callable[[Rows, random.Random], None], Expected]] = {
     "two columns of one name": (lambda rows, draw: rows[0].__setitem__(1, "a"), "wrong"),
     "no name": (lambda rows, draw: rows[0].__setitem__(1, ""), "right"),
 }
-_BYTES: dict[str, tuple[Callable[[bytes, random.Random], bytes], Expected]] = {
+BYTES: dict[str, tuple[Callable[[bytes, random.Random], bytes], Expected]] = {
     "empty file": (lambda content, draw: b"", "wrong"),
     "header alone": (lambda content, draw: content.split(b"\n")[0], "wrong"),
     "noise": (lambda content, draw: draw.randbytes(500), "wrong"),
@@ -167,7 +168,7 @@ def name_case(place: Place, draw: random.Random) -> Case:
         rows = clean_table(path, draw)
         for row in rows[1:]:
             row[3] = f"{name}." if row[3] == "yes" else "no"
-        _write(path, rows)
+        write_rows(path, rows)
         target = "kind"
     expected: Expected = "right" if safe else "wrong"
     return Case(_train("table.csv", targets=target), f"name {ascii(name)[:50]}, target {ascii(target)[:20]}", expected)

@@ -191,6 +191,14 @@ def test_evaluating_new_rows_counts_their_labels(predictor):
         predictor.evaluate(new(4))
 
 
+def test_columns_of_targets_are_looked_at_for_metrics_only(predictor):
+    frame = flats(4, seed=2)
+    wrong = frame.assign(rent="dear", balcony="perhaps")
+    assert predictor.predict(wrong).equals(predictor.predict(frame))
+    with pytest.raises(UmbelError, match=r"'dear' in row 1; column 'balcony' holds 'perhaps' in row 1, which is none"):
+        predictor.evaluate(wrong)
+
+
 def test_rows_that_were_trained_on_are_counted(predictor):
     mixed = pd.concat([flats(120), flats(5, seed=2)])
     with pytest.warns(RowsWarning, match="84 of 125 rows have the same inputs as rows that it was trained on"):

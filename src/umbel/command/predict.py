@@ -70,9 +70,9 @@ def _arrays(parsed: _Predict, out: Path, predictor: "Predictor", inputs: "NewInp
 
     if parsed.keep:
         raise UmbelError("--keep copies columns into a table; --out with a name in .npz holds arrays alone")
-    _tell(inputs.notes)
     with TerminalReporter() as reporter:
         arrays = predictor.predict_arrays(inputs, parsed.point, batch_size=parsed.batch_size, reporter=reporter)
+    _tell(inputs.notes)
     write_atomically(out, array_bytes(arrays))
     _show(parsed, predictor, inputs, None)
 
@@ -89,9 +89,9 @@ def _table(parsed: _Predict, predictor: "Predictor", inputs: "NewInputs") -> Non
     first = row_names(inputs, columns, names(parsed.keep))
     left = [task.name for task in predictor.tasks if task.name not in predictor.columns]
     maps = f"a table has no place for the maps or pictures of {', '.join(left)}; use --out with a name in .npz"
-    _tell([*inputs.notes, *([maps] if left and columns else [])])
     with TerminalReporter() as reporter:
         predictions = predictor.predict(inputs, parsed.point, batch_size=parsed.batch_size, reporter=reporter)
+    _tell([*inputs.notes, *([maps] if left else [])])
     table = pd.DataFrame({**first, **{name: predictions[name].to_numpy() for name in predictions.columns}})
     if parsed.out is not None:
         write_atomically(parsed.out, table_bytes(table, parsed.out.suffix))
@@ -104,6 +104,8 @@ def _tell(notes: Sequence[str]) -> None:
 
 
 def _inputs(predictor: "Predictor", data: str, pictures_anywhere: bool) -> "NewInputs":
+    if not data:
+        raise UmbelError("--data is empty; give a table, a folder of pictures, an .npy file, or -")
     if data != "-":
         return predictor.read(Path(data), pictures_anywhere=pictures_anywhere)
     from umbel.data.cells import read_text_cells  # noqa: PLC0415

@@ -89,7 +89,7 @@ def _on_new_rows(parsed: _Evaluate) -> "Trained":
     from umbel.recipes.single import Trained  # noqa: PLC0415
 
     predictor = load(parsed.checkpoint)
-    inputs = predictor.read(parsed.data, pictures_anywhere=parsed.pictures_anywhere)
+    inputs = predictor.read(parsed.data, pictures_anywhere=parsed.pictures_anywhere, labels=True)
     metrics = predictor.evaluate(inputs, parsed.point).metrics
     labelled = [task for task in predictor.learner.tasks if bool(task.count(inputs.targets[task.name]))]
     unlabelled = [

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class NewInputs:
     Attributes:
         index: Of the predictions, [n]: that of a DataFrame, the names of pictures in a folder, else 0, 1, 2, ...
         read: Numbers of rows, int64 [m] -> what the network gets for them, float32 [m, ...].
-        targets: Labels by task, where the rows have columns of them.
+        targets: Labels by task, where they were asked for.
         columns: The cells as they were given, for those who want some of them beside the predictions.
         notes: What the user should know of the rows, a sentence each.
     """
@@ -57,13 +57,16 @@ class NewInputs:
         return len(self.index)
 
 
-def new_inputs(rows: Any, known: TableDescription | PlainInputs, pictures_anywhere: bool = False) -> NewInputs:
+def new_inputs(
+    rows: Any, known: TableDescription | PlainInputs, pictures_anywhere: bool = False, labels: bool = False
+) -> NewInputs:
     """Rows of any kind that `Predictor.predict` takes, checked.
 
     Args:
         rows: A DataFrame, a list of dicts or a table's path; a folder, paths or pictures; an array or tensor.
         known: What the network learnt from.
         pictures_anywhere: Whether a table may name pictures outside its folder.
+        labels: Whether columns of targets are read, and must then fit.
 
     Raises:
         UmbelError: They do not fit it: names the row and column, or the shape.
@@ -85,7 +88,7 @@ def new_inputs(rows: Any, known: TableDescription | PlainInputs, pictures_anywhe
     if isinstance(known, PlainInputs):
         raise UmbelError(f"{_given(rows)}: the run learnt from {_wanted(known)}; give those")
     name, cells, index = _cells(rows)
-    return table_inputs(name, cells, index, known, pictures_anywhere)
+    return table_inputs(name, cells, index, known, pictures_anywhere, labels)
 
 
 def _given(rows: Any) -> str:
@@ -124,6 +127,7 @@ def table_inputs(
     index: pd.Index | None,
     known: TableDescription,
     pictures_anywhere: bool = False,
+    labels: bool = False,
 ) -> NewInputs:
     """Rows of a table.
 
@@ -133,6 +137,7 @@ def table_inputs(
         index: Of the predictions; None counts from 0.
         known: The table that was learnt from.
         pictures_anywhere: Whether pictures may lie outside the table's folder.
+        labels: Whether columns of targets are read, and must then fit.
 
     Raises:
         UmbelError: There is no row, or a column or cell does not fit: names it, and how.
@@ -142,6 +147,7 @@ def table_inputs(
         raise UmbelError(f"{name}: it has a header and no row; add rows")
     if known.image is not None and known.image.name in cells:
         _check_named(name, known.image.name, texts_of(cells[known.image.name]))
+    known = known if labels else replace(known, targets=())
     values = described_values(name, cells, known, pictures_anywhere)
     return NewInputs(
         pd.RangeIndex(count) if index is None else index,

@@ -82,17 +82,18 @@ class Predictor:
         """Task -> label -> column of `predict`; the answer itself has the label ""."""
         return answer_columns(self.tasks)
 
-    def read(self, rows: Any, *, pictures_anywhere: bool = False) -> NewInputs:
+    def read(self, rows: Any, *, pictures_anywhere: bool = False, labels: bool = False) -> NewInputs:
         """Check rows and tell what is odd about them, without predicting. The others take the result as rows, too.
 
         Args:
             rows: See `predict`.
             pictures_anywhere: Read pictures outside the table's folder, too: absolute paths, paths through "..", links.
+            labels: Read the columns of targets, too, as `evaluate` needs them; else they are not looked at.
 
         Raises:
             UmbelError: They do not fit what the run learnt from.
         """
-        return rows if isinstance(rows, NewInputs) else new_inputs(rows, self.record.inputs, pictures_anywhere)
+        return rows if isinstance(rows, NewInputs) else new_inputs(rows, self.record.inputs, pictures_anywhere, labels)
 
     def predict(
         self,
@@ -178,7 +179,7 @@ class Predictor:
         Raises:
             UmbelError: The rows do not fit, or hold no label at all.
         """
-        inputs = self.read(rows)
+        inputs = self.read(rows, labels=True)
         targets = {task.name: inputs.targets[task.name] for task in self.learner.tasks if task.name in inputs.targets}
         if not any(bool(self._tasks[name].labelled(target).any()) for name, target in targets.items()):
             raise UmbelError(f"no row has a label; add a column for {', '.join(map(repr, self._tasks))} to evaluate")
