@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from umbel import FitSettings, Learner, build_model, fit, make_descent, tasks
+from umbel import FitSettings, Learner, build_model, fit, load, make_descent, tasks
 from umbel.cli import main
 from umbel.control import Exported, export
 from umbel.control.exports import run_export
@@ -135,6 +135,16 @@ def test_rows_of_a_table_are_predicted_as_the_network_does(houses, exported, tmp
     probabilities = np.array([list(line["balcony"].values()) for line in given])
     assert np.abs(probabilities - wanted["balcony"].numpy()).max() < 1e-5
     assert len({line["when"] for line in given}) == 6  # the rows differ in what counts
+
+
+@pytest.mark.filterwarnings("ignore::umbel.inference.RowsWarning")
+def test_the_runner_agrees_with_umbel_predict(houses, exported, tmp_path):
+    table = write_csv(tmp_path / "new.csv", NEW)
+    frame, given = load(houses).predict(str(table)), lines(exported.folder, table)
+    assert np.abs(frame["when"].to_numpy() - [line["when"] for line in given]).max() < 1e-5 * 400
+    for answer in ("no", "yes"):
+        probabilities = [line["balcony"][answer] for line in given]
+        assert np.abs(frame[f"balcony: {answer}"].to_numpy() - probabilities).max() < 1e-5
 
 
 def test_what_looks_alike_stays_apart(exported, tmp_path):
