@@ -16,9 +16,11 @@ READERS: dict[str, tuple[str, Callable[[str], list[str]]]] = {
     "evaluate": ("plain", lambda run: ["evaluate", run]),
     "evaluate a table's": ("table", lambda run: ["evaluate", run]),
     "evaluate a wide one": ("wide", lambda run: ["evaluate", run, "--point", "width=0.5"]),
-    "predict": ("table", lambda run: ["predict", run, "--data", "table.csv"]),
     "search": ("wide", lambda run: ["search", run, "--budget", "60%"]),
     "export": ("wide", lambda run: ["export", run, "--point", "full", "--formats", "safetensors", "--out", "exported"]),
+    "export a table's": ("table", lambda run: ["export", run, "--formats", "safetensors", "--out", "exported"]),
+    "predict": ("table", lambda run: ["predict", run, "--data", "table.csv", "--out", "predictions.csv"]),
+    "serve": ("table", lambda run: ["serve", run, "--port", "-1"]),  # refused at the latest at its port
     "resume": ("plain", lambda run: ["train", *DIGITS, "--resume", "--out", run]),
     "resume a study": ("study", lambda run: [*STUDY, "--resume", "--out", run]),
     "report": ("study", lambda run: ["report", run]),
@@ -50,7 +52,7 @@ def damaged_case(place: Place, draw: random.Random) -> Case:
     kind, command = READERS[reader]
     run = place.folder / "run"
     shutil.copytree(place.runs[kind], run)
-    shutil.copy(place.runs[kind].parent / "table.csv", place.folder)
+    clean_table(place.folder / "table.csv", random.Random(0))
     files = sorted(path for path in run.rglob("*") if path.is_file())
     file, damage = draw.choice(files), draw.choice(list(_DAMAGES))
     _DAMAGES[damage](file, draw)

@@ -118,6 +118,26 @@ def test_every_field_has_a_label_and_a_hint(page):
     assert hints[0].startswith("usually 3") and hints[2] == "3 categories"
 
 
+def test_a_file_may_be_dropped(page):
+    page.run(
+        "const files = new DataTransfer();"
+        "files.items.add(new File(['rooms,metres,city\\n1,2,north\\n'], 'a.csv'));"
+        "document.getElementById('drop').dispatchEvent("
+        "new DragEvent('drop', {dataTransfer: files, cancelable: true, bubbles: true}))"
+    )
+    page.wait("return !document.getElementById('result').hidden")
+    assert text(page, "result-title") == "Predictions for a.csv"
+    assert page.run("return document.querySelectorAll('table tr').length") == 2
+
+
+@pytest.mark.parametrize("wrong", ["0x10", "1_000", "Infinity", "1e999", "-", "NA"])
+def test_what_is_no_number_in_a_table_is_none_in_the_form(page, wrong):
+    page.type("#field-1", wrong)
+    page.click("button.main")
+    page.wait("return !document.getElementById('trouble').hidden")
+    assert text(page, "trouble").startswith(f"metres: “{wrong}” is no number.")
+
+
 def test_a_wrong_number_is_told_and_found(page):
     page.type("#field-1", "70,5")
     page.click("button.main")

@@ -6,6 +6,7 @@ const TYPES = { csv: "text/csv", tsv: "text/tab-separated-values", tab: "text/ta
   parquet: "application/vnd.apache.parquet", pq: "application/vnd.apache.parquet", png: "image/png", jpg: "image/jpeg",
   jpeg: "image/jpeg", webp: "image/webp", bmp: "image/bmp", gif: "image/gif", tif: "image/tiff", tiff: "image/tiff",
   pgm: "image/x-portable-graymap", ppm: "image/x-portable-pixmap", pnm: "image/x-portable-anymap" };
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;  // what a table may hold; JavaScript reads 0x10, too
 let model = null, latest = 0;
 
 function made(tag, text, className) {
@@ -81,7 +82,7 @@ function rowOfForm() {
     let value = null;
     if (text && column.kind === "category") value = column.categories[Number(text)];
     if (text && column.kind === "number") value = Number(text);
-    const bad = column.kind === "number" && value !== null && !Number.isFinite(value);
+    const bad = column.kind === "number" && value !== null && !(NUMBER.test(text) && Number.isFinite(value));
     if (column.kind === "number") input.setAttribute("aria-invalid", String(bad));
     if (bad) wrong.push([column.name, text, input]);
     row[column.name] = bad ? text : value;
