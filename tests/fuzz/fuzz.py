@@ -25,7 +25,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from forked import Outcome, called  # noqa: E402
 from fuzz_case import Case, Place  # noqa: E402
 from fuzz_folders import folder_case  # noqa: E402
-from fuzz_new_rows import new_rows_case  # noqa: E402
 from fuzz_options import option_case, word_case  # noqa: E402
 from fuzz_rows import rows_case  # noqa: E402
 from fuzz_runs import damaged_case, finished_runs, resumed_case, turned_case  # noqa: E402
@@ -38,7 +37,6 @@ FAMILIES: dict[str, tuple[Callable[[Place, random.Random], Case], int]] = {
     "names": (name_case, 2),
     "rows": (rows_case, 4),
     "damaged files": (damaged_case, 6),
-    "new rows": (new_rows_case, 3),
     "resumed": (resumed_case, 1),
     "turned": (turned_case, 1),
     "folders": (folder_case, 2),
