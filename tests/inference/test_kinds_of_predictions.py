@@ -43,7 +43,8 @@ class Raw(nn.Module):
 
 def predictor_of(*made, shapes=None) -> Predictor:
     heads = {task.name: Raw(task.outputs, (shapes or {}).get(task.name, ())) for task in made}
-    source = TensorSource(Batch(torch.zeros(2, 4)))
+    none = {task.name: torch.full((2, task.outputs, *(shapes or {}).get(task.name, ())), torch.nan) for task in made}
+    source = TensorSource(Batch(torch.zeros(2, 4), none))
     data = MultiTaskData("set", "a set", made, source, source, source, (4,))
     learner = Learner(MultiTaskModel(nn.Identity(), heads), made)
     return Predictor(learner, DataRecord.of(data), open_runtime(), "run")
