@@ -73,7 +73,7 @@ def test_a_saved_one_is_a_run_like_any_other(tmp_path, fitted):
     assert opened.evaluate(frame).metrics["balcony"]["accuracy"] > 0.9
     with pytest.raises(UmbelError, match="is there already"):
         fitted.save(tmp_path / "run")
-    with pytest.raises(UmbelError, match="unknown data set 'estimator'"):
+    with pytest.raises(UmbelError, match=r"are not kept with it; .*--data"):
         from umbel.engine import open_runtime
         from umbel.recipes.single import evaluate_checkpoint
 

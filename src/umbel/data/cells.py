@@ -1,8 +1,9 @@
 """The cells of a table as they lie in its file: nothing is a number, a category or a label yet."""
 
 import csv
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from umbel.arguments import plain_name
 from umbel.errors import UmbelError
+
+_MIDNIGHT = "00:00:00"
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class Cells:
         blank: Bool [rows], where the cell is empty.
         trouble: Why no use can be made of the column, as "lists"; empty otherwise.
         text: Whether the file itself says that these are texts, so that "007" is no number.
+        spellings: How else programs write those values that are booleans or times in the file: "True" -> "true",
+            "TRUE". Of cells that are text in the file there is none.
     """
 
     name: str
@@ -29,6 +34,7 @@ class Cells:
     blank: np.ndarray
     trouble: str = ""
     text: bool = False
+    spellings: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def typed(self) -> bool:
@@ -176,13 +182,39 @@ def arrow_column(name: str, column: Any) -> Cells:
             blank = blank | np.isnan(numbers)
         return Cells(name, numbers, blank)
     cells = column.to_pandas() if types.is_temporal(kind) else column.to_pylist()
-    texts = ["" if gap else cell_text(cell) for cell, gap in zip(cells, blank, strict=True)]
-    return replace(text_column(name, texts), text=not types.is_decimal(kind))
+    return replace(objects_column(name, list(cells), blank), text=not types.is_decimal(kind))
 
 
-def cell_text(cell: object) -> str:
+def objects_column(name: str, cells: Sequence[object], blank: np.ndarray) -> Cells:
+    """A column of Python objects as texts.
+
+    Args:
+        name: As in the header.
+        cells: [rows].
+        blank: Bool [rows], where a cell is empty.
+    """
+    texts: list[str] = []
+    spellings: dict[str, Sequence[str]] = {}
+    for cell, gap in zip(cells, blank, strict=True):
+        texts.append("" if gap else _cell_text(cell))
+        if not gap and (others := _spellings(cell)):
+            spellings[texts[-1]] = others
+    return replace(text_column(name, texts), spellings=spellings)
+
+
+def _cell_text(cell: object) -> str:
     """A typed cell as text; a decimal without exponent."""
     return format(cell, "f") if type(cell).__name__ == "Decimal" else str(cell)
+
+
+def _spellings(cell: object) -> Sequence[str]:
+    if isinstance(cell, bool | np.bool_):
+        return (str(cell).lower(), str(cell).upper())
+    if not isinstance(cell, date):
+        return ()
+    day, _, clock = str(cell).partition(" ")
+    clock = clock or _MIDNIGHT
+    return (f"{day} {clock}", f"{day}T{clock}", *([day] if clock == _MIDNIGHT else []))
 
 
 def _readable(kind: object) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from umbel.data.cells import Cells, arrow_column, cell_text, cells_by_name, column_name, text_column
+from umbel.data.cells import Cells, arrow_column, cells_by_name, column_name, objects_column
 
 _INSIDE = (list, tuple, dict, set, bytes, bytearray, complex, np.ndarray)
 
@@ -48,5 +48,4 @@ def _column(name: str, series: pd.Series) -> Cells:
     inside = sorted({type(cell).__name__ for cell in present if isinstance(cell, _INSIDE)})
     if inside:
         return Cells(name, np.full(len(series), "", dtype=object), blank, f"{inside[0]} values")
-    texts = ["" if gap else cell_text(cell) for cell, gap in zip(cells, blank, strict=True)]
-    return replace(text_column(name, texts), text=any(isinstance(cell, str) for cell in present))
+    return replace(objects_column(name, cells, blank), text=any(isinstance(cell, str) for cell in present))

@@ -77,13 +77,24 @@ def _typed(cells: Cells, column: InputColumn | TargetColumn, words: Sequence[str
             )
             return f"holds numbers, but {cells.values[wrong]!r} in row {wrong + 1}"
         return numbers if (trouble := out_of_range(numbers)) is None else f"is {trouble}"
-    names = names_of(cells, words)
+    names = _as_learnt(names_of(cells, words), cells, column)
     if isinstance(column, TargetColumn):
         classes = set(column.classes)
         for row, name in enumerate(names):
             if name is not None and name not in classes:
                 return f"holds {name!r} in row {row + 1}, which is none of its classes ({_few(column.classes)})"
     return names
+
+
+def _as_learnt(names: np.ndarray, cells: Cells, column: InputColumn | TargetColumn) -> np.ndarray:
+    """Names with booleans and times spelled as in the table that was learnt from: programs write them differently."""
+    known = column.classes if isinstance(column, TargetColumn) else column.categories
+    spelled = {
+        name: next((other for other in others if other in known), name)
+        for name, others in cells.spellings.items()
+        if name not in known
+    }
+    return np.array([spelled.get(name, name) for name in names], dtype=object) if spelled else names
 
 
 def input_tensor(path: Path, values: Values, description: TableDescription, rows: np.ndarray) -> Tensor:

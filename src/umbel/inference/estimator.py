@@ -28,7 +28,7 @@ from umbel.errors import UmbelError
 from umbel.files import writing
 from umbel.inference.answers import decoded
 from umbel.inference.estimator_data import cells_of, dealt, described, described_data, targets_of
-from umbel.recipes.build import describe, make_learner
+from umbel.recipes.build import GIVEN_ROWS, describe, make_learner
 from umbel.recipes.settings import DataSettings, ModelSettings
 
 _ROWS_AT_A_TIME = 4096
@@ -119,7 +119,7 @@ class _MultiTask(BaseEstimator):  # type: ignore[misc]
         )
         learner = make_learner(model, data, seed)
         fitted = fit(learner, make_descent(self.descent), data.train, data.validation, settings)
-        kept = describe(DataSettings(data="estimator"), model, data, seed, False)
+        kept = describe(DataSettings(data=GIVEN_ROWS), model, data, seed, False)
         self._kept = {"fit": dataclasses.asdict(fitted.settings), **kept, "descent": {"name": self.descent}}
         self._step = fitted.best_step
         self.learner_ = learner.cpu().double().eval()  # in double precision a row does not feel its batch

@@ -20,6 +20,7 @@ from umbel.data.table_description import InputColumn, TableDescription, TargetCo
 from umbel.data.table_rows import described_values, input_tensor
 from umbel.data.table_scales import input_columns, target_column
 from umbel.errors import UmbelError, unknown
+from umbel.recipes.build import GIVEN_ROWS
 
 HELD_OUT = 0.15
 """Part of the rows that chooses the best step, where there are enough."""
@@ -238,7 +239,7 @@ def described_data(
         for part in parts
     )
     return MultiTaskData(
-        "estimator",
+        GIVEN_ROWS,
         "rows given to fit",
         description.tasks(),
         train,

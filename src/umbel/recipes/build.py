@@ -30,6 +30,8 @@ _NO_OPTIONS = {
     **dict.fromkeys(("tasks", "input_shape", "keep_maps", "data", "grid"), "it follows from the data and the settings"),
 }
 """What builds a network takes besides the encoder's options -> what to do instead."""
+GIVEN_ROWS = "estimator"
+"""What stands for the data's name in a run that an estimator saved: rows that were given to `fit` and are not kept."""
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
 
 
@@ -271,6 +273,16 @@ class Described:
         Raises:
             UmbelError: It cannot be had, or a table is not the one that was learnt from.
         """
+        if self.settings.data == GIVEN_ROWS:
+            raise UmbelError(
+                "the rows that an estimator was fitted to are not kept with it; measure it on rows of a file, with "
+                "--data labelled.csv"
+            )
+        if is_table(self.settings) and not Path(self.settings.data).is_file():
+            raise UmbelError(
+                f"{self.settings.data}: the table that the run learnt from is not there; put it back, go to the folder "
+                "that this path starts from, or measure on rows of another file with --data"
+            )
         tasks = [output.name for output in self.record.outputs]
         data = open_data(self.settings, self.record.inputs)
         return data.only(tasks) if [task.name for task in data.tasks] != tasks else data

@@ -90,9 +90,6 @@ def _cell(row: Mapping[str, Any], number: int, column: InputColumn) -> Any:
         raise Refusal(422, f"row {number}, column {column.name!r} of the request is {_kind(value)}; give one value")
     if isinstance(value, float) and not math.isfinite(value):
         raise Refusal(422, f"row {number}, column {column.name!r} of the request is too large a number")
-    if isinstance(value, bool):  # as programs write it into tables; the category decides which way
-        spellings = (str(value), str(value).upper(), str(value).lower())
-        return next((text for text in spellings if text in column.categories), spellings[-1])
     return value
 
 
