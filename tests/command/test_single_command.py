@@ -1,6 +1,9 @@
 """`umbel train` and `umbel evaluate`."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from commands import SMALL, contents, refused, umbel
@@ -82,6 +85,17 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(capsys, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert message in refused(capsys, *arguments.split())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_a_missing_flag_is_told_in_any_terminal(encoding):
+    """Where a terminal cannot show boxes, they are drawn with plain signs, which belong in no message either."""
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C"}
+    command = [sys.executable, "-m", "umbel.cli", "predict", "run"]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False).stderr
+    assert said.startswith("umbel: Missing from umbel predict: --data STR New rows")
+    assert "--------" not in said
+    assert "helptext" not in said
 
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "state.pt", "settings.json", "manifest.json"])

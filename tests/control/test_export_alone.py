@@ -273,7 +273,9 @@ def test_the_graph_makes_of_columns_what_the_description_says(tmp_path, inputs):
     ("row", "message"),
     [
         (["", "0.25", "1", "1,234", 1600000123, "007", "x"], "could not convert string to float: '1,234'"),
-        (["", "0.25", "1", "1e40", 1600000123, "007", "x"], "area, m²: a number is too large"),
+        (["", "0.25", "1", "1e40", 1600000123, "007", "x"], "area, m²: '1e40' is no number, or too large"),
+        (["", "0.25", "1", "1_000", 1600000123, "007", "x"], "area, m²: '1_000' is no number, or too large"),
+        (["", "0.25", "1", "+nan", 1600000123, "007", "x"], r"area, m²: '\+nan' is no number, or too large"),
         (["", "0.25", "1", "33", 1600000123, "007"], "argument 2 is shorter|is longer"),
     ],
 )

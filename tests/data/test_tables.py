@@ -329,6 +329,11 @@ HIGH = [float(i) for i in range(ROWS - 1)]
         ({}, {"kinds": {"city": "number"}}, "'city' cannot be of kind number: it holds 'Rome'"),
         ({"age": [3.5] * ROWS}, {}, "target column 'age' has only one"),
         ({"colour": ["red"] * ROWS}, {"targets": ["colour"]}, "target column 'colour' has only one class"),
+        (
+            {"colour": ["red", "None"] * (ROWS // 2)},
+            {"targets": ["colour"]},
+            "only one class besides .* as NA and None are",
+        ),
         ({"age": [""] * ROWS}, {}, "target column 'age' has no label at all"),
         (
             {"age": [1.5, 2.5, 3.5] + [None] * 57},

@@ -88,12 +88,13 @@ def refuse_empty_folder(arguments: Sequence[str]) -> None:
 
 def _one_line(box: str) -> str:
     """What tyro draws as a box, as one line: its text down to the first rule, without the title."""
-    lines = [line.strip("│ ") for line in box.strip().splitlines()[1:]]
-    text = []
+    lines = [line.strip("│| ") for line in box.strip().splitlines()[1:]]  # plain signs where the terminal has no others
+    text: list[str] = []
     for line in lines:
-        if not line or line[0] in "─╰":
+        rule = not line.strip("─╰╯-+=")
+        if rule and text:
             break
-        text.append(line)
+        text += [] if rule else [line]
     return " ".join(" ".join(text).split()).rstrip(".:") or "these arguments are not understood"
 
 

@@ -265,7 +265,7 @@ def _column(path: Path, name: str, values: np.ndarray, roles: Roles) -> Column:
     kind = "number" if values.dtype == np.float64 else "category"
     distinct = distinct_numbers(present) if kind == "number" else len(set(present))
     if name in roles.targets:
-        _check_target(path, name, kind, distinct, len(present))
+        _check_target(path, name, kind, distinct, len(present), gaps)
         _check_range(path, name, values)
         return Column(name, "target", kind, distinct, gaps)
     if name in roles.apart:
@@ -301,12 +301,15 @@ def _why_ignored(name: str, kind: str, distinct: int, missing: int, roles: Roles
     return "an index written by pandas" if name.startswith("__index_level_") else ""
 
 
-def _check_target(path: Path, name: str, kind: str, distinct: int, labelled: int) -> None:
+def _check_target(path: Path, name: str, kind: str, distinct: int, labelled: int, gaps: int) -> None:
     what = f"{path}: target column {name!r}"
     if not labelled:
         raise UmbelError(f"{what} has no label at all; drop the target or fill in labels")
     if distinct == 1:
-        raise UmbelError(f"{what} has only one {'value' if kind == 'number' else 'class'}; there is nothing to learn")
+        blank = f" besides {gaps} cells that are blank or a word for it, as NA and None are" if gaps else ""
+        raise UmbelError(
+            f"{what} has only one {'value' if kind == 'number' else 'class'}{blank}; there is nothing to learn"
+        )
     if kind == "category" and distinct > labelled // 2:
         raise UmbelError(f"{what} is text with {distinct} different values in {labelled} rows; it cannot be learnt")
 

@@ -28,9 +28,11 @@ def table(path: str, takes: dict[str, Any]) -> dict[str, np.ndarray]:
     for column in takes.get("columns", ()):
         cells = columns[column["name"]]
         if column["kind"] == "number":
-            cells = [float("nan" if cell.casefold() in gaps else cell) for cell in cells]
-            if any(abs(number) > takes["largest"] for number in cells):
-                raise ValueError(f"{column['name']}: a number is too large")
+            texts = ["" if cell.casefold() in gaps else cell for cell in cells]
+            cells = [float(text or "nan") for text in texts]
+            for text, number in zip(texts, cells, strict=True):
+                if "_" in text or (text and not abs(number) <= takes["largest"]):
+                    raise ValueError(f"{column['name']}: {text!r} is no number, or too large")
         columns[column["name"]] = np.array(cells, dtype=float if column["kind"] == "number" else object)
     return columns
 
