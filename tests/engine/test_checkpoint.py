@@ -13,6 +13,7 @@ from toy_learners import make, pictures
 
 from umbel.descent import make_descent
 from umbel.engine import Checkpoint, fit, load_checkpoint, load_weights, resolve
+from umbel.engine.same_run import check_same_settings
 from umbel.errors import UmbelError
 
 
@@ -240,3 +241,15 @@ def test_a_learner_that_shares_weights_is_saved(tmp_path):
     load_weights(other.learner, load_checkpoint(resolve(tmp_path)))
     assert other.learner.model.heads["side"].weight is other.learner.model.heads["value"].weight
     assert torch.equal(other.learner.model.heads["side"].weight, toy.learner.model.heads["value"].weight)
+
+
+def test_the_folder_of_a_study_is_told_to_be_one(saved, tmp_path):
+    shutil.copytree(saved, tmp_path / "study" / "networks" / "equal" / "repeat-0")
+    refused(saved, lambda: resolve(tmp_path / "study"), "it is a study", "study/networks/equal/repeat-0")
+
+
+def test_a_setting_that_only_one_of_two_has_is_not_told_as_two_values(saved):
+    checkpoint = load_checkpoint(resolve(saved))
+    checkpoint.settings["model"] = {"hidden": 8}
+    now = {"model": {"hidden": 8, "widths": ""}}
+    refused(saved, lambda: check_same_settings(checkpoint, now), "another command", "model.widths is a setting of only")

@@ -10,6 +10,7 @@ from small_runs import flats, table_run
 import umbel
 from umbel.engine import open_runtime
 from umbel.errors import UmbelError
+from umbel.inference import MultiTaskClassifier
 from umbel.recipes.single import evaluate_checkpoint
 from umbel.serving import Service
 
@@ -59,6 +60,18 @@ def test_labels_may_be_booleans(run):
     rows = pd.concat([row(True, DAY), row(False, DAY)]).assign(balcony=[True, False])
     metrics = umbel.load(run).evaluate(rows).metrics["balcony"]
     assert metrics == umbel.load(run).evaluate(rows.assign(balcony=["TRUE", "FALSE"])).metrics["balcony"]
+
+
+def test_a_class_that_is_called_as_a_missing_value_is_counted(tmp_path):
+    """An estimator's classes are those of y, which may be "None"; leaving their rows out would change the score."""
+    frame = pd.DataFrame({"metres": np.arange(60.0), "lift": np.where(np.arange(60) % 4 == 0, "None", "yes")})
+    estimator = MultiTaskClassifier(steps=5, random_state=0).fit(frame[["metres"]], frame["lift"])
+    estimator.save(tmp_path / "run")
+    frame.to_csv(tmp_path / "labelled.csv", index=False)
+    for rows in (frame, tmp_path / "labelled.csv"):
+        with pytest.warns(umbel.inference.RowsWarning, match="trained on"):
+            metrics = umbel.load(tmp_path / "run").evaluate(rows).metrics
+        assert metrics["lift"]["accuracy"] == pytest.approx(estimator.score(frame[["metres"]], frame["lift"]))
 
 
 def test_a_table_that_is_not_there_is_told_what_it_was(run):

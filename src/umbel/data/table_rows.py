@@ -77,6 +77,8 @@ def _typed(cells: Cells, column: InputColumn | TargetColumn, words: Sequence[str
             )
             return f"holds numbers, but {cells.values[wrong]!r} in row {wrong + 1}"
         return numbers if (trouble := out_of_range(numbers)) is None else f"is {trouble}"
+    if isinstance(column, TargetColumn):  # rows that were given to an estimator may have a class "None" or "NA"
+        words = [word for word in words if word not in column.classes]
     names = _as_learnt(names_of(cells, words), cells, column)
     if isinstance(column, TargetColumn):
         classes = set(column.classes)

@@ -127,7 +127,9 @@ def resolve(path: Path) -> Path:
             for kind in KINDS:
                 if found := latest(folder, kind) if folder.is_dir() else None:
                     return found
-    raise UmbelError(f"{path} is not a checkpoint of Umbel, nor a run's folder with one in checkpoints/")
+        networks = sorted(path.glob("networks/**/checkpoints/*/manifest.json"))
+    of_study = f"; it is a study, so name one of its networks, as {networks[0].parents[2]}" if networks else ""
+    raise UmbelError(f"{path} is not a checkpoint of Umbel, nor a run's folder with one in checkpoints/{of_study}")
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

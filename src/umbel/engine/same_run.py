@@ -38,6 +38,11 @@ def check_same_settings(saved: Checkpoint, now: Mapping[str, Any]) -> None:
     before, here = (dict(_flat({name: of.get(name) for name in told})) for of in (saved.settings, now))
     for name in (*here, *before):
         if (was := before.get(name)) != (value := here.get(name)):
+            if _shown(was) == _shown(value):  # one of them does not have this setting at all
+                raise UmbelError(
+                    f"{saved.path} was trained by another command, or another version of Umbel ({name} is a setting of "
+                    "only one of them); resume it with that"
+                )
             raise UmbelError(
                 f"{saved.path} was trained with {name}={_shown(was)}, not {_shown(value)}; use that to resume"
             )
