@@ -236,6 +236,21 @@ def test_going_on_with_another_table_is_refused(table, tmp_path):
     train(settings, RUNTIME, tmp_path / "run", True, Silent())
 
 
+def test_a_column_in_other_units_is_another_table(table, tmp_path):
+    """The network would get the very same inputs, for its mean and spread are taken off."""
+    data = DataSettings(data=str(table), targets="age,tall")
+    settings = TrainSettings(data=data, fit=FIT)
+    train(settings, RUNTIME, tmp_path / "run", False, Silent())
+    study = dataclasses.replace(SMALL, data=data, model=ModelSettings(), seeds=1)
+    compared(tmp_path / "study", study)
+    frame = pd.read_csv(table)
+    frame.assign(height=2 * frame["height"]).to_csv(table, index=False)
+    with pytest.raises(UmbelError, match=r"learnt from other data: the train, .* rows of its table"):
+        train(settings, RUNTIME, tmp_path / "run", True, Silent())
+    with pytest.raises(UmbelError, match=r"was begun with other data: the train, .* rows of its table"):
+        compared(tmp_path / "study", study, resume=True)
+
+
 def test_a_study_does_not_go_on_over_an_edited_table(table, tmp_path):
     settings = dataclasses.replace(
         SMALL, data=DataSettings(data=str(table), targets="age,tall"), model=ModelSettings(), seeds=1

@@ -113,6 +113,27 @@ class DataRecord:
             raise UmbelError(f"{where}: its record of the data is damaged ({type(error).__name__}: {error})") from None
 
 
+def changed_table(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Which rows of a table say other things than they did, as a clause; empty where none does, or there is no table.
+
+    What the network gets of them may still be the same, as after a shift of a column, whose mean is taken off.
+
+    Args:
+        before: A record as `DataRecord.plain` gave it, perhaps from a file.
+        now: Likewise.
+    """
+    old, new = (_rows_of_table(record) for record in (before, now))
+    changed = [split for split, digest in new.items() if old.get(split, digest) != digest]
+    return f"the {', '.join(changed)} rows of its table (other values)" if changed else ""
+
+
+def _rows_of_table(record: Mapping[str, Any]) -> dict[str, Any]:
+    inputs = record.get("inputs")
+    splits = inputs.get("splits") if isinstance(inputs, Mapping) else None
+    known = [one for one in splits if isinstance(one, Mapping)] if isinstance(splits, list) else []
+    return {str(one.get("split")): one for one in known}
+
+
 def changed_split(split: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """How a split differs from what it was, as a clause; empty where it does not.
 

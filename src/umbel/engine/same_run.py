@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from umbel.data.data_record import changed_split
+from umbel.data.data_record import changed_split, changed_table
 from umbel.data.fingerprint import fingerprint
 from umbel.engine.checkpoint import Checkpoint
 from umbel.engine.plan import Plan
@@ -59,7 +59,10 @@ def check_same_data(saved: Checkpoint, now: Mapping[str, Any]) -> None:
         UmbelError: Names the splits that differ, and how.
     """
     then, here = _splits(saved.settings), _splits(now)
-    if said := [text for split in here if split in then and (text := changed_split(split, then, here))]:
+    said = [text for split in here if split in then and (text := changed_split(split, then, here))]
+    if not said and (table := changed_table(saved.settings.get("record", {}), now.get("record", {}))):
+        said = [table]
+    if said:
         raise UmbelError(
             f"{saved.path} learnt from other data: {' and '.join(said)}; give the unchanged data to resume"
         )

@@ -10,7 +10,7 @@ from typing import Any
 
 from umbel.core import Descent, Learner, UmbelError
 from umbel.data import MultiTaskData
-from umbel.data.data_record import DataRecord, changed_split
+from umbel.data.data_record import DataRecord, changed_split, changed_table
 from umbel.engine import (
     Evaluation,
     FabricRuntime,
@@ -165,6 +165,8 @@ class Study:
                 raise UmbelError(f"{self.out / 'study.json'} is damaged: it does not say its {split} split; {_REMEDY}")
             if said := changed_split(split, known, {split: kept}):
                 raise UmbelError(f"{self.out} was begun with other data: {said}; resume with the unchanged data")
+        if said := changed_table(before.data, record):
+            raise UmbelError(f"{self.out} was begun with other data: {said}; resume with the unchanged data")
 
     def folder(self, key: str) -> Path:
         """Where the network called `key` is kept."""
