@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 import subprocess
 import sys
 from functools import cache
@@ -114,3 +115,11 @@ def test_values_are_shown_in_one_line():
 def test_the_table_would_see_a_type_error():
     assert "TypeError" in wrong_calls.strange(lambda text: text + 1, {"text": "a"})
     assert Path(wrong_calls.__file__).parent == Path(__file__).parent
+
+
+def test_what_was_measured_may_be_no_number():
+    assert math.isnan(arguments.any_number(math.nan, "a metric"))
+    assert arguments.any_number(np.float32(-math.inf), "a metric") == -math.inf
+    for wrong in (None, "3", True, [1.0]):
+        with pytest.raises(UmbelError, match="a metric is"):
+            arguments.any_number(wrong, "a metric")
