@@ -13,6 +13,7 @@ from umbel.core import UmbelError
 WRONG = (None, -1, "", "no such thing", [], {}, object(), torch.zeros(2, 3), [None], True)
 
 MAPS, VECTORS, CLASSES = torch.rand(2, 3, 4, 4), torch.rand(4, 3), torch.tensor([0, 1, 2, 1])
+MANY = torch.rand(4, 5)
 LABELS = ["a", "b", "c"]
 METRICS = {"a": search.TaskMetric("accuracy"), "b": search.TaskMetric("error", False)}
 TABLE = {
@@ -86,6 +87,9 @@ OTHERS = {
     losses.relational_distance: {"features": MAPS, "full": MAPS},
     losses.attention_distance: {"features": MAPS, "full": MAPS},
     losses.class_divergence: {"logits": MAPS, "full": MAPS},
+    losses.cross_covariance: {"one": VECTORS, "other": MANY},
+    losses.hsic: {"one": VECTORS, "other": MANY, "estimator": "biased", "widths": [1.0, 2.0]},
+    losses.attention_overlap: {"one": VECTORS, "other": VECTORS},
     metrics.age_of_information: {"delay": torch.ones(3), "success": torch.ones(3)},
     metrics.expected_calibration_error: {"probabilities": VECTORS.softmax(1), "labels": CLASSES, "bins": 4},
     metrics.reliability: {"probabilities": VECTORS.softmax(1), "labels": CLASSES, "bins": 4},
