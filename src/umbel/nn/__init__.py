@@ -9,6 +9,7 @@ from umbel.nn.fixed import fixed_model
 from umbel.nn.heads import ConvHead, MapHead, VectorHead, build_head
 from umbel.nn.pixel import PictureHead, PixelEncoder, PooledHead, SmoothBlock
 from umbel.nn.pretrained import FeatureMaps, torchvision_encoder
+from umbel.nn.release import FeatureRelease
 from umbel.nn.slimming import (
     WIDTH_NAMES,
     WIDTHS,
@@ -38,6 +39,7 @@ __all__ = [
     "EncoderChoice",
     "ExponentialMovingAverage",
     "FeatureMaps",
+    "FeatureRelease",
     "GRUEncoder",
     "MLPEncoder",
     "MapHead",
