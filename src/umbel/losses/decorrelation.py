@@ -126,7 +126,7 @@ def _samples(where: str, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _checked(widths: Sequence[float]) -> tuple[float, float]:
-    instance(widths, list | tuple, "widths of hsic", "two positive numbers")
+    instance(widths, (list, tuple), "widths of hsic", "two positive numbers")
     numbers = tuple(real_number(width, "a width of hsic") for width in widths)
     if len(numbers) != 2 or min(numbers) <= 0:
         raise UmbelError(f"widths of hsic are {numbers}; give two positive numbers")

@@ -112,7 +112,7 @@ def guarantee(
     Source: Dong, Roth, Su, "Gaussian differential privacy", JRSS B 2022, corollary 2 (composition of Gaussians); Balle,
     Wang, ICML 2018 (epsilon); Bun, Steinke, TCC 2016 (rho).
     """
-    instance(releases, list | tuple, "releases", "a list of Release(clip_norm, sigma)")
+    instance(releases, (list, tuple), "releases", "a list of Release(clip_norm, sigma)")
     for release in releases:
         instance(release, Release, "one of the releases", "a Release(clip_norm, sigma)")
     if not releases:
