@@ -2,6 +2,8 @@
 
 import copy
 import math
+import os
+import signal
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from two_processes import Processes, run_in_two_processes
 from umbel import tasks
 from umbel.core import Batch, Learner, Losses, MultiTaskModel, OperatingPoint, SingleProcess, UmbelError
 from umbel.descent import Fixed, WeightedSum
-from umbel.engine import FitSettings, evaluate, fit, open_runtime
+from umbel.engine import FitSettings, Interrupted, evaluate, fit, open_runtime
 from umbel.losses import attention_overlap, cross_covariance
 from umbel.nn import (
     CrossTaskExcitation,
@@ -226,3 +228,25 @@ def test_a_projection_alone_is_a_plain_link():
     model = MultiTaskModel(nn.Identity(), {"a": nn.Flatten()}, {"a": link})
     out = model(features(3, 8, 2, 2), OperatingPoint())["a"]
     assert torch.equal(out, link(features(3, 8, 2, 2)).flatten(1))
+
+
+def test_a_stopped_and_resumed_training_ends_the_same(tiny_data, tmp_path):
+    settings = FitSettings(
+        steps=6, batch_size=32, learning_rate=1e-2, precision="float32", monitor="loss", tensorboard=False
+    )
+
+    def run(folder, **more):
+        learner = Learner(model(), TASKS)
+        train, validation = tiny_data.train, tiny_data.validation
+        fit(learner, WeightedSum(), train, validation, settings, out=tmp_path / folder, **more)
+        return learner.state_dict()
+
+    def stop(step, *_):
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    whole = run("whole")
+    with pytest.raises(Interrupted):
+        run("stopped", observe=stop)
+    resumed = run("stopped", resume=True)
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())

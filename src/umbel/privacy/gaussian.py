@@ -1,6 +1,7 @@
 """The analytic Gaussian mechanism: exactly which (epsilon, delta) Gaussian noise gives."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from scipy.special import log_ndtr, ndtr
@@ -62,10 +63,7 @@ def gaussian_epsilon(delta: float, sigma: float, sensitivity: float) -> float:
         high *= 2
         if math.isinf(high):
             return high
-    low = 0.0
-    while high - low > _PRECISION * high:
-        middle = (low + high) / 2
-        low, high = (middle, high) if _delta(middle, ratio) > delta else (low, middle)
+    _, high = _crossing(0.0, high, lambda epsilon: _delta(epsilon, ratio) <= delta)
     return high
 
 
@@ -93,10 +91,17 @@ def gaussian_sigma(epsilon: float, delta: float, sensitivity: float) -> float:
         high *= 2
     while _delta(epsilon, low) > delta:
         low /= 2
-    while high - low > _PRECISION * high:
-        middle = (low + high) / 2
-        low, high = (low, middle) if _delta(epsilon, middle) > delta else (middle, high)
+    low, _ = _crossing(low, high, lambda ratio: _delta(epsilon, ratio) > delta)
     return sensitivity / low
+
+
+def _crossing(low: float, high: float, reached: Callable[[float], bool]) -> tuple[float, float]:
+    """The numbers on both sides of where `reached` becomes true, between one where it is false and one where it is."""
+    middle = (low + high) / 2
+    while high - low > _PRECISION * high and low < middle < high:
+        low, high = (low, middle) if reached(middle) else (middle, high)
+        middle = (low + high) / 2
+    return low, high
 
 
 def _delta(epsilon: float, ratio: float) -> float:
