@@ -62,14 +62,23 @@ def real_number(value: object, what: str) -> float:
     Raises:
         UmbelError: It is of another kind, or not finite.
     """
+    number = any_number(value, what)
+    if math.isfinite(number):
+        return number
+    raise UmbelError(f"{what} is {number}; give a finite number")
+
+
+def any_number(value: object, what: str) -> float:
+    """As `real_number`, for what was measured: NaN and the infinities are numbers, too.
+
+    Raises:
+        UmbelError: It is of another kind.
+    """
     if not isinstance(value, bool | str | bytes) and hasattr(value, "__float__"):
         try:
-            number = float(value.__float__())
+            return float(value.__float__())
         except (TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise UmbelError(f"{what} is {shown(value)}; give one number") from error
-        if math.isfinite(number):
-            return number
-        raise UmbelError(f"{what} is {number}; give a finite number")
     raise UmbelError(f"{what} is {shown(value)}; give a number")
 
 

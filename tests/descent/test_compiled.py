@@ -40,7 +40,8 @@ def test_a_compiled_part_is_seen(default_setting):
 def test_the_update_of_a_compiled_encoder_is_that_of_the_plain_one(default_setting, engine):
     found = []
     for taught in (learner().train(), _compiled_learner()):
-        descent = make_descent("upgrad", engine=engine, directions=64)
+        options = {} if engine == "rows" else {"directions": 64}
+        descent = make_descent("upgrad", engine=engine, **options)
         descent.prepare(taught)
         descent(taught, batch(), POINT, SingleProcess())
         found.append(torch.cat([p.grad.flatten() for p in taught.parameters()]))

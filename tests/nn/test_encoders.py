@@ -56,7 +56,7 @@ def test_impossible_downsampling_is_refused(downsample):
 def test_bad_settings_are_refused():
     for make, words in (
         (lambda: ConvEncoder((8,)), "needs pictures"),
-        (lambda: ConvEncoder((1, 8, 8), ()), "at least one width"),
+        (lambda: ConvEncoder((1, 8, 8), ()), "give at least one"),
         (lambda: ConvEncoder((1, 8, 8), norm="layer"), "use 'batch' or 'group'"),
         (lambda: ResNetEncoder((1, 8, 8), blocks=()), "at least 1"),
         (lambda: MLPEncoder(0), "at least 1"),

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -10,8 +12,10 @@ def rand(*shape, seed=0):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("downsample", [1, 2, 3, 4, 8])
-@pytest.mark.parametrize("size", [(8, 8), (9, 5), (32, 28), (3, 3)])
+@pytest.mark.parametrize(
+    ("size", "downsample"),
+    [*itertools.product([(8, 8), (9, 5), (32, 28)], [1, 2, 3, 4, 8]), ((3, 3), 1), ((3, 3), 2), ((3, 3), 3)],
+)
 def test_the_encoder_s_shape_is_what_it_says(size, downsample):
     encoder = PixelEncoder((3, *size), 8, 1, downsample)
     assert encoder.feature_shape == (8, -(-size[0] // downsample), -(-size[1] // downsample))
@@ -45,7 +49,7 @@ def test_the_encoder_is_there_by_name_with_its_options():
     assert isinstance(encoder, PixelEncoder) and encoder.feature_shape == (12, 8, 8)
 
 
-@pytest.mark.parametrize("options", [{"width": 0}, {"downsample": 0}, {"blocks": -1}])
+@pytest.mark.parametrize("options", [{"width": 0}, {"downsample": 0}, {"downsample": 9}, {"blocks": -1}])
 def test_sizes_that_cannot_be_are_refused(options):
     with pytest.raises(UmbelError, match="pixel encoder"):
         PixelEncoder((1, 8, 8), **options)

@@ -177,7 +177,7 @@ def test_statistics_survive_a_checkpoint(tmp_path):
             parameter.mul_(1.1)
     recalibrate(learner.model, batches(), [POINT])
     weights, extra = checkpoint.split_state(learner)
-    path = checkpoint.save(tmp_path, "step", 1, weights, {"learner_extra": extra}, {})
+    path = checkpoint.save(tmp_path, "step", 1, weights, {"learner_extra": extra}, {"fit": {}})
     checkpoint.load_weights(other, checkpoint.load_checkpoint(path))
     batch = Batch(batches(1)[0])
     expected = learner.eval().predict(batch, POINT)

@@ -44,7 +44,7 @@ def test_an_answer_of_the_search_is_read_from_a_file(tmp_path):
         ("width=half", "not of the form name=number"),
         ("depht=0.5", "unknown task in --point 'depht'; did you mean 'depth'"),
         ("seg=1,seg=0.5", "names 'seg' twice"),
-        ("nothing.json", "neither widths .* nor a file that can be read"),
+        ("nothing.json", "is missing; give widths .* or a file"),
     ],
 )
 def test_other_text_is_refused(text, message):

@@ -114,7 +114,7 @@ def test_absent_and_binary_files_are_refused(tmp_path):
     with pytest.raises(UmbelError, match="no results at"):
         Results.read(tmp_path)
     (tmp_path / "results.json").write_bytes(b"\xff\xfe\x00\x9c")
-    with pytest.raises(UmbelError, match="cannot be read as text"):
+    with pytest.raises(UmbelError, match="it is not text in UTF-8"):
         Results.read(tmp_path)
 
 

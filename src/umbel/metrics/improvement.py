@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
-from umbel.arguments import instance, real_number
+from umbel.arguments import any_number, instance
 from umbel.core import UmbelError
 
 # Two-sided 95 % points of Student's t for 1 to 30 degrees of freedom.
@@ -20,7 +20,7 @@ def relative_improvement(value: float, reference: float, higher_is_better: bool)
     Raises:
         UmbelError: The reference is 0.
     """
-    value, reference = real_number(value, "a metric"), real_number(reference, "the reference of a metric")
+    value, reference = any_number(value, "a metric"), any_number(reference, "the reference of a metric")
     instance(higher_is_better, bool, "higher_is_better", "True or False")
     if reference == 0:
         raise UmbelError("relative improvement over a reference of 0 is not defined; use another metric")
@@ -35,7 +35,7 @@ def relative_change(value: float, other: float, higher_is_better: bool) -> float
     add up, nearly, from step to step, since it is 100 · log(value / other) but for the third power. NaN is worse than
     any number, and 0 away from NaN.
     """
-    value, other = real_number(value, "a metric"), real_number(other, "the other metric")
+    value, other = any_number(value, "a metric"), any_number(other, "the other metric")
     instance(higher_is_better, bool, "higher_is_better", "True or False")
     if math.isnan(value) or math.isnan(other):
         return 200.0 * (math.isnan(other) - math.isnan(value))
@@ -95,7 +95,7 @@ def confidence_interval(values: Sequence[float]) -> tuple[float, float]:
         UmbelError: No value at all, or something that is not a number.
     """
     instance(values, Iterable, "the values of an interval", "a list of numbers")
-    values = [real_number(value, "a value of an interval") for value in values]
+    values = [any_number(value, "a value of an interval") for value in values]
     if not values:
         raise UmbelError("an interval needs at least one value")
     if not all(math.isfinite(value) for value in values):

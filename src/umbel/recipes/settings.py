@@ -136,15 +136,15 @@ def names(text: str) -> tuple[str, ...]:
 def options(text: str, flag: str) -> dict[str, object]:
     """The options in "name=value,name=value": whole numbers, decimals, true/false, a/b/c for several, else text.
 
-    A list of one is written "a/".
+    A list of one is written "a/", a text that is empty as nothing at all: "name=".
 
     Raises:
-        UmbelError: A part has no "=" or nothing behind it, or a name comes twice.
+        UmbelError: A part has no "=", or a name comes twice.
     """
     parsed: dict[str, object] = {}
     for part in names(text):
         name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not (name and equals and value):
+        if not (name and equals):
             raise UmbelError(f"{flag}: {part!r} is not of the form name=value")
         if name in parsed:
             raise UmbelError(f"{flag}: {name} is given twice; choose one")
