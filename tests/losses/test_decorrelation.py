@@ -33,10 +33,13 @@ def kernels_by_hand(one, other, widths=None):
     return kernels
 
 
-def test_cross_covariance_is_the_mean_square_of_all_correlations():
-    one, other = dependent()
-    expected = torch.corrcoef(torch.cat([one, other], 1).T)[:3, 3:].square().mean()
+@pytest.mark.parametrize(("samples", "widths"), [(12, (3, 2)), (5, (40, 30)), (2, (5, 5)), (64, (300, 200))])
+def test_cross_covariance_is_the_mean_square_of_all_correlations(samples, widths):
+    one, noise = features(samples, widths[0], 0), features(samples, widths[1], 1)
+    other = one.sum(1, keepdim=True) + noise
+    expected = torch.corrcoef(torch.cat([one, other], 1).T)[: widths[0], widths[0] :].square().mean()
     torch.testing.assert_close(cross_covariance(one, other), expected)
+    torch.testing.assert_close(cross_covariance(one.float(), other.float()).double(), expected, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("widths", [None, (0.7, 2.0)])
@@ -111,6 +114,8 @@ def test_only_hsic_sees_a_dependence_that_is_not_linear():
 def test_gradients_are_those_of_finite_differences(measure):
     one, other = (x.requires_grad_() for x in dependent(7))
     assert torch.autograd.gradcheck(measure, (one, other))
+    wide = (features(4, width, seed).requires_grad_() for seed, width in enumerate((9, 12)))
+    assert torch.autograd.gradcheck(measure, tuple(wide))
 
 
 @pytest.mark.parametrize("measure", MEASURES)
