@@ -13,7 +13,7 @@ import pytest
 import torch
 import wrong_calls
 
-from umbel import arguments, descent, losses, search, tasks
+from umbel import arguments, descent, losses, privacy, search, tasks
 from umbel.core import UmbelError
 from umbel.errors import shown
 
@@ -34,7 +34,7 @@ def test_a_wrong_argument_is_refused_in_one_line(name):
     assert outcomes()[name]["strange"] == {}
 
 
-@pytest.mark.parametrize("module", [tasks, losses, search, descent], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [tasks, losses, search, descent, privacy], ids=lambda module: module.__name__)
 def test_no_public_function_is_left_out(module):
     listed = getattr(module, "__all__", None) or [n for n in vars(module) if not n.startswith("_")]
     own = [getattr(module, n) for n in listed]

@@ -7,12 +7,13 @@ import json
 
 import torch
 
-from umbel import data, descent, losses, metrics, search, tasks
+from umbel import data, descent, losses, metrics, privacy, search, tasks
 from umbel.core import UmbelError
 
 WRONG = (None, -1, "", "no such thing", [], {}, object(), torch.zeros(2, 3), [None], True)
 
 MAPS, VECTORS, CLASSES = torch.rand(2, 3, 4, 4), torch.rand(4, 3), torch.tensor([0, 1, 2, 1])
+MANY = torch.rand(4, 5)
 LABELS = ["a", "b", "c"]
 METRICS = {"a": search.TaskMetric("accuracy"), "b": search.TaskMetric("error", False)}
 TABLE = {
@@ -86,6 +87,19 @@ OTHERS = {
     losses.relational_distance: {"features": MAPS, "full": MAPS},
     losses.attention_distance: {"features": MAPS, "full": MAPS},
     losses.class_divergence: {"logits": MAPS, "full": MAPS},
+    losses.cross_covariance: {"one": VECTORS, "other": MANY},
+    losses.hsic: {"one": VECTORS, "other": MANY, "estimator": "biased", "widths": [1.0, 2.0]},
+    losses.attention_overlap: {"one": VECTORS, "other": VECTORS},
+    privacy.gaussian_delta: {"epsilon": 1.0, "sigma": 1.0, "sensitivity": 2.0},
+    privacy.gaussian_epsilon: {"delta": 0.1, "sigma": 1.0, "sensitivity": 2.0},
+    privacy.gaussian_sigma: {"epsilon": 1.0, "delta": 0.1, "sensitivity": 2.0},
+    privacy.gaussian_zcdp: {"sigma": 1.0, "sensitivity": 2.0},
+    privacy.zcdp_epsilon: {"rho": 1.0, "delta": 0.1},
+    privacy.sensitivity: {"clip_norm": 1.0, "neighbours": "add-remove"},
+    privacy.Release: {"clip_norm": 1.0, "sigma": 1.0, "times": 2},
+    privacy.guarantee: {
+        "releases": [privacy.Release(1.0, 1.0)], "delta": 0.1, "neighbours": "add-remove", "unit": "image",
+    },
     metrics.age_of_information: {"delay": torch.ones(3), "success": torch.ones(3)},
     metrics.expected_calibration_error: {"probabilities": VECTORS.softmax(1), "labels": CLASSES, "bins": 4},
     metrics.reliability: {"probabilities": VECTORS.softmax(1), "labels": CLASSES, "bins": 4},

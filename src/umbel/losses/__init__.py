@@ -1,5 +1,6 @@
-"""Losses as pure functions: (raw prediction, target) -> unreduced losses."""
+"""Losses as pure functions: (raw prediction, target) -> unreduced losses; two sets of features -> their dependence."""
 
+from umbel.losses.decorrelation import ESTIMATORS, attention_overlap, cross_covariance, hsic
 from umbel.losses.distillation import (
     attention_distance,
     class_divergence,
@@ -16,11 +17,15 @@ from umbel.losses.elementwise import (
 )
 
 __all__ = [
+    "ESTIMATORS",
     "angular",
     "attention_distance",
+    "attention_overlap",
     "bernoulli",
     "class_divergence",
+    "cross_covariance",
     "cross_entropy",
+    "hsic",
     "mean_squared_error_of_each",
     "prefix_distance",
     "relational_distance",

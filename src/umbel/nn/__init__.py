@@ -3,12 +3,14 @@
 from umbel.nn.attention import TaskAttention, with_attention
 from umbel.nn.build import ENCODERS, EncoderChoice, build_encoder, build_model, default_encoder, seeded_start
 from umbel.nn.conditioning import PreferenceConditioned, preferences_at
+from umbel.nn.cross_attention import CrossTaskExcitation, CrossTaskGates, TaskProjection, cross_task_links
 from umbel.nn.ema import ExponentialMovingAverage
 from umbel.nn.encoders import ConvEncoder, GRUEncoder, MLPEncoder, ResidualBlock, ResNetEncoder, Standardise
 from umbel.nn.fixed import fixed_model
 from umbel.nn.heads import ConvHead, MapHead, VectorHead, build_head
 from umbel.nn.pixel import PictureHead, PixelEncoder, PooledHead, SmoothBlock
 from umbel.nn.pretrained import FeatureMaps, torchvision_encoder
+from umbel.nn.release import FeatureRelease
 from umbel.nn.slimming import (
     WIDTH_NAMES,
     WIDTHS,
@@ -35,9 +37,12 @@ __all__ = [
     "ConvEncoder",
     "ConvHead",
     "Cost",
+    "CrossTaskExcitation",
+    "CrossTaskGates",
     "EncoderChoice",
     "ExponentialMovingAverage",
     "FeatureMaps",
+    "FeatureRelease",
     "GRUEncoder",
     "MLPEncoder",
     "MapHead",
@@ -52,6 +57,7 @@ __all__ = [
     "SmoothBlock",
     "Standardise",
     "TaskAttention",
+    "TaskProjection",
     "VectorHead",
     "active_channels",
     "build_encoder",
@@ -60,6 +66,7 @@ __all__ = [
     "check_widths",
     "cost_of",
     "count_macs",
+    "cross_task_links",
     "default_encoder",
     "dense",
     "dense_copy",
