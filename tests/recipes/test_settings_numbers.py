@@ -86,10 +86,23 @@ def test_settings_that_would_do_nothing():
 
 def test_options_are_read_strictly():
     assert options("a=1/,b=2/x", "--f") == {"a": (1,), "b": (2, "x")}
+    assert options("a=", "--f") == {"a": ""}  # a text that is empty; where a number is wanted, its check refuses it
     for text, message in (
         ("a=1,a=2", "a is given twice"),
-        ("a=", "'a=' is not of the form"),
+        ("a", "'a' is not of the form"),
         ("=1", "form name=value"),
     ):
         with pytest.raises(UmbelError, match=message):
             options(text, "--f")
+
+
+@pytest.mark.parametrize("recipe", ["controllable", "multi_receiver", "multires_jscc", "multi_round"])
+def test_numbers_in_a_text_are_bounded_as_well(recipe):
+    """Of every text setting that holds numbers with / between: what is far too large, and what is no number."""
+    start = RECIPES[recipe].settings()
+    held = ("penalties", "strengths", "budgets", "uses", "digital_uses", "sweep_weights", "picture_weights")
+    for name in (field.name for field in dataclasses.fields(start) if field.name in held):
+        for wrong in ("1e26", "nan", "1/-1e30", "x"):
+            with pytest.raises(UmbelError):
+                changed = dataclasses.replace(start, **{name: wrong})
+                [getattr(changed, other) for other in dir(changed) if not other.startswith("__")]

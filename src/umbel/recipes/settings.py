@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from umbel.arguments import check_numbers
+from umbel.arguments import MOST, check_numbers
 from umbel.errors import UmbelError
 
 LARGEST_RESOLUTION = 10_000
@@ -131,6 +131,26 @@ def check_seeds(seeds: int, fit_seed: int) -> None:
 def names(text: str) -> tuple[str, ...]:
     """The names in a text with commas between."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def numbers(text: str, flag: str) -> list[float]:
+    """The numbers in "a/b/c", none beyond `MOST`.
+
+    Raises:
+        UmbelError: One is missing, no number, not finite or absurdly large.
+    """
+    values = []
+    for part in (part.strip() for part in text.split("/")):
+        try:
+            value = float(part)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise UmbelError(f"{flag} {text}: {part!r} is not a finite number; write numbers with / between")
+        if abs(value) > MOST:
+            raise UmbelError(f"{flag} {text}: {part} is beyond {MOST:g}; give smaller numbers")
+        values.append(value)
+    return values
 
 
 def options(text: str, flag: str) -> dict[str, object]:

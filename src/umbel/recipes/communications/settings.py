@@ -1,10 +1,10 @@
 """Settings that the studies of communications share. Free of torch, so that the command's help stays quick."""
 
-import math
 from dataclasses import dataclass
 
 from umbel.arguments import check_numbers
 from umbel.errors import UmbelError
+from umbel.recipes.settings import numbers
 
 
 @dataclass(frozen=True)
@@ -48,24 +48,6 @@ class LinkSettings:
     def test_values(self) -> list[float]:
         """The SNRs of the evaluation, in dB, rising."""
         return sorted(set(numbers(self.test_snr_db, "--test-snr-db")))
-
-
-def numbers(text: str, flag: str) -> list[float]:
-    """The finite numbers in "a/b/c".
-
-    Raises:
-        UmbelError: None, or one that is not a finite number.
-    """
-    values = []
-    for part in (part.strip() for part in text.split("/")):
-        try:
-            value = float(part)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise UmbelError(f"{flag} {text}: {part!r} is not a finite number; write numbers with / between")
-        values.append(value)
-    return values
 
 
 def whole_numbers(text: str, flag: str) -> list[int]:

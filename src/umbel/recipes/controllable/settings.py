@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from umbel.arguments import check_numbers
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError, unknown
-from umbel.recipes.settings import ControllableModelSettings, DataSettings, check_seeds, names
+from umbel.recipes.settings import ControllableModelSettings, DataSettings, check_seeds, names, numbers
 
 DISTILLATIONS = ("prefix", "relational", "attention", "logits", "none")
 
@@ -79,7 +79,7 @@ class ControllableSettings:
     @property
     def percents(self) -> list[float]:
         """The budgets, rising."""
-        return _numbers(self.budgets, "--budgets", "20/40/70")
+        return sorted(set(numbers(self.budgets, "--budgets"))) if self.budgets else []
 
     @property
     def middle_percent(self) -> float:
@@ -89,12 +89,12 @@ class ControllableSettings:
     @property
     def strength_trials(self) -> list[float]:
         """The strengths of distillation to choose from, rising; none when there is no choice."""
-        return _numbers(self.strengths, "--strengths", "0.1/0.3/1")
+        return sorted(set(numbers(self.strengths, "--strengths"))) if self.strengths else []
 
     @property
     def penalty_trials(self) -> list[float]:
         """The penalties to choose from, rising; none when there is no choice."""
-        return _numbers(self.penalties, "--penalties", "0/1/4")
+        return sorted(set(numbers(self.penalties, "--penalties"))) if self.penalties else []
 
     def groups_of(self, tasks: list[str]) -> list[list[str]]:
         """The groups of tasks whose preferences turn together.
@@ -119,13 +119,6 @@ class ControllableSettings:
         steps = self.divisions if groups == 2 else max(2, self.divisions // 2)
         parts = [cut for cut in itertools.product(range(steps + 1), repeat=groups) if sum(cut) == steps]
         return [tuple(max(part / steps, 0.02) for part in cut) for cut in sorted(parts)]
-
-
-def _numbers(text: str, flag: str, example: str) -> list[float]:
-    try:
-        return sorted({float(part) for part in text.split("/") if part.strip()})
-    except ValueError:
-        raise UmbelError(f"{flag} {text}: write numbers with / between, as in {example}") from None
 
 
 QUICK = ControllableSettings(
