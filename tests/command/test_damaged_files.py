@@ -131,8 +131,8 @@ def kind_of_file(name):
 
 
 def chosen(every, name):
-    """Some of the damages, the same in every test run: all would take ten minutes."""
-    most = 2 if name.startswith("study/networks") else 4
+    """Some of the damages, the same in every test run: all would take ten minutes (`make fuzz` draws others)."""
+    most = 1 if name.startswith("study/networks") else 2
     return random.Random(name).sample(every, min(most, len(every)))
 
 
@@ -168,4 +168,4 @@ def test_damaged_files_are_one_line(capsys, made, tmp_path, monkeypatch):
                     wrong.append(f"{name}, {how}, {command[0]}: {said}")
             shutil.rmtree(copy)
     assert not wrong, "\n".join(wrong)
-    assert len(seen) > 20 and refusals > len(seen), "else nothing was damaged that matters"
+    assert len(seen) > 20 and refusals > len(seen) // 2, "else nothing was damaged that matters"

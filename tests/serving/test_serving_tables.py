@@ -105,7 +105,7 @@ def test_true_and_false_are_spelt_as_the_table_has_them(tmp_path):
         assert got == post(app, {"a": 1, "flag": text}).json
         assert got["notes"] == []
     assert post(app, {"a": True, "flag": True}).error == (
-        "the request does not fit the table that was learnt from: column 'a' holds numbers, but 'true' in row 1"
+        "the request does not fit the table that was learnt from: column 'a' holds numbers, but 'True' in row 1"
     )
 
 
@@ -126,7 +126,7 @@ def test_true_and_false_are_spelt_as_the_table_has_them(tmp_path):
         (ROW | {"city": {"a": 1}}, "row 1, column 'city' of the request is an object"),
         ({"rows": [ROW, ROW | {"metres": "large"}]}, "column 'metres' holds numbers, but 'large' in row 2"),
         (ROW | {"metres": 1e35}, "column 'metres' is too large in row 1"),
-        (ROW | {"metres": True}, "column 'metres' holds numbers, but 'true' in row 1"),
+        (ROW | {"metres": True}, "column 'metres' holds numbers, but 'True' in row 1"),
     ],
 )
 def test_a_row_that_does_not_fit_is_named(flats_app, value, words):
