@@ -1,7 +1,7 @@
 """Whether a run that goes on is the one that was begun: the same data, network and descent."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from umbel.data.data_record import changed_split, changed_table
@@ -20,8 +20,10 @@ def described(plan: Plan) -> dict[str, Any]:
     Args:
         plan: Of the run.
     """
-    splits = {split: fingerprint(getattr(plan, split)) for split in _SPLITS}
-    return json.loads(json.dumps({**plan.describe, "splits": splits}))
+    about = dict(plan.describe)
+    if "record" not in about:  # which holds the fingerprints of these splits already
+        about["splits"] = {split: fingerprint(getattr(plan, split)) for split in _SPLITS}
+    return json.loads(json.dumps(about))
 
 
 def check_same_settings(saved: Checkpoint, now: Mapping[str, Any]) -> None:
@@ -35,7 +37,7 @@ def check_same_settings(saved: Checkpoint, now: Mapping[str, Any]) -> None:
         UmbelError: Names the first that differs.
     """
     told = [name for name in now if name not in _OF_DATA]
-    before, here = (dict(_flat({name: of.get(name) for name in told})) for of in (saved.settings, now))
+    before, here = (flat({name: of.get(name) for name in told}) for of in (saved.settings, now))
     for name in (*here, *before):
         if (was := before.get(name)) != (value := here.get(name)):
             if _shown(was) == _shown(value):  # one of them does not have this setting at all
@@ -73,12 +75,20 @@ def _splits(described: Mapping[str, Any]) -> dict[str, Any]:
     return {**described.get("record", {}).get("splits", {}), **described.get("splits", {})}
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings without nesting: "fit.seed" for the seed in "fit".
+
+    Args:
+        values: Perhaps with mappings in them.
+        prefix: In front of every name.
+    """
+    plain: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            plain |= flat(value, f"{prefix}{name}.")
         else:
-            yield prefix + name, value
+            plain[prefix + name] = value
+    return plain
 
 
 def _shown(value: object) -> str:

@@ -26,6 +26,7 @@ from umbel.engine.folder import Claim
 from umbel.engine.log import read
 from umbel.engine.plan import Observer
 from umbel.engine.progress import Reporter
+from umbel.engine.same_run import flat
 from umbel.engine.settings import Precision
 from umbel.files import read_json, write_atomically
 from umbel.report.schema import build, finite_again, plain
@@ -142,8 +143,8 @@ class Study:
         file = self.out / "study.json"
         if file.exists():
             before = build(_Begun, read_json(file, _REMEDY), f"{file}: ")
-            for name, value in _flat(before.settings).items():
-                if (now := _flat(wanted).get(name)) != value:
+            for name, value in flat(before.settings).items():
+                if (now := flat(wanted).get(name)) != value:
                     was = f"{self.out} was begun with {name}={value}, not {now}"
                     raise UmbelError(f"{was}; resume with the same settings")
             self._check_data(before, record)
@@ -266,13 +267,3 @@ class Study:
     def log(self, key: str, name: str) -> list[dict[str, float]]:
         """Rows of a network's log: "train", "validation" or what an observer wrote."""
         return read(self.folder(key) / f"{name}.csv")
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
