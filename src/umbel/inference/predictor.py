@@ -15,7 +15,7 @@ from umbel.core import Batch, Evaluation, Learner, OperatingPoint
 from umbel.data import TensorSource
 from umbel.data.data_record import DataRecord
 from umbel.data.task_records import TaskRecord
-from umbel.engine import FabricRuntime, evaluate, load_checkpoint, load_weights, open_runtime, resolve
+from umbel.engine import FabricRuntime, evaluate, load_checkpoint, open_runtime, resolve
 from umbel.engine.progress import Reporter, Silent
 from umbel.errors import UmbelError
 from umbel.inference.answers import answer_columns, column_values, decoded
@@ -47,9 +47,7 @@ def load(run: str | Path) -> "Predictor":
     """
     saved = load_checkpoint(resolve(Path(run)))
     described = Described.read(saved.settings, str(saved.path))
-    learner = described.learner()
-    load_weights(learner, saved)
-    return Predictor(learner, described.record, open_runtime(), saved.path)
+    return Predictor(described.trained(saved), described.record, open_runtime(), saved.path)
 
 
 class Predictor:

@@ -14,6 +14,7 @@ from umbel.data.data_record import DataRecord
 from umbel.data.pictures import subset
 from umbel.data.plain_inputs import PlainInputs
 from umbel.data.table_description import TableDescription
+from umbel.engine import Checkpoint, load_weights
 from umbel.methods.controllable import controllable
 from umbel.nn import build_model
 from umbel.nn.memory_bound import memory_bound
@@ -266,6 +267,19 @@ class Described:
         """
         by_hand = any(output.answers == "code" for output in self.record.outputs)
         return make_learner(self.model, self.data() if by_hand else self.record, self.seed, self.maps)
+
+    def trained(self, saved: Checkpoint) -> Learner:
+        """The network with its weights.
+
+        Args:
+            saved: The checkpoint that says this.
+
+        Raises:
+            UmbelError: As `learner`; or the checkpoint is of another model.
+        """
+        learner = self.learner()
+        load_weights(learner, saved)
+        return learner
 
     def data(self) -> MultiTaskData:
         """The data, preprocessed as it was for the training.

@@ -9,12 +9,12 @@ from typing import Any
 from umbel.control import Exported, export
 from umbel.core import Learner, OperatingPoint, UmbelError
 from umbel.data.data_record import DataRecord
-from umbel.engine import Checkpoint, FabricRuntime, load_checkpoint, load_weights, resolve
+from umbel.engine import Checkpoint, FabricRuntime, load_checkpoint, resolve
 from umbel.engine.progress import Reporter
 from umbel.nn.slimming.statistics import check_widths
 from umbel.recipes.build import Described
 from umbel.recipes.operating_point import answer, parse_point
-from umbel.recipes.turnable import Turnable, open_turnable
+from umbel.recipes.turnable import Turnable, turnable
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,8 @@ def open_network(path: Path, runtime: FabricRuntime) -> Fixed | Turnable:
     saved = load_checkpoint(resolve(path))
     described = Described.read(saved.settings, str(saved.path))
     if getattr(described.model, "widths", ""):
-        return open_turnable(path, runtime)
-    learner = described.learner()
-    load_weights(learner, saved)
+        return turnable(saved, runtime)
+    learner = described.trained(saved)
     learner.to(runtime.device).eval()
     return Fixed(learner, described.record, saved)
 
@@ -64,7 +63,7 @@ def export_network(
     The record says what was learnt from, and the metrics on validation.
 
     Args:
-        network: What `open_network` or `open_turnable` gave.
+        network: What `open_network` or `umbel.recipes.turnable.open_turnable` gave.
         out: A new folder.
         formats: As `umbel.control.export` takes them.
         reporter: Hears when times are measured.

@@ -111,10 +111,18 @@ def open_turnable(path: Path, runtime: FabricRuntime) -> Turnable:
             f"{saved.path} has one width only; train a network that can be turned with `umbel run controllable` or "
             "`umbel train --widths 0.25/0.5/0.75/1`"
         )
+    return turnable(saved, runtime)
+
+
+def turnable(saved: Checkpoint, runtime: FabricRuntime) -> Turnable:
+    """The network of a checkpoint that has several widths.
+
+    Raises:
+        UmbelError: It was not made ready.
+    """
     table = _table_of(saved)
     described = Described.read(saved.settings, str(saved.path))
-    learner = described.learner()
-    load_weights(learner, saved)
+    learner = described.trained(saved)
     learner.to(runtime.device).eval()
     return Turnable(learner, described.record, table, saved)
 
