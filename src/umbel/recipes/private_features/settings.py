@@ -1,0 +1,110 @@
+"""Settings of the private features study. Free of torch, so that the command's help stays quick."""
+
+from dataclasses import dataclass, field, replace
+
+from umbel.arguments import check_numbers
+from umbel.audit.settings import AttackSettings
+from umbel.engine.settings import FitSettings
+from umbel.errors import UmbelError, unknown
+from umbel.recipes.settings import DataSettings, check_seeds, names, numbers
+
+OURS, NO_GATES, NO_LOSS = "private", "without-gates", "without-loss"
+PLAIN, UNIVERSAL, SINGLE, COMPONENTS = "plain-links", "universal", "own-encoders", "components"
+REVERSAL, MIN_MAX = "gradient-reversal", "min-max"
+NOISY, NOISE_ONLY = "private-noise", "noise-only"
+ARMS = (OURS, NO_GATES, NO_LOSS, PLAIN, UNIVERSAL, SINGLE, COMPONENTS, REVERSAL, MIN_MAX, NOISY, NOISE_ONLY)
+"""Every arm, in the order of the tables."""
+NEEDED = (OURS, PLAIN, UNIVERSAL)
+"""Arms that every claim reads."""
+
+FIT = FitSettings(
+    steps=1500, learning_rate=2e-3, batch_size=128, validate_every=150, monitor="loss", clip_norm=1.0, tensorboard=False
+)
+"""How each network of the full study is trained."""
+
+
+@dataclass(frozen=True)
+class PrivateFeaturesSettings:
+    """Features of each task's own against others of the same size, judged by attackers."""
+
+    data: DataSettings = field(default_factory=lambda: DataSettings(data="digit-pairs", resolution=14))
+    encoder: str = "conv"
+    """Encoder of every network; `umbel list` shows them."""
+    encoder_options: str = "widths=16/32,norm=group"
+    """Options of the encoder: "widths=16/32/64,norm=group"."""
+    released: int = 16
+    """Numbers that each task is sent; channels, for a task that predicts a map."""
+    arms: str = ",".join(ARMS)
+    """What is compared, with commas between."""
+    decorrelation: str = "4/16/64"
+    """Weights of the loss of dependence to choose from on validation, with / between."""
+    reversal: str = "0.3/1/3"
+    """Weights of the reversed gradient to choose from."""
+    confusion: str = "0.3/1/3"
+    """Weights of the confusion of adversaries to choose from."""
+    spare: float = 2.0
+    """Points of the tasks' own scores that a weight may cost on validation, against features that all tasks share."""
+    sigma: str = "0/0.05/0.1/0.2"
+    """Noise of the arms with noise, in clip norms: drawn from these in training, and each is measured."""
+    clip_norm: float = 1.0
+    """Norm that the features of the arms with noise are clipped to."""
+    delta: float = 1e-5
+    """For the epsilon of the noise."""
+    attack: AttackSettings = field(default_factory=lambda: AttackSettings(effort="quick", seeds=1))
+    reconstruct: bool = True
+    """Attack pictures too: rebuild the input from what is sent."""
+    seeds: int = 3
+    """Repetitions, with seeds 0, 1, 2, ..."""
+    descent: str = "equal"
+    """How the tasks' conflicts are settled; `umbel list` shows the choices."""
+    fit: FitSettings = FIT
+
+    def __post_init__(self) -> None:
+        check_numbers(self, {"released": 1})
+        check_seeds(self.seeds, self.fit.seed)
+        for name in self.chosen_arms:
+            if name not in ARMS:
+                raise unknown("arm", name, ARMS)
+        if missing := [name for name in NEEDED if name not in self.chosen_arms]:
+            raise UmbelError(f"--arms {self.arms}: every claim compares with {missing[0]}; add it")
+        if not self.clip_norm > 0:
+            raise UmbelError(f"clip_norm is {self.clip_norm}; without a norm noise is no privacy; give one above 0")
+        if not 0 < self.delta < 1:
+            raise UmbelError(f"delta is {self.delta}; it is a probability, above 0 and below 1")
+        for flag, values in (("sigma", self.sigmas), *((arm, self.weights(arm)) for arm in (OURS, REVERSAL, MIN_MAX))):
+            if min(values) < 0:
+                raise UmbelError(f"{flag}: {min(values):g} is below 0; give numbers of at least 0")
+
+    @property
+    def chosen_arms(self) -> tuple[str, ...]:
+        """The arms that are trained, in the order of the tables."""
+        given = names(self.arms)
+        return tuple(arm for arm in ARMS if arm in given) + tuple(name for name in given if name not in ARMS)
+
+    @property
+    def sigmas(self) -> list[float]:
+        """The noise levels, rising."""
+        return sorted(set(numbers(self.sigma, "--sigma")))
+
+    def weights(self, arm: str) -> list[float]:
+        """The weights of an arm to choose from, rising; none for an arm without one."""
+        texts = {
+            OURS: (self.decorrelation, "--decorrelation"),
+            NO_GATES: (self.decorrelation, "--decorrelation"),
+            REVERSAL: (self.reversal, "--reversal"),
+            MIN_MAX: (self.confusion, "--confusion"),
+        }
+        return sorted(set(numbers(*texts[arm]))) if arm in texts else []
+
+
+QUICK = PrivateFeaturesSettings(
+    data=DataSettings(data="digits-pairs"),
+    encoder_options="widths=16/32,norm=group",
+    arms=",".join((OURS, NO_GATES, PLAIN, UNIVERSAL, REVERSAL, NOISY)),
+    decorrelation="16",
+    reversal="1",
+    sigma="0/0.2",
+    seeds=2,
+    fit=replace(FIT, steps=400, validate_every=100, learning_rate=3e-3),
+)
+"""Embedded digits side by side, two seeds."""
