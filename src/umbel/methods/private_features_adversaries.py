@@ -1,8 +1,8 @@
 """What private features are compared with, where adversaries learn in training to read a task from another's features.
 
-Sources: Ganin et al., "Domain-adversarial training of neural networks", JMLR 2016 (`gradient_reversal`); Li, Duan,
-Yang, Chen, Yang, "DeepObfuscator: obfuscating intermediate representations with privacy-preserving adversarial learning",
-IoTDI 2021, arXiv 1909.04126 (`min_max`).
+Sources: Ganin et al., "Domain-adversarial training of neural networks", JMLR 2016 (`gradient_reversal`); Li, Guo,
+Yang, Salim, Chen, "DeepObfuscator: obfuscating intermediate representations with privacy-preserving adversarial
+learning on smartphones", IoTDI 2021, arXiv 1909.04126 (`min_max`).
 """
 
 import math
