@@ -11,17 +11,19 @@ from torch import nn
 from two_processes import Processes, run_in_two_processes
 
 from umbel import tasks
-from umbel.core import Batch, Learner, Losses, MultiTaskModel, OperatingPoint, SingleProcess, UmbelError
+from umbel.core import Batch, Learner, Losses, MultiTaskModel, OperatingPoint, SingleProcess, UmbelError, at_point
 from umbel.descent import Fixed, WeightedSum
 from umbel.engine import FitSettings, Interrupted, evaluate, fit, open_runtime
 from umbel.losses import attention_overlap, cross_covariance
 from umbel.nn import (
     CrossTaskExcitation,
     CrossTaskGates,
+    FlatProjection,
+    GatedEncoder,
+    GatedFeatures,
     TaskProjection,
     build_head,
     build_model,
-    cross_task_links,
     seeded_start,
 )
 
@@ -32,14 +34,38 @@ def features(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+def links_of(shape, names=NAMES, seed=0):
+    """Gates, and a link to 6 channels for each task."""
+    with seeded_start(seed, "gates"):
+        gates = CrossTaskGates(shape[0], names)
+        return gates, {name: CrossTaskExcitation(gates, name, TaskProjection(shape, 6)) for name in names}
+
+
 @pytest.mark.parametrize("shape", [(16,), (16, 3, 2)])
 def test_links_keep_positions_and_give_each_task_features_of_its_own(shape):
-    links = cross_task_links(shape, NAMES, channels=6, seed=0)
-    sent = {name: link(features(5, *shape)) for name, link in links.items()}
+    gates, links = links_of(shape)
+    shared = GatedFeatures(features(5, *shape), gates(features(5, *shape)))
+    sent = {name: link(shared) for name, link in links.items()}
     for name, link in links.items():
         assert link.feature_shape == (6, *shape[1:])
         assert sent[name].shape == (5, 6, *shape[1:])
     assert not torch.allclose(sent["left"], sent["right"], atol=0.1)
+
+
+def test_a_link_projects_the_features_times_its_own_gate():
+    gates, links = links_of((8, 3, 2))
+    x, gate = features(4, 8, 3, 2), torch.rand(4, 3, 8)
+    for number, name in enumerate(NAMES):
+        wanted = links[name].projection(x * gate[:, number, :, None, None])
+        torch.testing.assert_close(links[name](GatedFeatures(x, gate)), wanted)
+
+
+def test_a_flat_projection_weighs_every_position():
+    projection, x = FlatProjection((3, 2, 2), 5), features(4, 3, 2, 2)
+    moved = x.roll(1, dims=3)
+    assert projection.feature_shape == (5,) and projection(x).shape == (4, 5)
+    assert not torch.allclose(projection(x), projection(moved), atol=1e-2), "positions are not averaged"
+    assert FlatProjection((7,), 2)(features(4, 7)).shape == (4, 2)
 
 
 def test_gates_are_what_the_equations_say():
@@ -47,12 +73,13 @@ def test_gates_are_what_the_equations_say():
     with torch.no_grad():
         gates.cross.copy_(torch.tensor([0.3, -1.0, 2.0]))
     s = x.mean((2, 3))
-    p = [torch.relu(s @ layer.weight.T + layer.bias) for layer in gates.squeeze]
+    weights, biases = gates.squeeze.weight.split(4), gates.squeeze.bias.split(4)
+    p = [torch.relu(s @ w.T + v) for w, v in zip(weights, biases, strict=True)]
     logits = []
-    for k, layer in enumerate(gates.excite):
+    for k, (w, v) in enumerate(zip(gates.excite, gates.excite_bias.split(8), strict=True)):
         b = math.log1p(math.exp(gates.cross[k].item()))
         q = p[k] - b * (sum(p[j] for j in range(3) if j != k) / 2)
-        logits.append(torch.sigmoid(q @ layer.weight.T + layer.bias) / 0.5)
+        logits.append(torch.sigmoid(q @ w + v) / 0.5)
     total = sum(z.exp() for z in logits)
     for k in range(3):
         torch.testing.assert_close(gates(x)[:, k], 3 * logits[k].exp() / total)
@@ -78,21 +105,23 @@ def test_gates_depend_on_the_task_the_sample_and_the_other_tasks():
     assert not torch.allclose(values[0], values[1], atol=1e-3)
     assert torch.equal(CrossTaskGates(8, ["one"])(x), torch.ones(4, 1, 8)), "nobody to compete with"
     own = gates(x)[:, 0].sum()
-    others = torch.autograd.grad(own, [gates.squeeze[1].weight, gates.cross], retain_graph=True)
-    assert all(gradient.any() for gradient in others)
+    squeeze, cross = torch.autograd.grad(own, [gates.squeeze.weight, gates.cross])
+    assert squeeze[4:8].any() and cross.any(), "of the second task"
 
 
 def test_one_sample_does_not_depend_on_the_others_in_training_either():
-    link, x = cross_task_links((8, 2, 2), NAMES, 4, seed=0)["size"].train(), features(6, 8, 2, 2)
-    torch.testing.assert_close(link(x)[:2], link(x[:2]))
+    gates, links = links_of((8, 2, 2))
+    x, link = features(6, 8, 2, 2), links["size"].train()
+    whole = link(GatedFeatures(x, gates(x)))
+    torch.testing.assert_close(whole[:2], link(GatedFeatures(x[:2], gates(x[:2]))))
 
 
 def model(seed=0):
     plain = build_model((1, 8, 8), TASKS, "conv", seed=seed, widths=(4, 8), norm="group")
-    links = cross_task_links(plain.encoder.feature_shape, [t.name for t in TASKS], 6, seed)
+    gates, links = links_of(plain.encoder.feature_shape, [t.name for t in TASKS], seed)
     with seeded_start(seed, "heads"):
         heads = {t.name: build_head(t, links[t.name].feature_shape, (1, 8, 8)) for t in TASKS}
-    return MultiTaskModel(plain.encoder, heads, links)
+    return MultiTaskModel(GatedEncoder(plain.encoder, gates), heads, links)
 
 
 TASKS = (tasks.classification("side", ["right", "left"]), tasks.regression("brightness", centre=0.25, scale=0.1))
@@ -102,39 +131,34 @@ def test_each_tasks_loss_reaches_the_encoder_and_the_gates_and_its_own_projectio
     whole = model()
     whole(torch.rand(4, 1, 8, 8), OperatingPoint())["side"].square().sum().backward()
     assert any(p.grad is not None and p.grad.any() for p in whole.encoder.parameters())
-    assert whole.links["side"].gates.cross.grad.any()
+    assert whole.encoder.gates.cross.grad.any()
     assert whole.links["side"].projection.project.weight.grad.any()
     assert whole.links["brightness"].projection.project.weight.grad is None
 
 
-def test_gates_are_one_module_that_survives_copies_and_state_dicts():
+def test_gates_survive_copies_and_state_dicts():
     one, other = model(0), model(1)
-    assert one.links["side"].gates is one.links["brightness"].gates
-    copied = copy.deepcopy(one)
-    assert copied.links["side"].gates is copied.links["brightness"].gates is not one.links["side"].gates
     x = torch.rand(4, 1, 8, 8)
     other.load_state_dict(one.state_dict())
     for name, value in one(x, OperatingPoint()).items():
         assert torch.equal(other(x, OperatingPoint())[name], value)
+        assert torch.equal(copy.deepcopy(one)(x, OperatingPoint())[name], value)
 
 
-def test_the_same_seed_gives_the_same_start_and_leaves_the_generator_alone():
-    state = torch.get_rng_state()
-    starts = [cross_task_links((8,), NAMES, 4, seed) for seed in (3, 3, 4)]
-    alone = cross_task_links((8,), ["size"], 4, 3)
-    assert torch.equal(state, torch.get_rng_state())
-    first, again, changed = (links["size"].projection.project.weight for links in starts)
-    assert torch.equal(first, again) and not torch.equal(first, changed)
-    assert torch.equal(first, alone["size"].projection.project.weight), "whatever other tasks there are"
+def test_gates_run_once_for_all_tasks():
+    whole, calls = model(), []
+    whole.encoder.gates.register_forward_hook(lambda *_: calls.append(1))
+    whole(torch.rand(4, 1, 8, 8), OperatingPoint())
+    assert len(calls) == 1
 
 
 class Distinct(Learner):
     """Tasks' features are to be uncorrelated, and their gates apart."""
 
     def losses(self, batch, point):
-        shared = self.model.encoder(batch.inputs)
+        shared = at_point(self.model.encoder, batch.inputs, point)
         one, other = (self.model.links[task.name](shared).flatten(1) for task in self.tasks)
-        gates = self.model.links["side"].gates(shared)
+        gates = shared.gates
         own = self.task_losses(self.model.decode(shared, point), batch)
         overlap = attention_overlap(gates[:, 0], gates[:, 1]).mean()
         return Losses({**own, "dependence": cross_covariance(one, other), "overlap": 0.1 * overlap})
@@ -192,8 +216,9 @@ def test_two_processes_write_the_gradients_of_one(tmp_path):
 
 def test_gates_under_autocast_still_have_their_sum():
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        values = CrossTaskGates(8, NAMES)(features(4, 8))
-        sent = cross_task_links((8,), NAMES, 4, seed=0)["size"](features(4, 8))
+        gates, links = links_of((8,))
+        values = gates(features(4, 8))
+        sent = links["size"](GatedFeatures(features(4, 8), values))
     assert values.dtype == torch.float32
     torch.testing.assert_close(values.sum(1), torch.full((4, 8), 3.0))
     assert torch.isfinite(sent).all()
@@ -209,6 +234,7 @@ def test_wrong_parts_are_refused():
         (lambda: CrossTaskGates(8, NAMES, temperature=0.0), "temperature of the gates is 0; give a number above 0"),
         (lambda: TaskProjection((8, 2), 4), r"vectors \(C,\) or maps \(C, h, w\); the shape is \(8, 2\)"),
         (lambda: TaskProjection((8,), 0), "channels of a task's features is 0"),
+        (lambda: FlatProjection((8,), 0), "size of a task's vector is 0"),
         (lambda: CrossTaskExcitation(gates, "rigth", TaskProjection((8,), 4)), "did you mean 'right'"),
     ):
         with pytest.raises(UmbelError, match=message):

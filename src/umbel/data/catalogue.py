@@ -86,6 +86,12 @@ _PICTURES = (
         "umbel.data.digits:overlay_digits",
     ),
     DataSet(
+        "digits-pairs",
+        "Two of scikit-learn's digits, side by side",
+        "left and right digit, independent",
+        "umbel.data.digits:digits_pairs",
+    ),
+    DataSet(
         "mnist",
         "MNIST digits",
         "digit, parity, large",
@@ -105,6 +111,20 @@ _PICTURES = (
         "left and right digit, which is brighter, which is higher, how far apart",
         "umbel.data.mnist:overlay_mnist",
         ("MNIST/raw/train-images-idx3-ubyte*",),
+    ),
+    DataSet(
+        "digit-pairs",
+        "Two MNIST digits, side by side",
+        "left and right digit, independent",
+        "umbel.data.mnist:digit_pairs",
+        ("MNIST/raw/train-images-idx3-ubyte*",),
+    ),
+    DataSet(
+        "garment-pairs",
+        "Two pieces of clothing, side by side",
+        "left and right garment, independent",
+        "umbel.data.mnist:garment_pairs",
+        ("FashionMNIST/raw/train-images-idx3-ubyte*",),
     ),
     DataSet(
         "cifar10",

@@ -1,4 +1,4 @@
-"""Real digits that come with scikit-learn, one at a time and two overlaid. Nothing is downloaded."""
+"""Real digits that come with scikit-learn, one at a time, two overlaid, and two side by side. Nothing is downloaded."""
 
 import numpy as np
 import torch
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from umbel.core import Batch, Task
 from umbel.data.overlay import overlay_data
+from umbel.data.pairs import pair_data
 from umbel.data.pictures import held_out, picture_data, with_reconstruction
 from umbel.data.source import MultiTaskData
 from umbel.tasks import classification
@@ -74,3 +75,19 @@ def overlay_digits(
     counts = {"train": 20_000, "validation": 2_000, "test": 4_000}
     title = "Two of scikit-learn's digits, one over the other"
     return overlay_data("overlay-digits", title, _digits(), counts, canvas, seed, size, resolution, _NOTE)
+
+
+def digits_pairs(
+    size: int | None = None, resolution: int | None = None, seed: int = 0, background: bool = False
+) -> MultiTaskData:
+    """Two of scikit-learn's digits side by side, independent of each other. Tasks: left (10), right (10).
+
+    Args:
+        size: Number of training pairs; 20,000 by default.
+        resolution: Height in pixels, and half the width; 8 by default.
+        seed: Another seed makes other pairs of the same digits.
+        background: Add a third independent task, background (4): how light it is.
+    """
+    counts = {"train": 20_000, "validation": 2_000, "test": 4_000}
+    title, names = "Two of scikit-learn's digits, side by side", [str(digit) for digit in range(10)]
+    return pair_data("digits-pairs", title, names, _digits(), counts, _NOTE, size, resolution, seed, background)

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST in their publishers' IDX files, gzipped or not, and pairs of MNIST digits overlaid."""
+"""MNIST and Fashion-MNIST in their publishers' IDX files, gzipped or not, and pairs of them."""
 
 import gzip
 import zlib
@@ -12,6 +12,7 @@ from umbel.core import Batch
 from umbel.data.digits import digit_tasks
 from umbel.data.find import need
 from umbel.data.overlay import overlay_data
+from umbel.data.pairs import pair_data
 from umbel.data.pictures import held_out, picture_data, with_reconstruction
 from umbel.data.source import MultiTaskData
 from umbel.errors import UmbelError
@@ -146,3 +147,51 @@ def overlay_mnist(
     counts = {"train": 50_000, "validation": 5_000, "test": 10_000}
     title = "Two MNIST digits, one over the other"
     return overlay_data("overlay-mnist", title, digits, counts, canvas, seed, size, resolution, _MNIST_NOTE)
+
+
+_PAIRS = {"train": 50_000, "validation": 5_000, "test": 10_000}
+
+
+def digit_pairs(
+    size: int | None = None,
+    resolution: int | None = None,
+    seed: int = 0,
+    background: bool = False,
+    download: bool = False,
+) -> MultiTaskData:
+    """Two MNIST digits side by side, independent of each other. Tasks: left (10), right (10).
+
+    Args:
+        size: Number of training pairs; 50,000 by default.
+        resolution: Height in pixels, and half the width; 28 by default.
+        seed: Another seed makes other pairs.
+        background: Add a third independent task, background (4): how light it is.
+        download: Let torchvision download the set when it is missing.
+    """
+    singles, names = _read("MNIST", "digit-pairs", download), [str(digit) for digit in range(10)]
+    title = "Two MNIST digits, side by side"
+    return pair_data("digit-pairs", title, names, singles, _PAIRS, _MNIST_NOTE, size, resolution, seed, background)
+
+
+def garment_pairs(
+    size: int | None = None,
+    resolution: int | None = None,
+    seed: int = 0,
+    background: bool = False,
+    download: bool = False,
+) -> MultiTaskData:
+    """Two pieces of clothing of Fashion-MNIST side by side, independent of each other. Tasks: left (10), right (10).
+
+    Args:
+        size: Number of training pairs; 50,000 by default.
+        resolution: Height in pixels, and half the width; 28 by default.
+        seed: Another seed makes other pairs.
+        background: Add a third independent task, background (4): how light it is.
+        download: Let torchvision download the set when it is missing.
+    """
+    singles = _read("FashionMNIST", "garment-pairs", download)
+    title, note = (
+        "Two pieces of clothing, side by side",
+        _FASHION_NOTE.removesuffix(" The group follows from the class."),
+    )
+    return pair_data("garment-pairs", title, FASHION, singles, _PAIRS, note, size, resolution, seed, background)

@@ -15,9 +15,11 @@ from umbel.losses.elementwise import (
     squared_error,
     standardised_squared_error,
 )
+from umbel.losses.joint_dependence import KINDS, joint_dependence, joint_overlap
 
 __all__ = [
     "ESTIMATORS",
+    "KINDS",
     "angular",
     "attention_distance",
     "attention_overlap",
@@ -26,6 +28,8 @@ __all__ = [
     "cross_covariance",
     "cross_entropy",
     "hsic",
+    "joint_dependence",
+    "joint_overlap",
     "mean_squared_error_of_each",
     "prefix_distance",
     "relational_distance",

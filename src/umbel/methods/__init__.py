@@ -5,8 +5,10 @@
     multi_receiver           one transmission for several receivers, each with a task and a channel of its own
     multi_round              the transmitter adds channel uses until the receiver is sure
     preference_conditioned   one network whose task preference is an input; what `controllable` is compared with
+    private_features         each task's receiver is sent features that serve its task and little else
 
-Gradient split is a descent: `umbel.descent.GradSplit`. Files called "..._ablations" hold what a method is compared with
+Gradient split is a descent: `umbel.descent.GradSplit`. Files called "..._ablations" (and
+"..._adversaries") hold what a method is compared with
 in its study. A study builds its networks by these names, so what is measured is what a user gets.
 """
 
@@ -25,28 +27,62 @@ from umbel.methods.multires_jscc import (
     semantic_first,
 )
 from umbel.methods.preference_conditioned import PreferenceLearner, conditioned_model, preference_conditioned
+from umbel.methods.private_features import PrivateFeaturesLearner, private_features, private_model
+from umbel.methods.private_features_ablations import (
+    PrincipalComponents,
+    noise_only,
+    plain_links,
+    single_encoders,
+    universal,
+    without_decorrelation,
+    without_gates,
+)
+from umbel.methods.private_features_adversaries import (
+    Adversaries,
+    AlternatingSteps,
+    MinMaxLearner,
+    ReversalLearner,
+    gradient_reversal,
+    min_max,
+)
 
 __all__ = [
+    "Adversaries",
+    "AlternatingSteps",
     "ControllableLearner",
     "CutModel",
     "GreedyStage",
     "LayeredUser",
+    "MinMaxLearner",
     "PreferenceLearner",
     "PrefixLearner",
+    "PrincipalComponents",
+    "PrivateFeaturesLearner",
     "ReusedTransmitter",
+    "ReversalLearner",
     "attribute_first",
     "conditioned_model",
     "controllable",
     "fresh_dense_model",
+    "gradient_reversal",
     "is_controllable",
     "joint_again",
     "layered_users",
+    "min_max",
     "multi_receiver",
     "multi_round",
     "multires_goals",
     "multires_jscc",
+    "noise_only",
+    "plain_links",
     "preference_conditioned",
+    "private_features",
+    "private_model",
     "semantic_first",
+    "single_encoders",
     "slimmable_model",
     "truncated",
+    "universal",
+    "without_decorrelation",
+    "without_gates",
 ]

@@ -3,14 +3,21 @@
 from umbel.nn.attention import TaskAttention, with_attention
 from umbel.nn.build import ENCODERS, EncoderChoice, build_encoder, build_model, default_encoder, seeded_start
 from umbel.nn.conditioning import PreferenceConditioned, preferences_at
-from umbel.nn.cross_attention import CrossTaskExcitation, CrossTaskGates, TaskProjection, cross_task_links
+from umbel.nn.cross_attention import (
+    CrossTaskExcitation,
+    CrossTaskGates,
+    FlatProjection,
+    GatedEncoder,
+    GatedFeatures,
+    TaskProjection,
+)
 from umbel.nn.ema import ExponentialMovingAverage
 from umbel.nn.encoders import ConvEncoder, GRUEncoder, MLPEncoder, ResidualBlock, ResNetEncoder, Standardise
 from umbel.nn.fixed import fixed_model
 from umbel.nn.heads import ConvHead, MapHead, VectorHead, build_head
 from umbel.nn.pixel import PictureHead, PixelEncoder, PooledHead, SmoothBlock
 from umbel.nn.pretrained import FeatureMaps, torchvision_encoder
-from umbel.nn.release import FeatureRelease
+from umbel.nn.release import FeatureRelease, ReleasingLink
 from umbel.nn.slimming import (
     WIDTH_NAMES,
     WIDTHS,
@@ -43,7 +50,10 @@ __all__ = [
     "ExponentialMovingAverage",
     "FeatureMaps",
     "FeatureRelease",
+    "FlatProjection",
     "GRUEncoder",
+    "GatedEncoder",
+    "GatedFeatures",
     "MLPEncoder",
     "MapHead",
     "ModelCost",
@@ -51,6 +61,7 @@ __all__ = [
     "PixelEncoder",
     "PooledHead",
     "PreferenceConditioned",
+    "ReleasingLink",
     "ResNetEncoder",
     "ResidualBlock",
     "Slimmable",
@@ -66,7 +77,6 @@ __all__ = [
     "check_widths",
     "cost_of",
     "count_macs",
-    "cross_task_links",
     "default_encoder",
     "dense",
     "dense_copy",

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from umbel.arguments import names, real_number, whole_number
-from umbel.core import UmbelError, unknown
-from umbel.nn.build import seeded_start
+from umbel.core import Inputs, OperatingPoint, PointModule, UmbelError, at_point, unknown
 
 _LEAST = 16
 """Numbers in a group: normalised alone, one number would always be 0, and two would be -1 and 1."""
@@ -26,6 +26,8 @@ class CrossTaskGates(nn.Module):
 
     V and W squeeze and excite as in one task; b says how much of what the others see is taken away. At every channel
     the gates of all K tasks have the sum K, so what one task gains the others lose.
+
+    All tasks are computed at once, in two products.
 
     Source: MetaMorphosis (arXiv 2305.07815) for the idea; Hu, Shen, Sun, "Squeeze-and-excitation networks", CVPR 2018.
     Differs from the paper: only its abstract was at hand, so all equations here are our own design.
@@ -53,18 +55,20 @@ class CrossTaskGates(nn.Module):
         self.temperature = real_number(temperature, "temperature of the gates")
         if self.temperature <= 0:
             raise UmbelError(f"temperature of the gates is {self.temperature:g}; give a number above 0")
-        self.squeeze = nn.ModuleList(nn.Linear(channels, hidden) for _ in self.tasks)
-        self.excite = nn.ModuleList(nn.Linear(hidden, channels) for _ in self.tasks)
+        self.squeeze = nn.Linear(channels, len(self.tasks) * hidden)
+        self.excite = nn.Parameter(_as_in_a_linear(hidden, len(self.tasks), hidden, channels))
+        self.excite_bias = nn.Parameter(_as_in_a_linear(hidden, len(self.tasks) * channels))
         self.cross = nn.Parameter(torch.zeros(len(self.tasks)))
 
     def forward(self, features: Float[Tensor, "B C *space"]) -> Float[Tensor, "B K C"]:
         """The gates of all tasks, in their order; from features [B, C] or [B, C, H, W]."""
         pooled = features.flatten(2).mean(2) if features.ndim > 2 else features
-        seen = torch.stack([torch.relu(layer(pooled)) for layer in self.squeeze], 1)
-        others = (seen.sum(1, keepdim=True) - seen) / max(1, len(self.tasks) - 1)
-        left = seen - nn.functional.softplus(self.cross)[:, None] * others
-        excited = torch.stack([layer(left[:, k]) for k, layer in enumerate(self.excite)], 1).float().sigmoid()
-        return len(self.tasks) * torch.softmax(excited / self.temperature, 1)
+        seen = torch.relu(self.squeeze(pooled)).unflatten(1, (len(self.tasks), -1))
+        taken = nn.functional.softplus(self.cross)[:, None] / max(1, len(self.tasks) - 1)
+        left = seen - taken * (seen.sum(1, keepdim=True) - seen)
+        bias = self.excite_bias.view(len(self.tasks), 1, -1).to(left.dtype)
+        excited = torch.baddbmm(bias, left.transpose(0, 1), self.excite.to(left.dtype))
+        return len(self.tasks) * torch.softmax(excited.float().sigmoid() / self.temperature, 0).transpose(0, 1)
 
 
 class TaskProjection(nn.Module):
@@ -99,21 +103,82 @@ class TaskProjection(nn.Module):
         return self.norm(self.project(features))
 
 
+class FlatProjection(nn.Module):
+    """Shared features to a vector for one task: a linear map of all channels at all positions together.
+
+    Positions are not averaged before: each has weights of its own.
+
+    Args:
+        feature_shape: (C,) or (C, h, w), of the shared features.
+        size: Numbers in the vector.
+
+    Attributes:
+        feature_shape: (size,), for `build_head`.
+
+    Raises:
+        UmbelError: Features of another shape, or an empty vector.
+    """
+
+    def __init__(self, feature_shape: Sequence[int], size: int) -> None:
+        super().__init__()
+        shape = _checked_shape(feature_shape)
+        self.project = nn.Linear(math.prod(shape), whole_number(size, "size of a task's vector", least=1))
+        self.feature_shape = (size,)
+
+    def forward(self, features: Float[Tensor, "B C *space"]) -> Float[Tensor, "B size"]:
+        """The task's vector."""
+        return self.project(features.flatten(1))
+
+
+class GatedFeatures(NamedTuple):
+    """What an encoder with gates gives: shared features, and how much of each channel each task gets.
+
+    Attributes:
+        features: [B, C] or [B, C, h, w].
+        gates: [B, K, C], in the order of `CrossTaskGates.tasks`.
+    """
+
+    features: Tensor
+    gates: Tensor
+
+
+class GatedEncoder(PointModule):
+    """An encoder with gates behind it, so that they are computed once for all tasks: inputs -> `GatedFeatures`.
+
+    Since each task's gate depends on all tasks, gates are part of what tasks share. Links of the tasks are
+    `CrossTaskExcitation`.
+
+    Args:
+        encoder: Inputs -> features, with a `feature_shape`.
+        gates: For its channels.
+
+    Attributes:
+        feature_shape: Of the features, as the encoder's.
+    """
+
+    def __init__(self, encoder: nn.Module, gates: CrossTaskGates) -> None:
+        super().__init__()
+        self.encoder, self.gates = encoder, gates
+        self.feature_shape = tuple(encoder.feature_shape)
+
+    def forward(self, x: Inputs, point: OperatingPoint) -> GatedFeatures:
+        """Features and gates of all tasks."""
+        features = at_point(self.encoder, x, point)
+        return GatedFeatures(features, self.gates(features))
+
+
 class CrossTaskExcitation(nn.Module):
-    """Cross-SEC: the shared features times a task's gates, projected; a link of a `MultiTaskModel`.
+    """Cross-SEC: the shared features times a task's gates, projected; a link behind a `GatedEncoder`.
 
         features_k = projection_k(gate_k * features)
-
-    The links of all tasks share one `CrossTaskGates`, since each gate depends on all tasks. Each link computes it
-    anew, from [B, C] numbers, which is little beside the projection; nothing is kept between calls.
 
     Source: See `CrossTaskGates`.
     Differs from the paper: see `CrossTaskGates`; group normalisation behind the projection is our choice as well.
 
     Args:
-        gates: Those of all tasks.
+        gates: Those of the encoder, for the order of the tasks; they are not kept.
         task: Whose link it is.
-        projection: From the shared features to the task's.
+        projection: From the shared features to the task's, a `TaskProjection` or a `FlatProjection`.
 
     Attributes:
         feature_shape: Of the task's features, for `build_head`.
@@ -122,50 +187,17 @@ class CrossTaskExcitation(nn.Module):
         UmbelError: The gates do not know the task.
     """
 
-    def __init__(self, gates: CrossTaskGates, task: str, projection: TaskProjection) -> None:
+    def __init__(self, gates: CrossTaskGates, task: str, projection: nn.Module) -> None:
         super().__init__()
         if task not in gates.tasks:
             raise unknown("task of a link", task, gates.tasks)
-        self.gates, self.task, self.projection = gates, task, projection
-        self.feature_shape = projection.feature_shape
+        self.task, self.place, self.projection = task, gates.tasks.index(task), projection
+        self.feature_shape = tuple(projection.feature_shape)
 
-    def forward(self, features: Float[Tensor, "B C *space"]) -> Float[Tensor, "B channels *space"]:
+    def forward(self, shared: GatedFeatures) -> Float[Tensor, "B *features"]:
         """The task's own features."""
-        gate = self.gates(features)[:, self.gates.tasks.index(self.task)]
+        features, gate = shared.features, shared.gates[:, self.place]
         return self.projection(features * gate.reshape(*gate.shape, *[1] * (features.ndim - 2)).to(features.dtype))
-
-
-def cross_task_links(
-    feature_shape: Sequence[int],
-    tasks: Sequence[str],
-    channels: int,
-    seed: int,
-    reduction: int = 8,
-    temperature: float = 0.2,
-) -> dict[str, CrossTaskExcitation]:
-    """A Cross-SEC link for every task, around one set of gates.
-
-    Heads for them are built on the links' `feature_shape`.
-
-    Args:
-        feature_shape: (C,) or (C, h, w), of the shared features.
-        tasks: Their names.
-        channels: Of each task's features.
-        seed: Of the random start; that of a task's projection depends on its name besides.
-        reduction: See `CrossTaskGates`.
-        temperature: See `CrossTaskGates`.
-
-    Raises:
-        UmbelError: See `CrossTaskGates` and `TaskProjection`.
-    """
-    shape = _checked_shape(feature_shape)
-    with seeded_start(seed, "gates across tasks"):
-        gates = CrossTaskGates(shape[0], tasks, reduction, temperature)
-    links = {}
-    for name in gates.tasks:
-        with seeded_start(seed, f"projection of {name}"):
-            links[name] = CrossTaskExcitation(gates, name, TaskProjection(shape, channels))
-    return links
 
 
 def _group_norm(feature_shape: tuple[int, ...]) -> nn.Module:
@@ -181,3 +213,8 @@ def _checked_shape(feature_shape: Sequence[int]) -> tuple[int, ...]:
     if len(shape) not in (1, 3) or min(shape) < 1:
         raise UmbelError(f"features of a task are made from vectors (C,) or maps (C, h, w); the shape is {shape}")
     return shape
+
+
+def _as_in_a_linear(inputs: int, *shape: int) -> Tensor:
+    """The start that `nn.Linear` gives to weights and biases of a layer of so many inputs."""
+    return torch.empty(*shape).uniform_(-1, 1) / math.sqrt(inputs)

@@ -1,10 +1,11 @@
 """Features that leave the device: clipped to a norm, with noise of the operating point's size."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from umbel.arguments import real_number
 from umbel.core import Axes, Axis, OperatingPoint, PointModule, UmbelError, unknown
@@ -74,11 +75,21 @@ class FeatureRelease(PointModule):
         Raises:
             UmbelError: See `sigma_at`.
         """
-        sigma, unit = self.sigma_at(point), 1.0 if self.clip_norm is None else self.clip_norm
+        return self.noised(self.clipped(features), point)
+
+    def clipped(self, features: Float[Tensor, "B *features"]) -> Float[Tensor, "B *features"]:
+        """What would be sent without noise, in float32 (float64 stays)."""
         features = features if features.dtype == torch.float64 else features.float()
-        if self.clip_norm is not None:
-            features = _clipped(features, self.clip_norm)
-        return features + sigma * unit * torch.randn_like(features) if sigma else features
+        return features if self.clip_norm is None else _clipped(features, self.clip_norm)
+
+    def noised(self, clipped: Float[Tensor, "B *features"], point: OperatingPoint) -> Float[Tensor, "B *features"]:
+        """What is sent, from what `clipped` gave.
+
+        Raises:
+            UmbelError: See `sigma_at`.
+        """
+        sigma, unit = self.sigma_at(point), 1.0 if self.clip_norm is None else self.clip_norm
+        return clipped + sigma * unit * torch.randn_like(clipped) if sigma else clipped
 
     def guarantee(
         self,
@@ -120,6 +131,40 @@ class FeatureRelease(PointModule):
                 "give the release a clip_norm"
             )
         return Release(self.clip_norm, self.sigma_at(point), times)
+
+
+class ReleasingLink(PointModule):
+    """What makes a task's features, and how they leave the device: a link of a `MultiTaskModel`.
+
+        shared features ──► projection ──► clip ──► (clean) ──► noise ──► what the task's receiver gets
+
+    Args:
+        projection: Shared features -> the task's, with a `feature_shape`.
+        release: Clips and adds noise; None sends the features as they are.
+
+    Attributes:
+        projection: As given.
+        release: As given.
+        feature_shape: Of what is sent.
+    """
+
+    def __init__(self, projection: nn.Module, release: FeatureRelease | None = None) -> None:
+        super().__init__()
+        self.projection, self.release = projection, release
+        self.feature_shape = tuple(projection.feature_shape)
+
+    def forward(self, shared: Any, point: OperatingPoint) -> Tensor:
+        """What the task's receiver gets, [B, *feature_shape]."""
+        return self.sent(self.clean(shared), point)
+
+    def clean(self, shared: Any) -> Tensor:
+        """What it would get without noise: clipped, where features are."""
+        features = self.projection(shared)
+        return features if self.release is None else self.release.clipped(features)
+
+    def sent(self, clean: Tensor, point: OperatingPoint) -> Tensor:
+        """What it gets, from what `clean` gave: with noise, where there is any."""
+        return clean if self.release is None else self.release.noised(clean, point)
 
 
 def _clipped(features: Tensor, norm: float) -> Tensor:
