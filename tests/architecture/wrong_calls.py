@@ -90,6 +90,8 @@ OTHERS = {
     losses.cross_covariance: {"one": VECTORS, "other": MANY},
     losses.hsic: {"one": VECTORS, "other": MANY, "estimator": "biased", "widths": [1.0, 2.0]},
     losses.attention_overlap: {"one": VECTORS, "other": VECTORS},
+    losses.joint_dependence: {"sets": [VECTORS, MANY], "kind": "hsic"},
+    losses.joint_overlap: {"gates": MAPS.flatten(2)},
     privacy.gaussian_delta: {"epsilon": 1.0, "sigma": 1.0, "sensitivity": 2.0},
     privacy.gaussian_epsilon: {"delta": 0.1, "sigma": 1.0, "sensitivity": 2.0},
     privacy.gaussian_sigma: {"epsilon": 1.0, "delta": 0.1, "sensitivity": 2.0},

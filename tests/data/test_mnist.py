@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from umbel.core import UmbelError
-from umbel.data.mnist import FASHION, GROUPS, fashion_mnist, mnist, read_idx
+from umbel.data.mnist import FASHION, GROUPS, fashion_mnist, garment_pairs, mnist, read_idx
 
 
 def idx(array):
@@ -91,3 +91,11 @@ def test_a_damaged_gzip_file_is_named(tmp_path):
     path.write_bytes(gzip.compress(idx(np.zeros((300, 4), np.uint8)))[:-12])
     with pytest.raises(UmbelError, match=r"cannot be read .*get it again"):
         read_idx(path)
+
+
+def test_garments_side_by_side(tree):
+    data = garment_pairs(size=40, resolution=14, background=True)
+    assert data.input_shape == (1, 14, 28) and len(data.train) == 40
+    assert [(task.name, task.outputs) for task in data.tasks] == [("left", 10), ("right", 10), ("background", 4)]
+    assert data.tasks[0].labels == FASHION
+    assert "group" not in data.note

@@ -53,7 +53,7 @@ def test_links_keep_positions_and_give_each_task_features_of_its_own(shape):
 
 
 def test_a_link_projects_the_features_times_its_own_gate():
-    gates, links = links_of((8, 3, 2))
+    _, links = links_of((8, 3, 2))
     x, gate = features(4, 8, 3, 2), torch.rand(4, 3, 8)
     for number, name in enumerate(NAMES):
         wanted = links[name].projection(x * gate[:, number, :, None, None])

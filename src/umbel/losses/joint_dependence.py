@@ -60,11 +60,11 @@ def joint_dependence(sets: Sequence[Tensor], kind: str = "covariance") -> Float[
         return _covariances(rows) if kind == "covariance" else _kernels(rows)
 
 
-def joint_overlap(gates: Float[Tensor, "B K C"]) -> Float[Tensor, ""]:
+def joint_overlap(gates: Float[Tensor, "B *gates"]) -> Float[Tensor, ""]:
     """The sum over all pairs of tasks of the mean of their `attention_overlap`.
 
     Args:
-        gates: Of K tasks, as `CrossTaskGates` gives them.
+        gates: Of K tasks, [B, K, C], as `CrossTaskGates` gives them.
 
     Returns:
         From 0 to K (K - 1) / 2.
