@@ -8,11 +8,21 @@ from umbel.recipes.gradsplit import GRADSPLIT
 from umbel.recipes.multi_receiver import MULTI_RECEIVER
 from umbel.recipes.multi_round import MULTI_ROUND
 from umbel.recipes.multires_jscc import MULTIRES_JSCC
+from umbel.recipes.private_features import PRIVATE_FEATURES
 from umbel.recipes.recipe import Recipe
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
-    for recipe in (COMPARE, CONTROLLABLE, GRADSPLIT, MULTIRES_JSCC, MULTI_RECEIVER, MULTI_ROUND, BROADCAST)
+    for recipe in (
+        COMPARE,
+        CONTROLLABLE,
+        GRADSPLIT,
+        MULTIRES_JSCC,
+        MULTI_RECEIVER,
+        MULTI_ROUND,
+        BROADCAST,
+        PRIVATE_FEATURES,
+    )
 }
 """Every recipe by the name that `umbel run` takes."""
 

@@ -20,7 +20,7 @@ from umbel.recipes.private_features.settings import (
     UNIVERSAL,
     PrivateFeaturesSettings,
 )
-from umbel.recipes.private_features.study import CHOSEN, REBUILT, TUNING
+from umbel.recipes.private_features.study import REBUILT, TUNING
 from umbel.report import Chart, Claim, Matrix, Results, Series
 from umbel.study import Findings, Table, Values, average, chart, claim, line, settings_of
 
@@ -64,7 +64,9 @@ class _Said:
         """What the study set out to show; differences are taken seed by seed."""
         for task in self.results.tasks:
             unit, spare = "points" if task.higher_is_better else "%", self.settings.spare
-            text = f"{task.name}: private features cost at most {spare:g} {unit} of {task.metric} against universal ones"
+            text = (
+                f"{task.name}: private features cost at most {spare:g} {unit} of {task.metric} against universal ones"
+            )
             cost = self.scores.task_cost(OURS, task.name)
             yield claim(f"own score: {task.name}", text, cost, at_most=spare, unit=unit)
         text = f"normalised leakage of private features, mean over pairs of tasks, is at most {MOST_LEAKAGE:g}"
@@ -85,9 +87,10 @@ class _Said:
         if not self.settings.reconstruct:
             return
         gain = average(self.ssim(PLAIN, task) - self.ssim(OURS, task) for task in self.tasks)
-        text = f"pictures rebuilt from private features have an SSIM at least {LEAST_SSIM:g} below those from plain links"
+        text = (
+            f"pictures rebuilt from private features have an SSIM at least {LEAST_SSIM:g} below those from plain links"
+        )
         yield claim("reconstruction", text, gain, at_least=LEAST_SSIM, unit="")
-'''
 
     def _noise_claims(self) -> Iterator[Claim]:
         sigmas = [sigma for sigma in self.settings.sigmas if sigma]

@@ -50,7 +50,7 @@ class PrivateFeaturesSettings:
     """Norm that the features of the arms with noise are clipped to."""
     delta: float = 1e-5
     """For the epsilon of the noise."""
-    attack: AttackSettings = field(default_factory=lambda: AttackSettings(effort="quick", seeds=1))
+    attack: AttackSettings = field(default_factory=lambda: AttackSettings(seeds=1, most=12_000))
     reconstruct: bool = True
     """Attack pictures too: rebuild the input from what is sent."""
     seeds: int = 3

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from umbel.audit import Inference, infer, observe, rebuild
+from umbel.audit import Inference, infer, observe, receivers_of
 from umbel.core import Learner, OneOf, OperatingPoint
-from umbel.data import MultiTaskData
 from umbel.descent import make_descent
 from umbel.engine import evaluate
-from umbel.methods import private_features as ours
+from umbel.methods.private_features import private_features
 from umbel.methods.private_features_ablations import (
     PrincipalComponents,
     noise_only,
@@ -26,6 +25,7 @@ from umbel.methods.private_features_ablations import (
 from umbel.methods.private_features_adversaries import AlternatingSteps, gradient_reversal, min_max
 from umbel.nn import build_model
 from umbel.recipes.build import open_data, with_options
+from umbel.recipes.private_features.scores import ATTACK, BLIND, LABEL_FLOOR, Scores
 from umbel.recipes.private_features.settings import (
     COMPONENTS,
     MIN_MAX,
@@ -40,7 +40,6 @@ from umbel.recipes.private_features.settings import (
     UNIVERSAL,
     PrivateFeaturesSettings,
 )
-from umbel.recipes.private_features.scores import ATTACK, BLIND, LABEL_FLOOR, Scores
 from umbel.report import Profile, Results, TaskInfo
 from umbel.study import Arm, Bench, Job, Measurement, Study, Trained, Training
 
@@ -52,7 +51,8 @@ REBUILT = "reconstruction"
 """Name of the profiles with what was rebuilt of pictures."""
 JOINT = "joint"
 """Jobs of ordinary joint networks, whose features principal components are taken of; no row of the tables."""
-REBUILT_ARMS = (OURS, PLAIN, UNIVERSAL, NOISY, NOISE_ONLY)
+CLOSELY = (OURS, PLAIN, UNIVERSAL)
+"""Arms of which all is attacked: receivers who put together what they got, each task's own features, pictures."""
 
 
 def arms(settings: PrivateFeaturesSettings) -> list[Arm]:
@@ -84,9 +84,13 @@ def private_features_study(settings: PrivateFeaturesSettings, study: Study) -> R
     bench = Bench(study, settings, settings.fit, data, settings.descent)
     make, measure = partial(_training, bench), partial(_measure, settings, study)
     least = {arm: settings.weights(arm)[0] for arm in settings.chosen_arms if settings.weights(arm)}
+    least[NOISY] = 0.0
     bench.check(jobs(settings, least), make)
     bench.run(list(tuning_jobs(settings)), make, measure)
-    chosen = {arm: chosen_weight(bench, arm) for arm in settings.chosen_arms if settings.weights(arm)}
+    tasks = [TaskInfo.of(task) for task in data.tasks]
+    chosen = {arm: chosen_weight(bench, arm, tasks) for arm in settings.chosen_arms if settings.weights(arm)}
+    if NOISY in settings.chosen_arms:
+        chosen[NOISY] = chosen[OURS]
     bench.run(list(jobs(settings, chosen)), make, measure)
     return bench.results(
         "private_features",
@@ -141,7 +145,7 @@ def _learner(bench: Bench[PrivateFeaturesSettings], arm: str, job: Job, **option
         joint = bench.learner(job.needs[0]).model
         return PrincipalComponents(joint, data.tasks, data.train, data.input_shape, settings.released, seed=job.repeat)
     makers = {
-        OURS: partial(ours.private_features, decorrelation=weight),
+        OURS: partial(private_features, decorrelation=weight),
         NO_GATES: partial(without_gates, decorrelation=weight),
         NO_LOSS: without_decorrelation,
         PLAIN: plain_links,
@@ -149,13 +153,13 @@ def _learner(bench: Bench[PrivateFeaturesSettings], arm: str, job: Job, **option
         SINGLE: single_encoders,
         REVERSAL: partial(gradient_reversal, weight=weight),
         MIN_MAX: partial(min_max, weight=weight),
-        NOISY: partial(ours.private_features, decorrelation=weight, **noise),
+        NOISY: partial(private_features, decorrelation=weight, **noise),
         NOISE_ONLY: partial(noise_only, **noise),
     }
     return makers[arm](*network, **given)
 
 
-def chosen_weight(bench: Bench[PrivateFeaturesSettings], arm: str) -> float:
+def chosen_weight(bench: Bench[PrivateFeaturesSettings], arm: str, tasks: Sequence[TaskInfo]) -> float:
     """The weight of an arm that leaks least on validation, of those that cost the tasks no more than is to spare.
 
     Where all cost more: the one that costs least.
@@ -164,7 +168,7 @@ def chosen_weight(bench: Bench[PrivateFeaturesSettings], arm: str) -> float:
     weights = settings.weights(arm)
     if len(weights) == 1:
         return weights[0]
-    scores = Scores(bench.table, [TaskInfo.of(task) for task in bench.data.tasks], "validation")
+    scores = Scores(bench.table, tasks, "validation")
     cost = {weight: scores.cost(arm + TUNING, weight=weight).mean for weight in weights}
     leak = {weight: scores.leakage(arm + TUNING, weight=weight).mean for weight in weights}
     if cheap := [weight for weight in weights if cost[weight] <= settings.spare]:
@@ -206,28 +210,22 @@ def _attacked(
         for number, source in enumerate((data.train, data.validation, data.test), 1)
     ]
     arm = trained.job.arm
-    together = [list(seen[0].features)] if arm in REBUILT_ARMS and len(data.tasks) > 1 else []
-    for name, cells in _by_receiver(infer(*seen, data.tasks, settings.attack, groups=together)).items():
+    groups = receivers_of(seen[0], groups=arm in CLOSELY)
+    for group in groups:
+        wanted = [task for task in data.tasks if arm in CLOSELY or task.name not in group]
+        cells = infer(*seen, wanted, settings.attack, [group])
         test = {cell.wanted: _cell(cell) for cell in cells}
-        validation = {cell.wanted: {ATTACK: cell.validation_score} for cell in cells}
-        yield Measurement(test, {**where, "seen": name}, validation)
-    if settings.reconstruct and arm in REBUILT_ARMS:
-        entries, _ = rebuild(*seen, settings.attack, groups=together)
-        for entry in entries:
-            columns = {"ssim": entry.ssim, "psnr": entry.psnr}
-            floors = {"blind ssim": (entry.blind_ssim,) * len(entry.ssim)}
-            yield Profile(arm, REBUILT, columns | floors, trained.job.repeat, {**where, "seen": entry.seen})
-
-
-def _by_receiver(cells: Sequence[Inference]) -> dict[str, list[Inference]]:
-    """What was tried with the features of each receiver, or group of them."""
-    grouped: dict[str, list[Inference]] = {}
-    for cell in cells:
-        grouped.setdefault(cell.seen, []).append(cell)
-    return grouped
+        validation = {cell.wanted: {ATTACK: _on_validation(cell)} for cell in cells}
+        yield Measurement(test, {**where, "seen": "+".join(group)}, validation)
 
 
 def _cell(cell: Inference) -> dict[str, float]:
     """An entry as metrics of a run."""
     interval = {"low": cell.low, "high": cell.high}
     return {ATTACK: cell.score, BLIND: cell.blind, LABEL_FLOOR: cell.label_floor, **interval}
+
+
+def _on_validation(cell: Inference) -> float:
+    """What the chosen attackers have on validation, mean over their seeds."""
+    scores = [cell.validation[name][seed] for seed, name in enumerate(cell.chosen)]
+    return sum(scores) / len(scores)
