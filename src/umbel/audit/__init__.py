@@ -7,38 +7,52 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from umbel.audit.decoder_networks import EFFORTS, Effort
     from umbel.audit.floors import blind_floor, label_floor
     from umbel.audit.inference import infer, receivers_of
     from umbel.audit.observed import Observed, observe
     from umbel.audit.problem import Attacker, Problem
-    from umbel.audit.records import Audit, Inference
+    from umbel.audit.reconstruction import Rebuilt, are_pictures, rebuild
+    from umbel.audit.records import Audit, Inference, Reconstruction
     from umbel.audit.settings import AttackSettings
 
 _HOME = {
     "AttackSettings": "settings",
     "Attacker": "problem",
     "Audit": "records",
+    "EFFORTS": "decoder_networks",
+    "Effort": "decoder_networks",
     "Inference": "records",
     "Observed": "observed",
     "Problem": "problem",
+    "Rebuilt": "reconstruction",
+    "Reconstruction": "records",
+    "are_pictures": "reconstruction",
     "blind_floor": "floors",
     "infer": "inference",
     "label_floor": "floors",
     "observe": "observed",
+    "rebuild": "reconstruction",
     "receivers_of": "inference",
 }
 
 __all__ = [
+    "EFFORTS",
     "AttackSettings",
     "Attacker",
     "Audit",
+    "Effort",
     "Inference",
     "Observed",
     "Problem",
+    "Rebuilt",
+    "Reconstruction",
+    "are_pictures",
     "blind_floor",
     "infer",
     "label_floor",
     "observe",
+    "rebuild",
     "receivers_of",
 ]
 

@@ -1,6 +1,5 @@
 """Training and measuring what a study compares: every job once, remembered on disk, and a table of runs at the end."""
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -10,6 +9,7 @@ from umbel.descent import make_descent
 from umbel.engine import FabricRuntime, FitSettings, Monitor, load_checkpoint, load_weights, resolve
 from umbel.report import Profile, Results, Run, TaskInfo, describe_environment
 from umbel.report.records import DataInfo
+from umbel.report.schema import plain
 from umbel.study.collected import merged, method_info, reference_warnings, usual_warnings, why_precision
 from umbel.study.folder import Outcome, Study
 from umbel.study.job import Arm, Job
@@ -231,7 +231,7 @@ class Bench(Generic[S]):
             tasks=infos,
             methods=tuple(method_info(arm, chosen, arm.of not in keys, (costs or {}).get(arm.key, {})) for arm in rows),
             runs=runs,
-            settings=dataclasses.asdict(self.settings),  # type: ignore[call-overload]
+            settings=plain(self.settings),
             environment=describe_environment(self.fit.precision, why_precision(self.settings, self.fit)),
             profiles=tuple(self.profiles),
             warnings=(*self.study.warnings, *data.warnings, *usual_warnings(self.table, self.fit), *without, *warnings),

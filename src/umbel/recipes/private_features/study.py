@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from umbel.audit import Inference, infer, observe, receivers_of
+from umbel.audit import EFFORTS, Inference, Observed, infer, observe, rebuild, receivers_of
 from umbel.core import Learner, OneOf, OperatingPoint
 from umbel.descent import make_descent
 from umbel.engine import evaluate
@@ -217,6 +217,22 @@ def _attacked(
         test = {cell.wanted: _cell(cell) for cell in cells}
         validation = {cell.wanted: {ATTACK: _on_validation(cell)} for cell in cells}
         yield Measurement(test, {**where, "seen": "+".join(group)}, validation)
+    if settings.reconstruct and arm in CLOSELY:
+        yield from _rebuilt(settings, trained, seen, groups, where)
+
+
+def _rebuilt(
+    settings: PrivateFeaturesSettings,
+    trained: Trained,
+    seen: Sequence[Observed],
+    groups: Sequence[Sequence[str]],
+    where: dict[str, Any],
+) -> Iterator[Profile]:
+    """How alike pictures that are rebuilt from what receivers get are to the originals."""
+    effort, together = EFFORTS[settings.attack.effort], [group for group in groups if len(group) > 1]
+    for entry in rebuild(*seen, groups=together, effort=effort, seeds=settings.attack.seeds).entries:
+        columns = {"ssim": entry.ssim, "psnr": entry.psnr, "blind ssim": (entry.blind_ssim,) * len(entry.ssim)}
+        yield Profile(trained.job.arm, REBUILT, columns, trained.job.repeat, {**where, "seen": entry.seen})
 
 
 def _cell(cell: Inference) -> dict[str, float]:
