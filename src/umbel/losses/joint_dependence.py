@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from umbel.arguments import instance, one_of, tensors
 from umbel.core import UmbelError
-from umbel.losses.decorrelation import _full_precision, _gaussian_kernel, _nothing, _unbiased, cross_covariance
+from umbel.losses.decorrelation import _full_precision, _gaussian_kernel, _nothing, cross_covariance
 
 KINDS = ("covariance", "hsic")
 """Of `joint_dependence`."""
@@ -113,5 +113,12 @@ def _covariances(rows: list[Tensor]) -> Tensor:
 
 
 def _kernels(rows: list[Tensor]) -> Tensor:
-    kernels = [_gaussian_kernel(x, None) for x in rows]
-    return torch.stack([_unbiased(one, other) for one, other in itertools.combinations(kernels, 2)]).sum()
+    """As `hsic` of each pair, with all pairs' products in one: only a kernel's sums and products with others count."""
+    samples = len(rows[0])
+    others = ~torch.eye(samples, dtype=torch.bool, device=rows[0].device)
+    kernels = torch.stack([_gaussian_kernel(x, None) for x in rows]) * others
+    flat, of_sample = kernels.flatten(1), kernels.sum(2)
+    total = of_sample.sum(1)
+    values = flat @ flat.T + total[:, None] * total / ((samples - 1) * (samples - 2))
+    values = values - 2 / (samples - 2) * of_sample @ of_sample.T
+    return values.triu(1).sum() / (samples * (samples - 3))
