@@ -1,6 +1,7 @@
 """Run every benchmark (or the named ones), print their tables and keep them under benchmarks/results/.
 
-python -m benchmarks [step] [data] [startup] [communications] [search] [controllable] [gradsplit] [descents] [traffic]
+python -m benchmarks [step] [data] [startup] [communications] [search] [controllable] [gradsplit] [private]
+                     [descents] [traffic]
 
 `descents` stands for its parts: descents-conv, -resnet, -transformer, -rows, -compiled, -memory, -weighted, -sketch.
 """
@@ -23,6 +24,7 @@ from benchmarks import (
     descent_weighted,
     descents,
     gradsplit,
+    private_features,
     search_time,
     startup,
     traffic,
@@ -39,6 +41,7 @@ ALL = {
     "search": search_time.measure,
     "controllable": controllable.measure,
     "gradsplit": gradsplit.measure,
+    "private": private_features.measure,
     "descents-conv": descents.conv,
     "descents-resnet": descents.residual,
     "descents-transformer": descents.transformers,

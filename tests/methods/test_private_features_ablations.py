@@ -41,11 +41,9 @@ ARMS = (
 QUIET = OperatingPoint()
 
 
-def sent(learner, inputs=None, point=QUIET):
-    """What each task is sent; where no link is, what the encoder gives."""
-    model = learner.model
-    shared = at_point(model.encoder, batch().inputs if inputs is None else inputs, point)
-    return {n: at_point(model.links[n], shared, point) if n in model.links else shared for n in model.task_names}
+def sent(learner, point=QUIET):
+    """What each task's receiver gets."""
+    return {name: released.features for name, released in learner.released(batch(), point).items()}
 
 
 @pytest.mark.parametrize("arm", ARMS)

@@ -62,7 +62,7 @@ class CrossTaskGates(nn.Module):
 
     def forward(self, features: Float[Tensor, "B C *space"]) -> Float[Tensor, "B K C"]:
         """The gates of all tasks, in their order; from features [B, C] or [B, C, H, W]."""
-        pooled = features.flatten(2).mean(2) if features.ndim > 2 else features
+        pooled = _mean_over_positions(features) if features.ndim > 2 else features
         seen = torch.relu(self.squeeze(pooled)).unflatten(1, (len(self.tasks), -1))
         taken = nn.functional.softplus(self.cross)[:, None] / max(1, len(self.tasks) - 1)
         left = seen - taken * (seen.sum(1, keepdim=True) - seen)
@@ -198,6 +198,12 @@ class CrossTaskExcitation(nn.Module):
         """The task's own features."""
         features, gate = shared.features, shared.gates[:, self.place]
         return self.projection(features * gate.reshape(*gate.shape, *[1] * (features.ndim - 2)).to(features.dtype))
+
+
+def _mean_over_positions(features: Tensor) -> Tensor:
+    """As a product, which is faster than torch's mean over few positions."""
+    positions = features.flatten(2)
+    return positions @ positions.new_full((positions.shape[2],), 1 / positions.shape[2])
 
 
 def _group_norm(feature_shape: tuple[int, ...]) -> nn.Module:
