@@ -64,11 +64,13 @@ class Tally:
 
     Attributes:
         task: Whose main metric.
+        metric: The main metric, to compute with.
         states: Name of a count -> [groups, ...], where counts of groups add up; empty for other metrics.
         parts: Raw predictions and targets of each group, where they do not.
     """
 
     task: Task
+    metric: Any
     states: Mapping[str, Tensor]
     parts: Sequence[tuple[Tensor, Tensor]]
 
@@ -82,7 +84,8 @@ class Tally:
 
     def score(self, drawn: Tensor) -> float:
         """The metric of groups that were drawn so many times each, [groups] int64."""
-        metric = self.task.metrics[self.task.main_metric]()
+        metric = self.metric
+        metric.reset()
         if not self.states:
             for index in drawn.nonzero()[:, 0].tolist():
                 for _ in range(int(drawn[index])):
@@ -116,7 +119,7 @@ def tally(task: Task, answer: Answer, features: Tensor, targets: Tensor) -> Tall
             states.append(dict(metric.metric_state))
             parts.append((of_group, wanted))
     joined = _added_up(states, dict(whole.metric_state))
-    return Tally(task, joined, [] if joined else parts)
+    return Tally(task, whole, joined, [] if joined else parts)
 
 
 def _added_up(states: list[dict[str, Any]], whole: dict[str, Any]) -> dict[str, Tensor]:
