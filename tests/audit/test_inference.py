@@ -9,7 +9,7 @@ from umbel.audit.attackers import ATTACKERS
 from umbel.audit.settings import ATTACKER_NAMES
 from umbel.core import Task, UmbelError
 
-SIZES = {"train": 1600, "validation": 600, "test": 900}
+SIZES = {"train": 1200, "validation": 400, "test": 800}
 QUICK = AttackSettings(seeds=1, resamples=100)
 Y = tasks.classification("y", 2)
 
@@ -32,6 +32,14 @@ def by(*attackers: str, seeds: int = 1) -> AttackSettings:
     return AttackSettings(seeds=seeds, resamples=100, attackers=attackers)
 
 
+def shorter(make, most):
+    def less(count, seed):
+        features, targets = make(count, seed)
+        return features[:most], targets[:most]
+
+    return less
+
+
 def parity(count, seed):
     x = draw(count, seed, 6)
     return x, ((x[:, 0] > 0) ^ (x[:, 1] > 0)).long()
@@ -50,7 +58,7 @@ def position(count, seed):
     return maps, (place[:, 1] >= 4).long()
 
 
-@pytest.mark.parametrize(("make", "strong"), [(parity, ("mlp", "trees")), (radius, ("mlp", "neighbours"))])
+@pytest.mark.parametrize(("make", "strong"), [(parity, ("mlp", "trees")), (radius, ("neighbours", "trees"))])
 def test_what_no_line_can_tell_is_told_by_others(make, strong):
     found = attacked(make, settings=by("linear", *strong))
     assert found.attackers["linear"][0] < 0.6
@@ -59,7 +67,7 @@ def test_what_no_line_can_tell_is_told_by_others(make, strong):
 
 
 def test_where_something_is_on_a_map_is_found_by_convolutions():
-    found = attacked(position, settings=by("linear", "convolutional"))
+    found = attacked(shorter(position, 600), settings=by("linear", "convolutional"))
     assert found.attackers["linear"][0] < 0.62 and found.attackers["convolutional"][0] > 0.9
     assert found.chosen == ("convolutional",)
 
@@ -145,7 +153,7 @@ def test_maps_of_classes_and_boundaries():
     assert min(score for scores in first.attackers.values() for score in scores) > 0.7 > first.blind
     assert again.scores == first.scores and (again.served, first.served) == (False, True)
     (found,) = infer(*splits, [edges], by("linear", "convolutional"), receivers=[("a",)])
-    assert found.attackers["linear"][0] < 0.6 < 0.75 < found.score and found.chosen == ("convolutional",)
+    assert found.attackers["linear"][0] < 0.6 and found.score > 0.75 and found.chosen == ("convolutional",)
     known = label_floor(edges, [classes], *(split.targets for split in splits))
     assert known > 0.9  # where classes change is known from the classes
 
@@ -154,20 +162,13 @@ def test_the_same_seed_gives_the_same_numbers_and_leaves_generators_alone():
     settings = by("neighbours", "mlp", seeds=2)
     before = torch.get_rng_state()
     with torch.no_grad():
-        first = attacked(shorter(parity), settings=settings)
+        first = attacked(shorter(parity, 60), settings=settings)
     assert torch.equal(torch.get_rng_state(), before)
     torch.rand(3)
-    again = attacked(shorter(parity), settings=settings)
-    assert first == again and first.attackers["mlp"][0] != first.attackers["mlp"][1]
+    again = attacked(shorter(parity, 60), settings=settings)
+    assert first == again
+    assert len({(first.validation["mlp"][seed], first.attackers["mlp"][seed]) for seed in (0, 1)}) == 2
     assert first.attackers["neighbours"][0] == first.attackers["neighbours"][1]  # its seed changes nothing
-
-
-def shorter(make):
-    def less(count, seed):
-        x, y = make(count, seed)
-        return x[:250], y[:250]
-
-    return less
 
 
 def test_who_attacks():

@@ -14,6 +14,7 @@ from umbel.core import Task
 
 _LEAST_BATCH, _MOST_BATCH = 32, 512
 _VALIDATIONS = 12
+_PASSES = 50  # beyond which a small set is only learnt by heart
 _WARM = 0.15  # of the steps, in which the rate rises
 
 
@@ -22,7 +23,7 @@ class Recipe:
     """How one variant of a network learns.
 
     Attributes:
-        steps: Of the optimizer.
+        steps: Of the optimizer, at most; 50 passes are enough.
         rate: Peak learning rate.
         decay: Decoupled weight decay.
     """
@@ -45,22 +46,23 @@ def learn(network: nn.Module, problem: Problem, recipe: Recipe) -> float:
     """
     size = min(max(len(problem) // 16, _LEAST_BATCH), _MOST_BATCH, len(problem))
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay, fused=True)
-    every = max(recipe.steps // _VALIDATIONS, 1)
+    steps = min(recipe.steps, _PASSES * -(-len(problem) // size))
+    every = max(steps // _VALIDATIONS, 1)
     best, weights = math.nan, copy.deepcopy(network.state_dict())
     order = torch.randperm(len(problem))
     at = 0
     whole = problem.task.weigh is None and bool(problem.task.labelled(problem.targets).all())
-    for step in range(recipe.steps):
+    for step in range(steps):
         if at + size > len(order):
             order, at = torch.randperm(len(problem)), 0
         some = order[at : at + size]
         at += size
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * _share(step, recipe.steps)
+            group["lr"] = recipe.rate * _share(step, steps)
         optimizer.zero_grad(set_to_none=True)
         _loss(problem, whole, network(problem.features[some]), problem.targets[some]).backward()
         optimizer.step()
-        if (step + 1) % every == 0 or step + 1 == recipe.steps:
+        if (step + 1) % every == 0 or step + 1 == steps:
             score = judged(network, problem)
             if better(problem.task, score, best):
                 best, weights = score, copy.deepcopy(network.state_dict())
