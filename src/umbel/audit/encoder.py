@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from umbel.arguments import instance, whole_number
-from umbel.core import Batch, Learner, OperatingPoint, Released, Taps, Task, UmbelError, unknown
+from umbel.core import Batch, Learner, OperatingPoint, Released, Taps, Task, UmbelError, at_point, unknown
 from umbel.core.modes import modes_kept
 
 RECEIVER = "encoder"
@@ -24,7 +24,7 @@ class PreparedEncoder(nn.Module):
     """Pictures from 0 to 1 as an encoder wants them: so large, in three colours, normalised; other inputs as they are.
 
     Args:
-        encoder: Any module of one tensor.
+        encoder: Any module of one tensor; a `PointModule` is given the operating point, too.
         size: Height and width of what it gets; None leaves pictures as large as they are.
         normalise: One of `NORMALISATIONS`.
         colours: Channels of what it gets; grey pictures are repeated.
@@ -48,7 +48,7 @@ class PreparedEncoder(nn.Module):
 
     def forward(self, inputs: Tensor, point: OperatingPoint) -> Any:
         """What the encoder gives."""
-        return self.encoder(self.prepared(inputs) if inputs.ndim == 4 else inputs)
+        return at_point(self.encoder, self.prepared(inputs) if inputs.ndim == 4 else inputs, point)
 
     def prepared(self, pictures: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D R S"]:
         """Pictures as the encoder gets them."""
@@ -136,7 +136,7 @@ class EncoderLearner(Learner):
         try:
             with torch.no_grad(), modes_kept(self):
                 self.eval()
-                features = self.released(batch, OperatingPoint())[RECEIVER].features
+                features = self.released(batch, self.sweep()[0])[RECEIVER].features
         except UmbelError:
             raise
         except Exception as error:  # the user's own module

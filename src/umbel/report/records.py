@@ -1,7 +1,7 @@
 """The parts of a results file: tasks, methods, runs, curves, matrices, pictures; claims are in `report.claims`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy
@@ -297,3 +297,10 @@ class Listing(Record):
             raise UmbelError(f"listing {self.title!r}: every row needs {len(self.columns)} texts, one for each column")
         if unlisted := set(self.numbers) - set(self.columns):
             raise unknown(f"column of listing {self.title!r}", min(unlisted), self.columns)
+
+    def without(self, columns: Sequence[str]) -> "Listing":
+        """The same without some columns; those that it does not have are no matter."""
+        kept = [index for index, name in enumerate(self.columns) if name not in columns]
+        rows = tuple(tuple(row[index] for index in kept) for row in self.rows)
+        numbers = tuple(name for name in self.numbers if name not in columns)
+        return replace(self, columns=tuple(self.columns[index] for index in kept), rows=rows, numbers=numbers)

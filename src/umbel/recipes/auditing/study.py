@@ -1,0 +1,170 @@
+"""`umbel audit`: a frozen network is observed at each operating point, and attacked."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from umbel.audit import Audit, Inference, Reconstruction
+from umbel.audit.kept import kept_audits
+from umbel.core import OperatingPoint
+from umbel.engine import FabricRuntime, FitSettings, evaluate
+from umbel.recipes.auditing.attacked import Attacked, Cell, Samples, check_room, has_pictures, samples_of
+from umbel.recipes.auditing.attacks import guarantees_of, inferred, rebuilt
+from umbel.recipes.auditing.settings import AuditSettings
+from umbel.recipes.auditing.subject import Subject, points_of, subject_of
+from umbel.report import MethodInfo, Results, Run, SampleSheet, TaskInfo, describe_environment
+from umbel.report.records import DataInfo
+from umbel.study import Job, Study
+
+NETWORK = "network"
+"""Arm of the network's own metrics."""
+
+
+def audit(settings: AuditSettings, study: Study) -> Results:
+    """Run an audit.
+
+    Raises:
+        UmbelError: Nothing to audit, a network that cannot be built, data that does not fit, ...; before anything is
+            computed.
+    """
+    subject = subject_of(settings, study.reporter.say)
+    places = [(point, count) for point in points_of(settings, subject.learner) for count in settings.counts]
+    samples = samples_of(subject.data, settings.most)
+    promised = {place: guarantees_of(settings, subject, *place) for place in places}
+    check_room(subject, samples, places[0][0], study.runtime)
+    fit = study.settle(settings, FitSettings(precision=subject.precision), subject.data)
+    here = study.runtime.with_settings(fit.precision, 1)
+    subject.learner.to(here.device).eval()
+    one = _Audits(settings, study, subject, samples, here)
+    audits = [one.at(point, count, promised[point, count]) for point, count in places]
+    return _results(settings, study, subject, audits, one)
+
+
+@dataclasses.dataclass
+class _Audits:
+    """An audit while it runs; every step is kept in the study's folder.
+
+    Attributes:
+        settings: Of the audit.
+        study: Its folder and progress.
+        subject: The network.
+        samples: Its splits, cut to what attackers use.
+        runtime: Device and precision.
+        runs: The network's own metrics so far.
+        sheets: Pictures so far.
+    """
+
+    settings: AuditSettings
+    study: Study
+    subject: Subject
+    samples: dict[str, Samples]
+    runtime: FabricRuntime
+    runs: list[Run] = dataclasses.field(default_factory=list)
+    sheets: list[SampleSheet] = dataclasses.field(default_factory=list)
+
+    def at(self, point: OperatingPoint, count: int, promised: Sequence[str]) -> Audit:
+        """Everything at one operating point, with so many releases averaged."""
+        self._own(point)
+        job = Job.at("audit", 0, **point, releases=count)
+        seen = Attacked(self.subject, self.samples, self.runtime, point, count)
+        inference = [entry for cell in seen.cells for entry in self._inferred(job, seen, cell)]
+        wanted = {task.name for task in self.subject.wanted}
+        return Audit(
+            self.subject.title,
+            point.as_dict() | ({"releases": count} if len(self.settings.counts) > 1 else {}),
+            {split: some.count for split, some in self.samples.items()},
+            tuple(entry for entry in inference if entry.wanted in wanted),
+            self._rebuilt(job, seen) if has_pictures(self.subject.data) else (),
+            tuple(promised),
+            (*self.subject.notes, *seen.notes),
+        )
+
+    def _own(self, point: OperatingPoint) -> None:
+        """The network's own metrics on the whole test split."""
+        plain = point.as_dict()
+        if self.subject.predicts and all(run.point != plain for run in self.runs):
+            learner, test = self.subject.learner, self.subject.data.test
+            own = self.study.measured(
+                Job.at(NETWORK, 0, **point).key,
+                "own",
+                dict[str, dict[str, float]],
+                lambda: evaluate(learner, test, self.runtime, point).metrics,
+            )
+            self.runs.append(Run(NETWORK, 0, own, plain))
+
+    def _inferred(self, job: Job, seen: Attacked, cell: Cell) -> Sequence[Inference]:
+        """What is inferred from one tensor of features; its receivers have a file together."""
+        reporter, name = self.study.reporter, f"inference-{seen.cells.index(cell)}"
+        reporter.expect(1)
+        return self.study.measured(
+            job.key, name, tuple[Inference, ...], lambda: inferred(self.settings, self.subject, seen, cell, reporter)
+        )
+
+    def _rebuilt(self, job: Job, seen: Attacked) -> tuple[Reconstruction, ...]:
+        if self.settings.no_reconstruction:
+            return ()
+        reporter, file = self.study.reporter, f"rebuilt-{len(self.sheets)}.png"
+        reporter.expect(1)
+        ones = self.study.measured(
+            job.key,
+            "reconstruction",
+            tuple[Reconstruction, ...],
+            lambda: rebuilt(self.settings, seen, self.study.out / file, reporter),
+        )
+        if (self.study.out / file).is_file():
+            best = max(ones, key=lambda one: sum(one.ssim))
+            self.sheets.append(SampleSheet(arm_of(best.seen), file, f"inputs as decoders rebuild them, {job.label}"))
+        return ones
+
+
+def arm_of(seen: str) -> str:
+    """Key of the arm of a receiver, or of several together."""
+    return f"seen: {seen}"
+
+
+# -- results ---------------------------------------------------------------------------------------------------------
+
+
+def _results(
+    settings: AuditSettings, study: Study, subject: Subject, audits: Sequence[Audit], one: _Audits
+) -> Results:
+    data = subject.data
+    sizes = {split: len(getattr(data, split)) for split in ("train", "validation", "test")}
+    runs = [*one.runs, *(run for audit in audits for run in _runs(audit))]
+    several = len(audits) > 1
+    return Results(
+        study="audit",
+        title=f"What the features of a network give away: {subject.title}",
+        command=study.command,
+        data=DataInfo(data.name, data.title, data.note, sizes),
+        tasks=tuple(map(TaskInfo.of, subject.data.tasks)),
+        methods=tuple(_arms(subject, audits)),
+        runs=tuple(runs),
+        settings=dataclasses.asdict(settings),
+        environment=describe_environment("bf16" if one.runtime.bf16 else "float32", "that of the training"),
+        samples=tuple(one.sheets),
+        facts=kept_audits(audits),
+        headline=({"sigma": audits[0].point["sigma"]},) if several and "sigma" in audits[0].point else (),
+        warnings=(*study.warnings, *data.warnings, *dict.fromkeys(note for audit in audits for note in audit.notes)),
+    )
+
+
+def _arms(subject: Subject, audits: Sequence[Audit]) -> Iterator[MethodInfo]:
+    if subject.predicts:
+        parameters = sum(p.numel() for p in subject.learner.parameters())
+        yield MethodInfo(NETWORK, "The network itself", "Its own metrics on the test split.", parameters)
+    seen = dict.fromkeys(
+        one.seen for audit in audits for one in (*audit.inference, *audit.reconstruction)
+    )
+    for name in seen:
+        together = " together" if "+" in name else ""
+        about = f"The best attacker on what {name.replace('+', ' and ')} get{'' if together else 's'}{together}."
+        yield MethodInfo(arm_of(name), f"Attackers on {name}", about)
+
+
+def _runs(audit: Audit) -> Iterator[Run]:
+    """A run for each receiver and seed of the attackers: what the best of them tells of every task."""
+    for seen in dict.fromkeys(one.seen for one in audit.inference):
+        ones = [one for one in audit.inference if one.seen == seen]
+        for repeat in range(max(len(one.scores) for one in ones)):
+            metrics = {one.wanted: {one.metric: one.scores[repeat]} for one in ones if repeat < len(one.scores)}
+            yield Run(arm_of(seen), repeat, metrics, audit.point)

@@ -1,0 +1,134 @@
+"""What is audited: the network of a run on its own data, or an encoder of the user's own on a set that they name."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from umbel.audit.encoder import EncoderLearner, first_colours
+from umbel.core import Learner, OperatingPoint, Task, UmbelError, unknown
+from umbel.data import MultiTaskData
+from umbel.data.source import first_samples
+from umbel.engine import load_checkpoint, resolve
+from umbel.engine.settings import Precision
+from umbel.methods.controllable import is_controllable
+from umbel.recipes.auditing.settings import AuditSettings
+from umbel.recipes.auditing.users_encoder import users_encoder
+from umbel.recipes.build import Described, open_data
+from umbel.recipes.operating_point import parse_point
+from umbel.recipes.settings import options
+
+_FEW = 2
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A frozen network and its data.
+
+    Attributes:
+        title: What it is, in words.
+        learner: The network.
+        data: With the tasks of the learner.
+        wanted: The tasks that are inferred.
+        precision: Of its evaluations.
+        predicts: Whether it has heads, so that its own metrics can be measured.
+        notes: What a reader must know.
+    """
+
+    title: str
+    learner: Learner
+    data: MultiTaskData
+    wanted: tuple[Task, ...]
+    precision: Precision
+    predicts: bool
+    notes: tuple[str, ...] = ()
+
+
+def subject_of(settings: AuditSettings, say: Callable[[str], object]) -> Subject:
+    """The network that the settings name, with its data, before anything is written.
+
+    Args:
+        settings: Of the audit.
+        say: Hears what was made of a table's columns, and what else to know.
+
+    Raises:
+        UmbelError: It cannot be built, its data cannot be had, or the two do not fit.
+    """
+    settings.check_subject()
+    return _of_run(settings) if settings.run else _of_encoder(settings, say)
+
+
+def _of_run(settings: AuditSettings) -> Subject:
+    saved = load_checkpoint(resolve(Path(settings.run)))
+    described = Described.read(saved.settings, str(saved.path))
+    learner = described.trained(saved)
+    tasks = _wanted(settings, learner.tasks)
+    data = described.data()
+    for split in ("train", "validation", "test"):
+        described.record.check_split(split, data, str(saved.path))
+    precision: Precision = saved.settings["fit"].get("precision", "float32")
+    return Subject(f"network {saved.path}", learner, data, tasks, precision, predicts=True)
+
+
+def _of_encoder(settings: AuditSettings, say: Callable[[str], object]) -> Subject:
+    own = settings.own
+    size = own.size
+    encoder = users_encoder(own.encoder, own.weights)
+    data = open_data(settings.data, say=say)
+    serves = tuple(part.strip() for part in own.serves.split(",") if part.strip())
+    learner = EncoderLearner(encoder, data.tasks, own.layer, serves, size, own.normalise)
+    learner.check(first_samples(data.test, _FEW), f"data set {data.name!r}")
+    title = f"encoder {own.encoder}" + (f", layer {own.layer}" if own.layer else "")
+    notes = tuple(_encoder_notes(settings, data, first_colours(encoder)))
+    return Subject(title, learner, data, data.tasks, "float32", predicts=False, notes=notes)
+
+
+def _encoder_notes(settings: AuditSettings, data: MultiTaskData, colours: int | None) -> list[str]:
+    own, shape = settings.own, data.input_shape
+    notes = []
+    if not own.weights:
+        notes.append(f"No --weights were given: the encoder has those with which {own.encoder} makes it.")
+    if colours == 3 and len(shape) == 3 and shape[0] == 1:
+        notes.append("The pictures are grey and the encoder wants three colours: it gets the grey one three times.")
+    if not own.serves:
+        notes.append(
+            "The encoder's features are meant for none of these tasks (--serves names those that they are meant for): "
+            "the ceilings are what the same attackers tell from the input itself."
+        )
+    return notes
+
+
+def _wanted(settings: AuditSettings, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+    known = {task.name: task for task in tasks}
+    for name in settings.wanted:
+        if name not in known:
+            raise unknown("task", name, known)
+    return tuple(known[name] for name in settings.wanted) or tasks
+
+
+# -- operating points ------------------------------------------------------------------------------------------------
+
+
+def points_of(settings: AuditSettings, learner: Learner) -> list[OperatingPoint]:
+    """The operating points of an audit: the one that was asked for, or the learner's first, at each noise level.
+
+    Raises:
+        UmbelError: The network has no such value, or no noise that could be turned.
+    """
+    point = learner.sweep()[0]
+    if settings.point and is_controllable(learner):
+        point = parse_point(settings.point, [task.name for task in learner.tasks])
+    elif settings.point:
+        for name, value in options(settings.point, "--point").items():
+            if name not in point:
+                raise unknown("value of the operating point in --point", name, point)
+            point = point.with_values(**{name: value})
+    if not settings.sigmas:
+        return [point]
+    if "sigma" not in point:
+        raise UmbelError("--sigma: this network releases its features without noise of its own; leave --sigma out")
+    return [point.with_values(sigma=_alike(point["sigma"], sigma)) for sigma in dict.fromkeys(settings.sigmas)]
+
+
+def _alike(before: object, sigma: float) -> float | dict[str, float]:
+    """One noise level, or the same for each task where each has its own."""
+    return dict.fromkeys(before, sigma) if isinstance(before, Mapping) else sigma
