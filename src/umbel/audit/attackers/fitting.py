@@ -1,0 +1,128 @@
+"""How attackers that are networks learn: AdamW with a rate that rises and falls, the best weights by validation."""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from umbel.audit.judging import better, score_of
+from umbel.audit.problem import Problem
+from umbel.core import Task
+
+_LEAST_BATCH, _MOST_BATCH = 32, 512
+_VALIDATIONS = 12
+_WARM = 0.15  # of the steps, in which the rate rises
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one variant of a network learns.
+
+    Attributes:
+        steps: Of the optimizer.
+        rate: Peak learning rate.
+        decay: Decoupled weight decay.
+    """
+
+    steps: int
+    rate: float = 3e-3
+    decay: float = 1e-4
+
+
+def learn(network: nn.Module, problem: Problem, recipe: Recipe) -> float:
+    """Train a network that reads features as released; it ends with the weights that were best on validation.
+
+    Args:
+        network: Features [n, ...] -> raw predictions. Its randomness, and that of batches, is the default generator's.
+        problem: What it learns.
+        recipe: How.
+
+    Returns:
+        Its score on validation.
+    """
+    size = min(max(len(problem) // 16, _LEAST_BATCH), _MOST_BATCH, len(problem))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
+    every = max(recipe.steps // _VALIDATIONS, 1)
+    best, weights = math.nan, copy.deepcopy(network.state_dict())
+    order = torch.randperm(len(problem))
+    at = 0
+    for step in range(recipe.steps):
+        if at + size > len(order):
+            order, at = torch.randperm(len(problem)), 0
+        some = order[at : at + size]
+        at += size
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate * _share(step, recipe.steps)
+        optimizer.zero_grad(set_to_none=True)
+        problem.task.mean_loss(network(problem.features[some]), problem.targets[some]).backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        if (step + 1) % every == 0 or step + 1 == recipe.steps:
+            score = judged(network, problem)
+            if better(problem.task, score, best):
+                best, weights = score, copy.deepcopy(network.state_dict())
+    network.load_state_dict(weights)
+    network.eval()
+    return best
+
+
+def _share(step: int, steps: int) -> float:
+    """Of the peak rate: a linear rise, then half a cosine."""
+    done = (step + 1) / steps
+    if done < _WARM:
+        return done / _WARM
+    return 0.5 * (1 + math.cos(math.pi * (done - _WARM) / (1 - _WARM))) + 1e-3
+
+
+def judged(network: nn.Module, problem: Problem) -> float:
+    """Its score on validation; the network is left in training mode."""
+    network.eval()
+    score = score_of(problem.task, network, problem.held_features, problem.held_targets)
+    network.train()
+    return score
+
+
+def best_of(variants: Sequence[tuple[Callable[[], nn.Module], Recipe]], problem: Problem) -> nn.Module:
+    """Train each variant of a network and take the one that is best on validation."""
+    best, winner = math.nan, None
+    for make, recipe in variants:
+        network = make()
+        score = learn(network, problem, recipe)
+        if winner is None or better(problem.task, score, best):
+            best, winner = score, network
+    assert winner is not None
+    return winner
+
+
+class Standardised(nn.Module):
+    """Features with mean 0 and variance 1: each number by itself, flat, or each channel of maps.
+
+    Args:
+        features: Of training samples, [n, ...].
+        by_channel: Keep maps [n, C, h, w] as they are and scale channels; otherwise [n, numbers].
+    """
+
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self, features: Tensor, by_channel: bool = False) -> None:
+        super().__init__()
+        self.by_channel = by_channel
+        flat = features.movedim(1, -1).flatten(0, -2) if by_channel else features.flatten(1)
+        centre, spread = flat.mean(0), flat.std(0, correction=0)
+        spread = torch.where(spread > 1e-6 * (1 + centre.abs()), spread, 1.0)
+        shape = (1, -1, 1, 1) if by_channel else (1, -1)
+        self.register_buffer("centre", centre.reshape(shape))
+        self.register_buffer("scale", spread.reshape(shape))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[n, C, h, w] or [n, numbers]."""
+        return ((features if self.by_channel else features.flatten(1)) - self.centre) / self.scale
+
+
+def raw_shape(task: Task, targets: Tensor) -> tuple[int, ...]:
+    """Shape of one sample's raw prediction."""
+    return tuple(targets.shape[1:]) if targets.is_floating_point() else (task.outputs, *targets.shape[1:])
