@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from umbel.report import Results
 
 
-_ON_THE_PAGE = ("metric", "best attacker", "best decoder")
-"""Columns that a narrow terminal has no room for."""
-
-
 @dataclass(frozen=True)
 class _Options:
     out: Path | None = None
@@ -64,15 +60,13 @@ def _show(results: "Results", out: Path, as_json: bool) -> None:
         return
     from rich.text import Text  # noqa: PLC0415
 
+    from umbel.recipes.auditing.findings import short_listings  # noqa: PLC0415 - imports torch
     from umbel.report.listing_grid import listing_grid  # noqa: PLC0415
     from umbel.report.tables import rich_table  # noqa: PLC0415
 
     screen = console()
-    for listing in results.listings:
-        table = rich_table(listing_grid(listing))
-        if screen.measure(table, options=screen.options.update(width=10_000)).maximum > screen.width:
-            table = rich_table(listing_grid(listing.without(_ON_THE_PAGE)))
-        screen.print(table)
+    for listing in short_listings(results):
+        screen.print(rich_table(listing_grid(listing)))
     for sentence in results.verdict:
         screen.print(Text(sentence))
     for warning in results.warnings:

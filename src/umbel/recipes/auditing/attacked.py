@@ -119,14 +119,18 @@ class Attacked:
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """Groups of receivers that attack, those with the very same features in one list."""
+        """Groups of receivers that attack, those with the very same features in one list; not the input itself."""
         cells: dict[tuple[int, ...], Cell] = {}
         train = self.observed["train"]
-        groups = receivers_of(self.without_input["train"])
-        for group in [*groups, *([(ITSELF,)] if ITSELF in train.features else [])]:
+        for group in receivers_of(self.without_input["train"]):
             parts = tuple(dict.fromkeys(id(train.features[name]) for name in group))
             cells.setdefault(parts, []).append(group)
         return list(cells.values())
+
+    @property
+    def has_input(self) -> bool:
+        """Whether there is a receiver that gets the input itself."""
+        return ITSELF in self.observed["train"].features
 
     @property
     def notes(self) -> list[str]:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from umbel.audit import Audit
+from umbel.audit import Audit, Reconstruction
 from umbel.audit.kept import audits_of
 from umbel.recipes.auditing.leaks import Leak, leaks_of
 from umbel.recipes.auditing.sentences import sentences
 from umbel.report import Chart, Listing, Matrix, Results, Series
+from umbel.report.grid import arrow
 from umbel.report.summary import point_text
 from umbel.study import Findings
 
@@ -45,41 +46,45 @@ def place_text(audit: Audit, audits: Sequence[Audit]) -> str:
 # -- tables ----------------------------------------------------------------------------------------------------------
 
 
-def _listings(audits: Sequence[Audit]) -> Iterator[Listing]:
-    several = len(audits) > 1
-    at = ("at",) if several else ()
-    leaks = [(audit, leak) for audit in audits for leak in leaks_of(audit)]
+def _listings(audits: Sequence[Audit], short: bool = False) -> Iterator[Listing]:
+    at = ("at",) if len(audits) > 1 else ()
+    leaks = [
+        (audit, leak)
+        for audit in audits
+        for leak in leaks_of(audit)
+        if leak.counts or not (short or (leak.of_input and audit is not audits[0]))
+    ]
     if leaks:
         numbers = ("score", "floor", "ceiling", "leakage")
-        columns = ("seen", "inferred", *at, "metric", "score", "floor", "ceiling", "leakage", "best attacker")
-        rows = [_leak_row(leak, (place_text(audit, audits),) if several else ()) for audit, leak in leaks]
+        columns = ("seen", "inferred", *at, *numbers, "best attacker")
+        rows = [_leak_row(leak, [place_text(audit, audits)] if at else []) for audit, leak in leaks]
         yield Listing("Who can tell what", columns, tuple(rows), numbers, _SCORES)
     rebuilt = [(audit, one) for audit in audits for one in audit.reconstruction]
     if rebuilt:
-        columns = ("seen", *at, "releases", "SSIM", "PSNR in dB", "SSIM floor", "PSNR floor in dB", "best decoder")
-        rows = [
-            (
-                one.seen,
-                *((place_text(audit, audits),) if several else ()),
-                str(one.releases),
-                f"{_mean(one.ssim):.3f} [{one.low:.3f}, {one.high:.3f}]",
-                f"{_mean(one.psnr):.1f}",
-                f"{one.blind_ssim:.3f}",
-                f"{one.blind_psnr:.1f}",
-                _often(one.chosen),
-            )
-            for audit, one in rebuilt
-        ]
-        numbers = ("releases", "SSIM", "PSNR in dB", "SSIM floor", "PSNR floor in dB")
+        numbers = ("SSIM", "PSNR in dB", "SSIM floor", "PSNR floor in dB")
+        columns = ("seen", *at, *numbers, "best decoder")
+        rows = [_rebuilt_row(one, [place_text(audit, audits)] if at else []) for audit, one in rebuilt]
         yield Listing("How well the input is rebuilt", columns, tuple(rows), numbers, _PICTURES)
 
 
-def _leak_row(leak: Leak, at: tuple[str, ...]) -> tuple[str, ...]:
+def short_listings(results: Results) -> list[Listing]:
+    """The tables for a terminal: the first operating point, without what features meant for the task tell."""
+    return [one.without(("best attacker", "best decoder")) for one in _listings(audits_of(results)[:1], short=True)]
+
+
+def _rebuilt_row(one: Reconstruction, at: Sequence[str]) -> tuple[str, ...]:
+    averaged = f", mean of {one.releases} releases" if one.releases > 1 else ""
+    ssim = f"{_mean(one.ssim):.3f} [{one.low:.3f}, {one.high:.3f}]"
+    floors = (f"{one.blind_ssim:.3f}", f"{one.blind_psnr:.1f}")
+    seen = one.seen.replace("+", " + ") + averaged
+    return (seen, *at, ssim, f"{_mean(one.psnr):.1f}", *floors, _often(one.chosen))
+
+
+def _leak_row(leak: Leak, at: Sequence[str]) -> tuple[str, ...]:
     one = leak.inference
-    meant = " (meant for it)" if one.served else ""
-    arrow = "↑" if one.higher_is_better else "↓"
-    numbers = (leak.score_text, f"{one.floor:.3g}", leak.ceiling_text, leak.leakage_text)
-    return (one.seen, one.wanted + meant, *at, f"{one.metric} {arrow}", *numbers, _often(one.chosen))
+    wanted = f"{one.wanted}: {one.metric}\u00a0{arrow(one.higher_is_better)}"
+    numbers = (leak.score_text, leak.floor_text, leak.ceiling_text, leak.leakage_text)
+    return (one.seen.replace("+", " + "), wanted, *at, *numbers, _often(one.chosen))
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -99,7 +104,7 @@ def _matrices(audits: Sequence[Audit]) -> Iterator[Matrix]:
         if not audit.inference:
             continue
         at = f", {place}" if (place := place_text(audit, audits)) else ""
-        leaks = leaks_of(audit)
+        leaks = [leak for leak in leaks_of(audit) if not leak.of_input]
         note = "0: nothing beyond the floor. 1: as much as features that are meant for the task. Blank: not defined."
         cells = {(leak.inference.seen, leak.inference.wanted): leak.share for leak in leaks}
         yield _matrix(f"Normalised leakage{at}", leaks, cells, "leakage", note, 0.0)

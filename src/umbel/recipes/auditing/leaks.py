@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 from umbel.audit import Audit, Inference
 from umbel.audit.encoder import ITSELF
+from umbel.report import Estimate
+from umbel.report.grid import DASH, decimals, fixed
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,12 @@ class Leak:
     @property
     def counts(self) -> bool:
         """Whether it says something of what leaks: not what features meant for the task tell, nor the input itself."""
-        return not self.inference.served and ITSELF not in self.inference.seen
+        return not self.inference.served and not self.of_input
+
+    @property
+    def of_input(self) -> bool:
+        """Whether the attacker has the input itself, which no operating point changes."""
+        return self.inference.seen == ITSELF
 
     @property
     def share(self) -> float:
@@ -38,26 +45,44 @@ class Leak:
     @property
     def at_floor(self) -> bool:
         """Whether the interval of the score holds the floor, or lies on its wrong side."""
-        better = self.inference.low if self.inference.higher_is_better else -self.inference.high
-        return better <= (self.inference.floor if self.inference.higher_is_better else -self.inference.floor)
+        if self.inference.higher_is_better:
+            return self.inference.low <= self.inference.floor
+        return self.inference.high >= self.inference.floor
+
+    @property
+    def floor(self) -> float:
+        """What is known without these features; of features meant for the task, what is known without any."""
+        return self._measured.floor
 
     @property
     def score_text(self) -> str:
-        """Score and interval: "0.341 [0.32, 0.36]"."""
-        return f"{self.inference.score:.3g} [{self._ends[0]:.3g}, {self._ends[1]:.3g}]"
+        """Score and interval: "0.341 [0.320, 0.362]"."""
+        return f"{self._text(self.inference.score)} [{', '.join(map(self._text, self._ends))}]"
+
+    @property
+    def floor_text(self) -> str:
+        """The floor."""
+        return self._text(self.floor)
 
     @property
     def ceiling_text(self) -> str:
         """The ceiling, or a dash."""
-        return "–" if math.isnan(self.ceiling) else f"{self.ceiling:.3g}"
+        return DASH if math.isnan(self.ceiling) else self._text(self.ceiling)
 
     @property
     def leakage_text(self) -> str:
-        """Leakage and interval; a dash where the features are meant for the task, or it is not defined."""
-        if self.inference.served or math.isnan(self.share):
-            return "–"
+        """Leakage and interval, where it is defined."""
+        if self.inference.served:
+            return "meant for it"
+        if math.isnan(self.share):
+            return DASH
         low, high = self.interval
-        return f"{self.share:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
+        return f"{fixed(self.share, 2)} [{fixed(low, 2)}, {fixed(high, 2)}]"
+
+    def _text(self, value: float) -> str:
+        """A value of the metric; all of one pair have as many decimals."""
+        beside = [Estimate(number) for number in (self.inference.score, self.floor, self.ceiling)]
+        return fixed(value, max(decimals(beside), 3 if max(map(abs, self._ends)) <= 1 else 0))
 
     @property
     def _ends(self) -> tuple[float, float]:

@@ -38,12 +38,18 @@ def _inferred(audits: Sequence[Audit], tasks: Collection[str]) -> Iterator[str]:
         yield _sentence(leak, tasks)
     if rest := leaks[_MOST:]:
         yield f"{len(rest)} more pairs, of which none leaks more, are in the table."
-    for audit in audits[1:]:
-        others = [leak for leak in leaks_of(audit) if leak.counts and not math.isnan(leak.share)]
-        if others:
-            worst = max(others, key=_size)
-            told = f"{worst.inference.wanted} from what {_who(worst.inference.seen, tasks)}"
-            yield f"At {point_text(audit.point)} the most that leaks is {told}: {worst.leakage_text}."
+    if turned := [text for audit in audits[1:] if (text := _most(audit, tasks))]:
+        yield f"The most that leaks at the other operating points: {'; '.join(turned)}."
+
+
+def _most(audit: Audit, tasks: Collection[str]) -> str:
+    """The worst pair at an operating point; empty where none has a leakage."""
+    leaks = [leak for leak in leaks_of(audit) if leak.counts and not math.isnan(leak.share)]
+    if not leaks:
+        return ""
+    worst = max(leaks, key=_size)
+    seen = _who(worst.inference.seen, tasks)
+    return f"{worst.leakage_text} at {point_text(audit.point)} ({worst.inference.wanted} from what {seen})"
 
 
 def _size(leak: Leak) -> float:
@@ -54,7 +60,7 @@ def _size(leak: Leak) -> float:
 def _sentence(leak: Leak, tasks: Collection[str]) -> str:
     one = leak.inference
     told = f"From what {_who(one.seen, tasks)}, an attacker tells {one.wanted} with {one.metric} {leak.score_text}"
-    floor = f"floor {one.floor:.3g}"
+    floor = f"floor {leak.floor_text}"
     if one.floor != one.blind:
         floor += " (what the labels that these features are meant for tell)"
     if math.isnan(leak.ceiling):

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from umbel.audit import Audit, Inference, Reconstruction
+from umbel.audit.encoder import ITSELF
 from umbel.audit.kept import kept_audits
 from umbel.core import OperatingPoint
 from umbel.engine import FabricRuntime, FitSettings, evaluate
@@ -66,7 +67,13 @@ class _Audits:
         self._own(point)
         job = Job.at("audit", 0, **point, releases=count)
         seen = Attacked(self.subject, self.samples, self.runtime, point, count)
-        inference = [entry for cell in seen.cells for entry in self._inferred(job, seen, cell)]
+        inference = [
+            entry
+            for number, cell in enumerate(seen.cells)
+            for entry in self._inferred(job.key, f"inference-{number}", seen, cell)
+        ]
+        if seen.has_input:  # which no operating point changes
+            inference += self._inferred("input", "inference", seen, [(ITSELF,)])
         wanted = {task.name for task in self.subject.wanted}
         return Audit(
             self.subject.title,
@@ -91,12 +98,13 @@ class _Audits:
             )
             self.runs.append(Run(NETWORK, 0, own, plain))
 
-    def _inferred(self, job: Job, seen: Attacked, cell: Cell) -> Sequence[Inference]:
+    def _inferred(self, key: str, name: str, seen: Attacked, cell: Cell) -> Sequence[Inference]:
         """What is inferred from one tensor of features; its receivers have a file together."""
-        reporter, name = self.study.reporter, f"inference-{seen.cells.index(cell)}"
-        reporter.expect(1)
+        known, reporter = self.study.has_measured(key, name), self.study.reporter
+        if not known:
+            reporter.expect(1)
         return self.study.measured(
-            job.key, name, tuple[Inference, ...], lambda: inferred(self.settings, self.subject, seen, cell, reporter)
+            key, name, tuple[Inference, ...], lambda: inferred(self.settings, self.subject, seen, cell, reporter)
         )
 
     def _rebuilt(self, job: Job, seen: Attacked) -> tuple[Reconstruction, ...]:

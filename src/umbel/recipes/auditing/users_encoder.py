@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import pickle
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,7 +112,9 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         try:
             if file.suffix == ".safetensors":
                 return load_file(file)
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of formats that it knows, but would not have written
+                state = torch.load(file, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
             first = " ".join(next(iter(str(error).splitlines()), type(error).__name__).split())[:120]
             raise UmbelError(
