@@ -6,7 +6,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from umbel.audit import Observed, observe, receivers_of
+from umbel.audit import Observed, are_pictures, observe, receivers_of
 from umbel.audit.encoder import ITSELF
 from umbel.core import OperatingPoint, UmbelError
 from umbel.data import MultiTaskData, Source, TensorSource
@@ -133,6 +133,11 @@ class Attacked:
         return ITSELF in self.observed["train"].features
 
     @property
+    def has_pictures(self) -> bool:
+        """Whether inputs are pictures, so that how well they are rebuilt can be judged."""
+        return are_pictures(self.observed["test"].inputs)
+
+    @property
     def notes(self) -> list[str]:
         """What a reader must know of who gets what."""
         features = self.without_input["test"].features
@@ -145,11 +150,6 @@ class Attacked:
         if len(self.subject.learner.tasks) == 1:
             notes.append("There is one task only: nothing can be inferred across tasks, only the input be rebuilt.")
         return notes
-
-
-def has_pictures(data: MultiTaskData) -> bool:
-    """Whether inputs are pictures, so that how well they are rebuilt can be judged."""
-    return len(data.input_shape) == 3 and data.input_shape[0] in (1, 3)
 
 
 def _without(seen: Observed, receiver: str) -> Observed:

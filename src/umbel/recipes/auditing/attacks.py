@@ -1,9 +1,11 @@
 """The attacks of an audit with its settings: inference, reconstruction, and what noise guarantees."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
-from umbel.audit import AttackSettings, Inference, Reconstruction, infer
+from umbel.audit import EFFORTS, AttackSettings, Inference, Reconstruction, infer, rebuild, receivers_of
 from umbel.core import OperatingPoint
 from umbel.engine.progress import Reporter
 from umbel.recipes.auditing.attacked import Attacked, Cell
@@ -20,9 +22,32 @@ def inferred(
     return infer(train, validation, test, subject.learner.tasks, how, cell, reporter)
 
 
-def rebuilt(settings: AuditSettings, seen: Attacked, file: Path, reporter: Reporter) -> Sequence[Reconstruction]:
-    """How well inputs are rebuilt, with a picture of the best reconstructions."""
-    return ()
+@dataclass(frozen=True)
+class KeptPictures:
+    """What is remembered of the attacks on the input.
+
+    Attributes:
+        entries: For each receiver, and for all together.
+        notes: What a reader must know.
+    """
+
+    entries: tuple[Reconstruction, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def rebuilt(settings: AuditSettings, seen: Attacked, file: Path, reporter: Reporter) -> KeptPictures:
+    """How well inputs are rebuilt; draws the best reconstructions into a file."""
+    train, validation, test = seen.without_input.values()
+    reporter.begin("rebuilding the input", len(receivers_of(test)))
+    begun = count()
+    tell = lambda line: reporter.step(next(begun), {})
+    effort = EFFORTS[settings.effort]
+    made = rebuild(
+        train, validation, test, effort=effort, seeds=settings.seeds, device=seen.runtime.device, tell=tell
+    )
+    made.draw(file)
+    reporter.end()
+    return KeptPictures(made.entries, made.notes)
 
 
 def guarantees_of(

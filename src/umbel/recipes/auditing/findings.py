@@ -21,7 +21,7 @@ _SCORES = (
 )
 _PICTURES = (
     "SSIM and PSNR of the input as the best decoder rebuilds it, mean over the decoders' seeds; SSIM is 1 for the very "
-    "picture. Floor: the mean picture, which needs no features."
+    "picture. Floor: the best picture that needs no features, the same for all samples."
 )
 _HEATMAPS = 4  # operating points that have one of their own
 

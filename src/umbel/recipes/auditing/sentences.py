@@ -88,8 +88,8 @@ def _rebuilt(audits: Sequence[Audit], tasks: Collection[str]) -> Iterator[str]:
         averaged = f", averaged over {one.releases} releases" if one.releases > 1 else ""
         yield (
             f"From what {_who(one.seen, tasks)}{averaged}, a decoder rebuilds the input with SSIM {_ssim(one):.2f} "
-            f"[{one.low:.2f}, {one.high:.2f}] and PSNR {sum(one.psnr) / len(one.psnr):.1f} dB; the mean picture, which "
-            f"needs no features, has {one.blind_ssim:.2f} and {one.blind_psnr:.1f} dB."
+            f"[{one.low:.2f}, {one.high:.2f}] and PSNR {sum(one.psnr) / len(one.psnr):.1f} dB; the best picture that "
+            f"needs no features has {one.blind_ssim:.2f} and {one.blind_psnr:.1f} dB."
         )
 
 

@@ -3,17 +3,18 @@
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from umbel.audit import Audit, Inference, Reconstruction
+from umbel.audit import Audit, Inference
 from umbel.audit.encoder import ITSELF
 from umbel.audit.kept import kept_audits
 from umbel.core import OperatingPoint
 from umbel.engine import FabricRuntime, FitSettings, evaluate
-from umbel.recipes.auditing.attacked import Attacked, Cell, Samples, check_room, has_pictures, samples_of
-from umbel.recipes.auditing.attacks import guarantees_of, inferred, rebuilt
+from umbel.recipes.auditing.attacked import Attacked, Cell, Samples, check_room, samples_of
+from umbel.recipes.auditing.attacks import KeptPictures, guarantees_of, inferred, rebuilt
 from umbel.recipes.auditing.settings import AuditSettings
 from umbel.recipes.auditing.subject import Subject, points_of, subject_of
 from umbel.report import MethodInfo, Results, Run, SampleSheet, TaskInfo, describe_environment
 from umbel.report.records import DataInfo
+from umbel.report.summary import point_text
 from umbel.study import Job, Study
 
 NETWORK = "network"
@@ -75,14 +76,15 @@ class _Audits:
         if seen.has_input:  # which no operating point changes
             inference += self._inferred("input", "inference", seen, [(ITSELF,)])
         wanted = {task.name for task in self.subject.wanted}
+        pictures = self._rebuilt(job, seen) if not self.settings.no_reconstruction and seen.has_pictures else None
         return Audit(
             self.subject.title,
             point.as_dict() | ({"releases": count} if len(self.settings.counts) > 1 else {}),
             {split: some.count for split, some in self.samples.items()},
             tuple(entry for entry in inference if entry.wanted in wanted),
-            self._rebuilt(job, seen) if has_pictures(self.subject.data) else (),
+            pictures.entries if pictures else (),
             tuple(promised),
-            (*self.subject.notes, *seen.notes),
+            (*self.subject.notes, *seen.notes, *(pictures.notes if pictures else ())),
         )
 
     def _own(self, point: OperatingPoint) -> None:
@@ -107,21 +109,21 @@ class _Audits:
             key, name, tuple[Inference, ...], lambda: inferred(self.settings, self.subject, seen, cell, reporter)
         )
 
-    def _rebuilt(self, job: Job, seen: Attacked) -> tuple[Reconstruction, ...]:
-        if self.settings.no_reconstruction:
-            return ()
+    def _rebuilt(self, job: Job, seen: Attacked) -> KeptPictures:
         reporter, file = self.study.reporter, f"rebuilt-{len(self.sheets)}.png"
-        reporter.expect(1)
-        ones = self.study.measured(
+        if not self.study.has_measured(job.key, "reconstruction"):
+            reporter.expect(1)
+        kept: KeptPictures = self.study.measured(
             job.key,
             "reconstruction",
-            tuple[Reconstruction, ...],
+            KeptPictures,
             lambda: rebuilt(self.settings, seen, self.study.out / file, reporter),
         )
-        if (self.study.out / file).is_file():
-            best = max(ones, key=lambda one: sum(one.ssim))
-            self.sheets.append(SampleSheet(arm_of(best.seen), file, f"inputs as decoders rebuild them, {job.label}"))
-        return ones
+        best = max(kept.entries, key=lambda one: sum(one.ssim))
+        title = "inputs, and what decoders make of features"
+        place = f" at {told}" if (told := point_text(job.place)) else ""
+        self.sheets.append(SampleSheet(arm_of(best.seen), file, title + place, f"{title}, a row for each receiver"))
+        return kept
 
 
 def arm_of(seen: str) -> str:
