@@ -79,8 +79,13 @@ def test_a_run_is_audited_shown_and_taken_up_again(capsys, trained, tmp_path, mo
     (out / "results.json").unlink()
     monkeypatch.setattr("umbel.recipes.auditing.attacks.infer", lambda *_: pytest.fail("it was done before"))
     status, said, _ = umbel(capsys, "audit", trained, *QUICK, "--out", out, "--resume", "--json")
-    assert status == 0 and json.loads(said)[0]["inference"] == json.loads(results.to_json())["facts"]["audits"][0]["inference"]
-    assert "was begun with seeds=2" in refused(capsys, "audit", trained, *QUICK, "--seeds", "1", "--out", out, "--resume")
+    assert (
+        status == 0
+        and json.loads(said)[0]["inference"] == json.loads(results.to_json())["facts"]["audits"][0]["inference"]
+    )
+    assert "was begun with seeds=2" in refused(
+        capsys, "audit", trained, *QUICK, "--seeds", "1", "--out", out, "--resume"
+    )
 
 
 def test_an_encoder_of_ones_own_is_measured_against_the_input(capsys, beside):

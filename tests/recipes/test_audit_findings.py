@@ -68,7 +68,11 @@ def test_what_labels_explain_is_said_and_what_is_no_better_than_the_floor():
     explained = Audit("n", {}, {}, (pair("b", "b", 0.9, served=True), pair("a", "b", 0.89, label=0.95)))
     known = Audit("n", {}, {}, (pair("b", "b", 0.9, served=True), pair("a", "b", 0.11)))
     alone = Audit("n", {}, {}, (pair("encoder", "b", 0.5),))
-    for one, text in ((explained, "so the floor explains it all"), (known, "no more than the floor"), (alone, "no ceiling")):
+    for one, text in (
+        (explained, "so the floor explains it all"),
+        (known, "no more than the floor"),
+        (alone, "no ceiling"),
+    ):
         assert text in findings(results_of(one)).verdict[0]
 
 

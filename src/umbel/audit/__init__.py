@@ -7,46 +7,58 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from umbel.audit.decoder_networks import EFFORTS, Effort
     from umbel.audit.encoder import EncoderLearner
     from umbel.audit.floors import blind_floor, label_floor
     from umbel.audit.inference import infer, receivers_of
     from umbel.audit.kept import audits_of
     from umbel.audit.observed import Observed, observe
     from umbel.audit.problem import Attacker, Problem
+    from umbel.audit.reconstruction import Rebuilt, are_pictures, rebuild
     from umbel.audit.records import Audit, Inference, Reconstruction
     from umbel.audit.settings import AttackSettings
 
 _HOME = {
+    "EFFORTS": "decoder_networks",
     "AttackSettings": "settings",
     "Attacker": "problem",
     "Audit": "records",
+    "Effort": "decoder_networks",
     "EncoderLearner": "encoder",
     "Inference": "records",
     "Observed": "observed",
     "Problem": "problem",
+    "Rebuilt": "reconstruction",
     "Reconstruction": "records",
+    "are_pictures": "reconstruction",
     "audits_of": "kept",
     "blind_floor": "floors",
     "infer": "inference",
     "label_floor": "floors",
     "observe": "observed",
+    "rebuild": "reconstruction",
     "receivers_of": "inference",
 }
 
 __all__ = [
+    "EFFORTS",
     "AttackSettings",
     "Attacker",
     "Audit",
+    "Effort",
     "EncoderLearner",
     "Inference",
     "Observed",
     "Problem",
+    "Rebuilt",
     "Reconstruction",
+    "are_pictures",
     "audits_of",
     "blind_floor",
     "infer",
     "label_floor",
     "observe",
+    "rebuild",
     "receivers_of",
 ]
 

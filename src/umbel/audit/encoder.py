@@ -34,7 +34,11 @@ class PreparedEncoder(nn.Module):
     """
 
     def __init__(
-        self, encoder: nn.Module, size: tuple[int, int] | None = None, normalise: str = "none", colours: int | None = None
+        self,
+        encoder: nn.Module,
+        size: tuple[int, int] | None = None,
+        normalise: str = "none",
+        colours: int | None = None,
     ) -> None:
         super().__init__()
         instance(encoder, nn.Module, "the encoder", "an nn.Module")

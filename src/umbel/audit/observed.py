@@ -23,21 +23,30 @@ class Observed:
         serves: Receiver -> the tasks that its features are meant for.
         targets: Task -> target [n, ...], missing labels included.
         inputs: What went into the network, [n, ...].
+        releases: How many releases of the same sample the features are the mean of.
     """
 
     features: Mapping[str, Tensor]
     serves: Mapping[str, tuple[str, ...]]
     targets: Mapping[str, Tensor]
     inputs: Tensor
+    releases: int = 1
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def together(self, receivers: Sequence[str]) -> Tensor:
-        """What receivers that put their features together have: [n, ...] of one, [n, numbers] of several."""
+        """What receivers that put their features together have.
+
+        Returns:
+            [n, ...] of one; maps [n, C, h, w] of one size side by side along the channels; [n, numbers] of any others.
+        """
         parts = [self.features[name] for name in receivers]
         alike = list({id(part): part for part in parts}.values())
-        return alike[0] if len(alike) == 1 else torch.cat([part.flatten(1) for part in alike], 1)
+        if len(alike) == 1:
+            return alike[0]
+        maps = all(part.ndim == 4 for part in alike) and len({part.shape[2:] for part in alike}) == 1
+        return torch.cat(alike if maps else [part.flatten(1) for part in alike], 1)
 
 
 def observe(
@@ -92,7 +101,8 @@ def observe(
         raise UmbelError("nothing to observe: the split has no sample")
     joined = {name: torch.cat(some) for name, some in parts.items()}
     by_receiver = {name: joined[first] for name, first in alike.items()}
-    return Observed(by_receiver, serves, {name: torch.cat(some) for name, some in targets.items()}, torch.cat(inputs))
+    labels = {name: torch.cat(some) for name, some in targets.items()}
+    return Observed(by_receiver, serves, labels, torch.cat(inputs), releases)
 
 
 def _released(

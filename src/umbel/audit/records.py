@@ -82,7 +82,7 @@ class Reconstruction(Record):
         chosen: For each seed the decoder that is best on validation.
         ssim: Of the chosen one on the test, for each seed; 1 is the very picture.
         psnr: Likewise, in dB.
-        blind_ssim: Of the mean picture, which needs no features.
+        blind_ssim: Of one picture for all samples, the best that needs no features: mean, median or descended.
         blind_psnr: Likewise, in dB.
         low: Lower end of the 95 % interval of the mean SSIM, over test samples and seeds.
         high: Upper end.

@@ -12,7 +12,7 @@ from umbel.metrics.improvement import (
     relative_change,
     relative_improvement,
 )
-from umbel.metrics.pictures import PicturePSNR, PictureSSIM
+from umbel.metrics.pictures import PicturePSNR, PictureSSIM, picture_psnr, picture_ssim
 from umbel.metrics.ranking import AreaUnderROC, AveragePrecision
 from umbel.metrics.sample_mean import SampleMean
 
@@ -33,6 +33,8 @@ __all__ = [
     "fit_temperature",
     "guess_accuracy",
     "mean_relative_improvement",
+    "picture_psnr",
+    "picture_ssim",
     "relative_change",
     "relative_improvement",
     "reliability",

@@ -20,8 +20,7 @@ class PicturePSNR(SampleMean):
 
     def update(self, prediction: Float[Tensor, "n c h w"], target: Float[Tensor, "n c h w"]) -> None:
         """Add pictures."""
-        error = (prediction.double() - target.double()).square().mean((1, 2, 3))
-        self.add(-10 * error.clamp(min=_LEAST_ERROR).log10())
+        self.add(picture_psnr(prediction, target))
 
 
 class PictureSSIM(SampleMean):
@@ -33,12 +32,21 @@ class PictureSSIM(SampleMean):
 
     def update(self, prediction: Float[Tensor, "n c h w"], target: Float[Tensor, "n c h w"]) -> None:
         """Add pictures."""
-        side = min(target.shape[-2:])
-        if side < 3:
-            self.add(torch.full((len(target),), torch.nan))
-            return
-        window = min(_WINDOW, side - 1 + side % 2)
-        self.add(_similarity(prediction.float(), target.float(), window))
+        self.add(picture_ssim(prediction, target))
+
+
+def picture_psnr(prediction: Float[Tensor, "n c h w"], target: Float[Tensor, "n c h w"]) -> Float[Tensor, "n"]:
+    """What `PicturePSNR` averages: for each picture its ratio in dB, in float64."""
+    error = (prediction.double() - target.double()).square().mean((1, 2, 3))
+    return -10 * error.clamp(min=_LEAST_ERROR).log10()
+
+
+def picture_ssim(prediction: Float[Tensor, "n c h w"], target: Float[Tensor, "n c h w"]) -> Float[Tensor, "n"]:
+    """What `PictureSSIM` averages: each picture's similarity, at most 1. It can be a loss: it has gradients."""
+    side = min(target.shape[-2:])
+    if side < 3:
+        return torch.full((len(target),), torch.nan)
+    return _similarity(prediction.float(), target.float(), min(_WINDOW, side - 1 + side % 2))
 
 
 _LUMINANCE, _CONTRAST = 0.01**2, 0.03**2  # constants of the definition, for values in 0 to 1

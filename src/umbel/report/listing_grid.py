@@ -22,7 +22,7 @@ def listing_grid(listing: Listing) -> Grid:
 def _number(text: str) -> float | None:
     """The number that a text begins with; None where there is none."""
     try:
-        value = float(text.split()[0].replace("−", "-"))
+        value = float(text.split(maxsplit=1)[0].replace("−", "-"))
     except (IndexError, ValueError):
         return None
     return value if math.isfinite(value) else None

@@ -42,16 +42,12 @@ def rebuilt(settings: AuditSettings, seen: Attacked, file: Path, reporter: Repor
     begun = count()
     tell = lambda line: reporter.step(next(begun), {})
     effort = EFFORTS[settings.effort]
-    made = rebuild(
-        train, validation, test, effort=effort, seeds=settings.seeds, device=seen.runtime.device, tell=tell
-    )
+    made = rebuild(train, validation, test, effort=effort, seeds=settings.seeds, device=seen.runtime.device, tell=tell)
     made.draw(file)
     reporter.end()
     return KeptPictures(made.entries, made.notes)
 
 
-def guarantees_of(
-    settings: AuditSettings, subject: Subject, point: OperatingPoint, releases: int
-) -> Sequence[str]:
+def guarantees_of(settings: AuditSettings, subject: Subject, point: OperatingPoint, releases: int) -> Sequence[str]:
     """Sentences of what the releases at a point guarantee."""
     return ()

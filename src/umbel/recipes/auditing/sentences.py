@@ -83,8 +83,8 @@ def _who(seen: str, tasks: Collection[str]) -> str:
 
 
 def _rebuilt(audits: Sequence[Audit], tasks: Collection[str]) -> Iterator[str]:
-    ones = sorted(audits[0].reconstruction, key=_ssim, reverse=True)
-    for one in ones[:_MOST]:
+    different = {(one.ssim, one.psnr): one for one in reversed(audits[0].reconstruction)}  # not twice the same features
+    for one in sorted(different.values(), key=_ssim, reverse=True)[:_MOST]:
         averaged = f", averaged over {one.releases} releases" if one.releases > 1 else ""
         yield (
             f"From what {_who(one.seen, tasks)}{averaged}, a decoder rebuilds the input with SSIM {_ssim(one):.2f} "

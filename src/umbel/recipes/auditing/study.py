@@ -121,7 +121,8 @@ class _Audits:
         )
         best = max(kept.entries, key=lambda one: sum(one.ssim))
         title = "inputs, and what decoders make of features"
-        place = f" at {told}" if (told := point_text(job.place)) else ""
+        several = len(self.settings.sigmas) > 1 or len(self.settings.counts) > 1
+        place = f" at {point_text(job.place)}" if several else ""
         self.sheets.append(SampleSheet(arm_of(best.seen), file, title + place, f"{title}, a row for each receiver"))
         return kept
 
@@ -134,9 +135,7 @@ def arm_of(seen: str) -> str:
 # -- results ---------------------------------------------------------------------------------------------------------
 
 
-def _results(
-    settings: AuditSettings, study: Study, subject: Subject, audits: Sequence[Audit], one: _Audits
-) -> Results:
+def _results(settings: AuditSettings, study: Study, subject: Subject, audits: Sequence[Audit], one: _Audits) -> Results:
     data = subject.data
     sizes = {split: len(getattr(data, split)) for split in ("train", "validation", "test")}
     runs = [*one.runs, *(run for audit in audits for run in _runs(audit))]
@@ -162,9 +161,7 @@ def _arms(subject: Subject, audits: Sequence[Audit]) -> Iterator[MethodInfo]:
     if subject.predicts:
         parameters = sum(p.numel() for p in subject.learner.parameters())
         yield MethodInfo(NETWORK, "The network itself", "Its own metrics on the test split.", parameters)
-    seen = dict.fromkeys(
-        one.seen for audit in audits for one in (*audit.inference, *audit.reconstruction)
-    )
+    seen = dict.fromkeys(one.seen for audit in audits for one in (*audit.inference, *audit.reconstruction))
     for name in seen:
         together = " together" if "+" in name else ""
         about = f"The best attacker on what {name.replace('+', ' and ')} get{'' if together else 's'}{together}."

@@ -66,7 +66,7 @@ def _of_run(settings: AuditSettings) -> Subject:
     for split in ("train", "validation", "test"):
         described.record.check_split(split, data, str(saved.path))
     precision: Precision = saved.settings["fit"].get("precision", "float32")
-    return Subject(f"network {saved.path}", learner, data, tasks, precision, predicts=True)
+    return Subject(f"network {settings.run}", learner, data, tasks, precision, predicts=True)
 
 
 def _of_encoder(settings: AuditSettings, say: Callable[[str], object]) -> Subject:

@@ -115,7 +115,15 @@ def read_weights(file: Path) -> dict[str, Tensor]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of formats that it knows, but would not have written
                 state = torch.load(file, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
+        except (
+            pickle.UnpicklingError,
+            SafetensorError,
+            RuntimeError,
+            EOFError,
+            ValueError,
+            KeyError,
+            TypeError,
+        ) as error:
             first = " ".join(next(iter(str(error).splitlines()), type(error).__name__).split())[:120]
             raise UmbelError(
                 f"weights {file} hold something other than tensors, which is not unpickled because that could run code "
