@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from functools import partial
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from commands import SMALL, contents, refused, umbel
 from safetensors.torch import save_file
 from torch import nn
 
-from umbel.audit import audits_of
+from umbel.audit import EFFORTS, AttackSettings, Effort, audits_of
 from umbel.recipes.auditing.users_encoder import users_encoder
 from umbel.report import Results
 
@@ -45,6 +46,13 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("audited") / "run"
     assert main(["train", *SMALL, "--out", str(folder)]) == 0
     return folder
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Intervals from few resamples, decoders that hardly train."""
+    monkeypatch.setattr("umbel.recipes.auditing.attacks.AttackSettings", partial(AttackSettings, resamples=20))
+    monkeypatch.setitem(EFFORTS, "quick", Effort(steps=2))
 
 
 @pytest.fixture

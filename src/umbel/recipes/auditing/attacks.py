@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from umbel.audit import EFFORTS, AttackSettings, Inference, Reconstruction, infer, rebuild, receivers_of
+from umbel.audit import EFFORTS, AttackSettings, Inference, Reconstruction, infer, rebuild
 from umbel.core import OperatingPoint
 from umbel.engine.progress import Reporter
 from umbel.recipes.auditing.attacked import Attacked, Cell
@@ -38,11 +38,15 @@ class KeptPictures:
 def rebuilt(settings: AuditSettings, seen: Attacked, file: Path, reporter: Reporter) -> KeptPictures:
     """How well inputs are rebuilt; draws the best reconstructions into a file."""
     train, validation, test = seen.without_input.values()
-    reporter.begin("rebuilding the input", len(receivers_of(test)))
+    different = len({id(features) for features in test.features.values()})
+    reporter.begin("rebuilding the input", different + (different > 1))  # each alone, and all together
     begun = count()
-    tell = lambda line: reporter.step(next(begun), {})
-    effort = EFFORTS[settings.effort]
-    made = rebuild(train, validation, test, effort=effort, seeds=settings.seeds, device=seen.runtime.device, tell=tell)
+
+    def tell(line: str) -> None:
+        reporter.step(next(begun), {})
+
+    how = {"effort": EFFORTS[settings.effort], "seeds": settings.seeds, "device": seen.runtime.device}
+    made = rebuild(train, validation, test, tell=tell, **how)
     made.draw(file)
     reporter.end()
     return KeptPictures(made.entries, made.notes)

@@ -1,5 +1,6 @@
 """What came of an audit: tables, heat maps, charts over the noise, and plain sentences, from its records alone."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from umbel.audit import Audit, Reconstruction
@@ -186,7 +187,7 @@ def _own(results: Results, audits: Sequence[Audit], places: Sequence[float], tas
         return runs[0].metrics.get(task, {}).get(metric, float("nan")) if runs else float("nan")
 
     values = tuple(at(audit) for audit in audits)
-    return Series(f"{task}: {metric}", tuple(places), values) if any(v == v for v in values) else None
+    return Series(f"{task}: {metric}", tuple(places), values) if not all(map(math.isnan, values)) else None
 
 
 def _leak_line(audits: Sequence[Audit], places: Sequence[float], seen: str, wanted: str) -> Series:
