@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from umbel.audit.decoder_networks import EFFORTS, Effort
     from umbel.audit.encoder import EncoderLearner
     from umbel.audit.floors import blind_floor, label_floor
+    from umbel.audit.guarantees import delta_below, noise_for_epsilon, release_guarantees
     from umbel.audit.inference import infer, receivers_of
     from umbel.audit.kept import audits_of
     from umbel.audit.observed import Observed, observe
@@ -33,11 +34,14 @@ _HOME = {
     "are_pictures": "reconstruction",
     "audits_of": "kept",
     "blind_floor": "floors",
+    "delta_below": "guarantees",
     "infer": "inference",
     "label_floor": "floors",
+    "noise_for_epsilon": "guarantees",
     "observe": "observed",
     "rebuild": "reconstruction",
     "receivers_of": "inference",
+    "release_guarantees": "guarantees",
 }
 
 __all__ = [
@@ -55,11 +59,14 @@ __all__ = [
     "are_pictures",
     "audits_of",
     "blind_floor",
+    "delta_below",
     "infer",
     "label_floor",
+    "noise_for_epsilon",
     "observe",
     "rebuild",
     "receivers_of",
+    "release_guarantees",
 ]
 
 
