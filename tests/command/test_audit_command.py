@@ -63,9 +63,20 @@ def beside(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_run_is_audited_shown_and_taken_up_again(capsys, trained, tmp_path, monkeypatch):
+def stopped(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_a_run_is_audited_stopped_taken_up_again_and_shown(capsys, trained, tmp_path, monkeypatch):
     before, out = contents(trained), tmp_path / "audit"
-    status, said, _ = umbel(capsys, "audit", trained, *QUICK, "--out", out)
+    with monkeypatch.context() as patched:
+        patched.setattr("umbel.recipes.auditing.attacks.rebuild", stopped)
+        status, _, complaint = umbel(capsys, "audit", trained, *QUICK, "--out", out)
+    assert status == 130 and "go on with the same command and --resume" in complaint
+    other = ["--seeds", "1", "--out", out, "--resume"]
+    assert "was begun with seeds=2" in refused(capsys, "audit", trained, *QUICK, *other)
+    monkeypatch.setattr("umbel.recipes.auditing.attacks.infer", lambda *_: pytest.fail("it was done before"))
+    status, said, _ = umbel(capsys, "audit", trained, *QUICK, "--out", out, "--resume")
     assert status == 0 and contents(trained) == before
     for text in ("From what task digit gets, an attacker tells loops with accuracy", "so the floor explains it all"):
         assert text in " ".join(said.split())
@@ -75,31 +86,54 @@ def test_a_run_is_audited_shown_and_taken_up_again(capsys, trained, tmp_path, mo
         (seen, wanted, seen == wanted) for seen in ("digit", "loops") for wanted in ("digit", "loops")
     }
     assert any("very same features" in note for note in results.warnings)
+    assert len(found.reconstruction) == 2 and found.reconstruction[0].ssim[0] > found.reconstruction[0].blind_ssim
+    assert "No privacy is guaranteed" in found.guarantees[0]
     own = json.loads(umbel(capsys, "evaluate", trained, "--json")[1])["metrics"]
     assert next(run for run in results.runs if run.method == "network").metrics == own
 
     page = (out / "report.html").read_text()
-    for text in ("Who can tell what", "Normalised leakage", "Stadler et al.", "ceiling"):
+    for text in (
+        "Who can tell what",
+        "Normalised leakage",
+        "Stadler et al.",
+        "ceiling",
+        "data:image/png",
+        "what decoders make",
+    ):
         assert text in page
     assert umbel(capsys, "report", out)[0] == 0
     assert Results.read(out).to_json() == results.to_json() and (out / "report.html").read_text() == page
 
-    (out / "results.json").unlink()
-    monkeypatch.setattr("umbel.recipes.auditing.attacks.infer", lambda *_: pytest.fail("it was done before"))
     status, said, _ = umbel(capsys, "audit", trained, *QUICK, "--out", out, "--resume", "--json")
-    assert (
-        status == 0
-        and json.loads(said)[0]["inference"] == json.loads(results.to_json())["facts"]["audits"][0]["inference"]
-    )
-    assert "was begun with seeds=2" in refused(
-        capsys, "audit", trained, *QUICK, "--seeds", "1", "--out", out, "--resume"
-    )
+    assert json.loads(said) == json.loads(results.to_json())["facts"]["audits"]
+
+
+def test_a_network_of_one_task_is_asked_for_another_of_its_data(capsys, tmp_path):
+    run = tmp_path / "run"
+    assert umbel(capsys, "train", *SMALL, "--tasks", "digit", "--steps", "2", "--out", run)[0] == 0
+    flags = [*QUICK, "--no-reconstruction", "--out"]
+    status, said, _ = umbel(capsys, "audit", run, *flags, tmp_path / "alone")
+    assert status == 0 and "There is one task only" in said and "Nothing was inferred across tasks" in said
+    status, said, _ = umbel(capsys, "audit", run, "--tasks", "loops", *flags, tmp_path / "other")
+    (found,) = audits_of(results := Results.read(tmp_path / "other"))
+    assert [(one.seen, one.wanted) for one in found.inference] == [("digit", "loops"), ("the input itself", "loops")]
+    assert found.inference[0].label_floor == 1.0  # of who knows the digit
+    assert list(next(run for run in results.runs if run.method == "network").metrics) == ["digit"]
+
+
+def test_what_does_not_fit_into_memory_is_refused(capsys, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("umbel.recipes.auditing.attacked.machine_bytes", lambda: 2**18)
+    told = refused(capsys, "audit", trained, "--out", tmp_path / "audit")
+    assert "more than a quarter of the memory; audit fewer with --most" in told and not (tmp_path / "audit").exists()
 
 
 def test_an_encoder_of_ones_own_is_measured_against_the_input(capsys, beside):
     flags = [*QUICK, "--data", "digits", "--tasks", "digit,loops", "--no-reconstruction", "--sigma", "0,1"]
+    flags += ["--delta", "0.01"]
     status, said, _ = umbel(capsys, "audit", "--encoder", "own_encoders:noisy", *flags, "--out", "audit")
     assert status == 0
+    told = "epsilon 6.00 at delta 0.01 (one picture, replace-one neighbours; 1 × clip norm 1, sigma 1 × clip norm)"
+    assert told in " ".join(said.split()) and "delta 0.01 is not below 1/n" in said
     for text in ("From what the encoder gives", "grey", "No --weights", "other operating points"):
         assert text in said
     clear, noisy = audits_of(results := Results.read("audit"))
@@ -172,6 +206,9 @@ def test_weights_that_do_not_fit_are_refused(capsys, beside):
         ("RUN --releases 0", "at least 1"),
         ("RUN --delta 2", "delta is 2"),
         ("RUN --attackers liner", "unknown attacker 'liner'; did you mean 'linear'?"),
+        ("RUN --delta 1e-5", "so no epsilon holds"),
+        ("RUN --epsilon 4", "so no epsilon holds"),
+        ("--encoder own_encoders:unclipped --data digits --epsilon 4", "guarantees no epsilon"),
         ("--encoder own_encoders:plain", "say which data"),
         ("--encoder own_encoders --data digits", "name a function"),
         ("--encoder no_such_module:f --data digits", "there is no module 'no_such_module'"),

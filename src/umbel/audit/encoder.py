@@ -14,8 +14,6 @@ from umbel.core.modes import modes_kept
 
 RECEIVER = "encoder"
 """Who gets the features of an encoder that was trained elsewhere."""
-ITSELF = "the input itself"
-"""Who would see everything: what features that serve nobody are measured against."""
 NORMALISATIONS = {"none": ((0.0,), (1.0,)), "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
 """Name -> mean and standard deviation of each colour, which pictures are brought to."""
 
@@ -72,9 +70,6 @@ def first_colours(encoder: nn.Module) -> int | None:
 class EncoderLearner(Learner):
     """A frozen encoder that was trained elsewhere: it releases features to one receiver, and predicts nothing.
 
-    Where the features are meant for no task there is a second receiver, "the input itself", that gets everything and is
-    meant for all tasks: what attackers tell from it is what the encoder's features are measured against.
-
     Args:
         encoder: With its weights.
         tasks: What attackers want to know.
@@ -104,7 +99,7 @@ class EncoderLearner(Learner):
         for name in serves:
             if name not in (known := [task.name for task in tasks]):
                 raise unknown("task", name, known)
-        self.serves = tuple(serves)
+        self.serves, self.released_whole = tuple(serves), not layer
 
     def predict(self, batch: Batch, point: OperatingPoint) -> dict[str, Tensor]:
         """Nothing: it has no heads.
@@ -115,13 +110,10 @@ class EncoderLearner(Learner):
         raise UmbelError("an encoder without heads predicts nothing; it can be audited only")
 
     def released(self, batch: Batch, point: OperatingPoint) -> dict[str, Released]:
-        """The features, and the input itself where they serve nobody."""
+        """What the encoder, or its layer, gives."""
         with Taps(self.model, [self.tapped]) as taps:
             self.model(batch.inputs, point)
-        released = {RECEIVER: Released(taps[self.tapped], self.serves)}
-        if not self.serves:
-            released[ITSELF] = Released(batch.inputs, tuple(task.name for task in self.tasks))
-        return released
+        return {RECEIVER: Released(taps[self.tapped], self.serves)}
 
     def check(self, batch: Batch, where: str) -> None:
         """Refuse inputs that the encoder does not take, and outputs that are no features of samples.

@@ -4,16 +4,14 @@ import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 
-from torch import Tensor
-
 from umbel.audit import Observed, are_pictures, observe, receivers_of
-from umbel.audit.encoder import ITSELF
-from umbel.core import OperatingPoint, UmbelError
+from umbel.core import OperatingPoint, Task, UmbelError
 from umbel.data import MultiTaskData, Source, TensorSource
 from umbel.data.pictures import subset
 from umbel.data.source import first_samples
 from umbel.engine import FabricRuntime
 from umbel.nn.memory_bound import machine_bytes
+from umbel.recipes.auditing.leaks import ITSELF
 from umbel.recipes.auditing.subject import Subject
 
 SPLITS = ("train", "validation", "test")
@@ -112,25 +110,30 @@ class Attacked:
             for seed, (split, some) in enumerate(self.samples.items())
         }
 
-    @cached_property
-    def without_input(self) -> dict[str, Observed]:
-        """The same without a receiver that gets the input itself, which need not be rebuilt."""
-        return {split: _without(seen, ITSELF) for split, seen in self.observed.items()}
+    @property
+    def unserved(self) -> tuple[Task, ...]:
+        """Tasks that nobody's features are meant for."""
+        served = {name for tasks in self.observed["train"].serves.values() for name in tasks}
+        return tuple(task for task in self.subject.learner.tasks if task.name not in served)
+
+    @property
+    def inputs(self) -> dict[str, Observed]:
+        """Split -> the input itself, as what somebody got for the tasks that nobody's features are meant for."""
+        names = tuple(task.name for task in self.unserved)
+        return {
+            split: dataclasses.replace(seen, features={ITSELF: seen.inputs.float()}, serves={ITSELF: names})
+            for split, seen in self.observed.items()
+        }
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """Groups of receivers that attack, those with the very same features in one list; not the input itself."""
+        """Groups of receivers that attack, those with the very same features in one list."""
         cells: dict[tuple[int, ...], Cell] = {}
         train = self.observed["train"]
-        for group in receivers_of(self.without_input["train"]):
+        for group in receivers_of(self.observed["train"]):
             parts = tuple(dict.fromkeys(id(train.features[name]) for name in group))
             cells.setdefault(parts, []).append(group)
         return list(cells.values())
-
-    @property
-    def has_input(self) -> bool:
-        """Whether there is a receiver that gets the input itself."""
-        return ITSELF in self.observed["train"].features
 
     @property
     def has_pictures(self) -> bool:
@@ -140,18 +143,18 @@ class Attacked:
     @property
     def notes(self) -> list[str]:
         """What a reader must know of who gets what."""
-        features = self.without_input["test"].features
+        features = self.observed["test"].features
         notes = []
         if len(features) > 1 and len({id(one) for one in features.values()}) == 1:
             notes.append(
                 "All tasks get the very same features, so that nothing is kept from any of them: each task's features "
                 "tell every other task as well as its own."
             )
-        if len(self.subject.learner.tasks) == 1:
+        if unserved := [task.name for task in self.unserved]:
+            notes.append(
+                f"Nobody gets features that are meant for {', '.join(unserved)}: the ceilings are what the same "
+                "attackers tell from the input itself."
+            )
+        if len(self.subject.learner.tasks) == 1 and not unserved:
             notes.append("There is one task only: nothing can be inferred across tasks, only the input be rebuilt.")
         return notes
-
-
-def _without(seen: Observed, receiver: str) -> Observed:
-    features: dict[str, Tensor] = {name: one for name, one in seen.features.items() if name != receiver}
-    return dataclasses.replace(seen, features=features, serves={name: seen.serves[name] for name in features})

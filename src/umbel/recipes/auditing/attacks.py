@@ -1,25 +1,24 @@
 """The attacks of an audit with its settings: inference, reconstruction, and what noise guarantees."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from umbel.audit import EFFORTS, AttackSettings, Inference, Reconstruction, infer, rebuild
-from umbel.core import OperatingPoint
+from umbel.audit import EFFORTS, AttackSettings, Inference, Observed, Reconstruction, infer, rebuild
+from umbel.core import Task
 from umbel.engine.progress import Reporter
 from umbel.recipes.auditing.attacked import Attacked, Cell
 from umbel.recipes.auditing.settings import AuditSettings
-from umbel.recipes.auditing.subject import Subject
 
 
 def inferred(
-    settings: AuditSettings, subject: Subject, seen: Attacked, cell: Cell, reporter: Reporter
+    settings: AuditSettings, splits: Mapping[str, Observed], cell: Cell, tasks: Sequence[Task], reporter: Reporter
 ) -> Sequence[Inference]:
-    """What every task is told from the features of a cell."""
+    """What tasks are told from the features of a cell."""
     how = AttackSettings(settings.seeds, settings.effort, settings.tried, most=settings.most)
-    train, validation, test = seen.observed.values()
-    return infer(train, validation, test, subject.learner.tasks, how, cell, reporter)
+    train, validation, test = splits.values()
+    return infer(train, validation, test, tasks, how, cell, reporter)
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class KeptPictures:
 
 def rebuilt(settings: AuditSettings, seen: Attacked, file: Path, reporter: Reporter) -> KeptPictures:
     """How well inputs are rebuilt; draws the best reconstructions into a file."""
-    train, validation, test = seen.without_input.values()
+    train, validation, test = seen.observed.values()
     different = len({id(features) for features in test.features.values()})
     reporter.begin("rebuilding the input", different + (different > 1))  # each alone, and all together
     begun = count()
@@ -50,8 +49,3 @@ def rebuilt(settings: AuditSettings, seen: Attacked, file: Path, reporter: Repor
     made.draw(file)
     reporter.end()
     return KeptPictures(made.entries, made.notes)
-
-
-def guarantees_of(settings: AuditSettings, subject: Subject, point: OperatingPoint, releases: int) -> Sequence[str]:
-    """Sentences of what the releases at a point guarantee."""
-    return ()

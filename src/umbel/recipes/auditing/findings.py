@@ -24,6 +24,9 @@ _PICTURES = (
     "SSIM and PSNR of the input as the best decoder rebuilds it, mean over the decoders' seeds; SSIM is 1 for the very "
     "picture. Floor: the best picture that needs no features, the same for all samples."
 )
+_PROMISES = (
+    "Of the one input whose features are sent, whatever attackers do; nothing is said of the samples of the training."
+)
 _HEATMAPS = 4  # operating points that have one of their own
 
 
@@ -66,6 +69,9 @@ def _listings(audits: Sequence[Audit], short: bool = False) -> Iterator[Listing]
         columns = ("seen", *at, *numbers, "best decoder")
         rows = [_rebuilt_row(one, [place_text(audit, audits)] if at else []) for audit, one in rebuilt]
         yield Listing("How well the input is rebuilt", columns, tuple(rows), numbers, _PICTURES)
+    promised = dict.fromkeys(told for audit in audits for told in audit.guarantees)
+    if len(promised) > 1 and not short:
+        yield Listing("What the noise guarantees", ("guarantee",), tuple((told,) for told in promised), note=_PROMISES)
 
 
 def short_listings(results: Results) -> list[Listing]:

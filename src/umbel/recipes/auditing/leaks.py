@@ -4,9 +4,11 @@ import math
 from dataclasses import dataclass, replace
 
 from umbel.audit import Audit, Inference
-from umbel.audit.encoder import ITSELF
 from umbel.report import Estimate
 from umbel.report.grid import DASH, decimals, fixed
+
+ITSELF = "the input itself"
+"""Who would see everything: the ceilings of tasks for which nobody's features are meant."""
 
 
 @dataclass(frozen=True)

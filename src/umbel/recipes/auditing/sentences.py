@@ -25,7 +25,7 @@ def sentences(audits: Sequence[Audit], tasks: Collection[str]) -> Iterator[str]:
     """
     yield from _inferred(audits, tasks)
     yield from _rebuilt(audits, tasks)
-    yield from dict.fromkeys(sentence for audit in audits for sentence in audit.guarantees)
+    yield from dict.fromkeys(sentence for audit in audits for sentence in _promised(audit))
     yield IMPOSSIBLE
 
 
@@ -80,6 +80,12 @@ def _who(seen: str, tasks: Collection[str]) -> str:
     if len(names) == 1:
         return f"{'task ' if seen in tasks else ''}{seen} gets"
     return f"{', '.join(names[:-1])} and {names[-1]} get together"
+
+
+def _promised(audit: Audit) -> Sequence[str]:
+    """What is guaranteed to all receivers together where there are several; each one's is in the table."""
+    together = [one for one in audit.guarantees if one.startswith("all together")]
+    return [*together, *(one for one in audit.guarantees if one.startswith("delta"))] if together else audit.guarantees
 
 
 def _rebuilt(audits: Sequence[Audit], tasks: Collection[str]) -> Iterator[str]:

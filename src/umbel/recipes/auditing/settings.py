@@ -49,6 +49,9 @@ class AttackFlags:
     network's first."""
     sigma: str = ""
     """Noise levels of a network that releases features with noise, with commas between: 0,1,2.16."""
+    epsilon: str = ""
+    """Noise levels by what they guarantee: epsilons of one release of all features together (replace-one neighbours),
+    with commas between: 1,4."""
     releases: str = "1"
     """How many releases of the same input attackers average, with commas between: 1,10."""
     seeds: int = 3
@@ -70,7 +73,7 @@ class AttackFlags:
             raise UmbelError(f"seeds is {self.seeds}; give at most {MOST_SEEDS}")
         if self.delta is not None and not 0 < self.delta < 1:
             raise UmbelError(f"delta is {self.delta:g}; give a number above 0 and below 1, as 1e-5")
-        _ = self.sigmas, self.counts, self.tried  # refuse what they cannot read
+        _ = self.sigmas, self.epsilons, self.counts, self.tried  # refuse what they cannot read
 
     @property
     def sigmas(self) -> tuple[float, ...]:
@@ -80,6 +83,15 @@ class AttackFlags:
             UmbelError: One is no number of 0 or more.
         """
         return tuple(_number(part, "--sigma", self.sigma, float) for part in names(self.sigma))
+
+    @property
+    def epsilons(self) -> tuple[float, ...]:
+        """Guarantees that are asked for.
+
+        Raises:
+            UmbelError: One is no number of 0 or more.
+        """
+        return tuple(_number(part, "--epsilon", self.epsilon, float) for part in names(self.epsilon))
 
     @property
     def tried(self) -> tuple[str, ...]:

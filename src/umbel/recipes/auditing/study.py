@@ -1,15 +1,16 @@
 """`umbel audit`: a frozen network is observed at each operating point, and attacked."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from umbel.audit import Audit, Inference
-from umbel.audit.encoder import ITSELF
+from umbel.audit import Audit, Inference, Observed
 from umbel.audit.kept import kept_audits
-from umbel.core import OperatingPoint
+from umbel.core import OperatingPoint, Task
 from umbel.engine import FabricRuntime, FitSettings, evaluate
 from umbel.recipes.auditing.attacked import Attacked, Cell, Samples, check_room, samples_of
-from umbel.recipes.auditing.attacks import KeptPictures, guarantees_of, inferred, rebuilt
+from umbel.recipes.auditing.attacks import KeptPictures, inferred, rebuilt
+from umbel.recipes.auditing.leaks import ITSELF
+from umbel.recipes.auditing.promises import promises, sigmas_of
 from umbel.recipes.auditing.settings import AuditSettings
 from umbel.recipes.auditing.subject import Subject, points_of, subject_of
 from umbel.report import MethodInfo, Results, Run, SampleSheet, TaskInfo, describe_environment
@@ -29,9 +30,10 @@ def audit(settings: AuditSettings, study: Study) -> Results:
             computed.
     """
     subject = subject_of(settings, study.reporter.say)
-    places = [(point, count) for point in points_of(settings, subject.learner) for count in settings.counts]
+    points = points_of(settings.point, subject.learner, sigmas_of(settings, subject))
+    places = [(point, count) for point in points for count in settings.counts]
     samples = samples_of(subject.data, settings.most)
-    promised = {place: guarantees_of(settings, subject, *place) for place in places}
+    promised = {place: promises(settings, subject, *place) for place in places}
     check_room(subject, samples, places[0][0], study.runtime)
     fit = study.settle(settings, FitSettings(precision=subject.precision), subject.data)
     here = study.runtime.with_settings(fit.precision, 1)
@@ -68,13 +70,12 @@ class _Audits:
         self._own(point)
         job = Job.at("audit", 0, **point, releases=count)
         seen = Attacked(self.subject, self.samples, self.runtime, point, count)
-        inference = [
-            entry
-            for number, cell in enumerate(seen.cells)
-            for entry in self._inferred(job.key, f"inference-{number}", seen, cell)
-        ]
-        if seen.has_input:  # which no operating point changes
-            inference += self._inferred("input", "inference", seen, [(ITSELF,)])
+        tasks = self.subject.learner.tasks
+        inference: list[Inference] = []
+        for number, cell in enumerate(seen.cells if len(tasks) > 1 or seen.unserved else []):
+            inference += self._inferred(job.key, f"inference-{number}", seen.observed, cell, tasks)
+        if seen.unserved:  # once: no operating point changes the input
+            inference += self._inferred("input", "inference", seen.inputs, [(ITSELF,)], seen.unserved)
         wanted = {task.name for task in self.subject.wanted}
         pictures = self._rebuilt(job, seen) if not self.settings.no_reconstruction and seen.has_pictures else None
         return Audit(
@@ -90,23 +91,26 @@ class _Audits:
     def _own(self, point: OperatingPoint) -> None:
         """The network's own metrics on the whole test split."""
         plain = point.as_dict()
-        if self.subject.predicts and all(run.point != plain for run in self.runs):
+        if self.subject.answers and all(run.point != plain for run in self.runs):
             learner, test = self.subject.learner, self.subject.data.test
-            own = self.study.measured(
+            measured = self.study.measured(
                 Job.at(NETWORK, 0, **point).key,
                 "own",
                 dict[str, dict[str, float]],
                 lambda: evaluate(learner, test, self.runtime, point).metrics,
             )
+            own = {task: of_task for task, of_task in measured.items() if task in self.subject.answers}
             self.runs.append(Run(NETWORK, 0, own, plain))
 
-    def _inferred(self, key: str, name: str, seen: Attacked, cell: Cell) -> Sequence[Inference]:
+    def _inferred(
+        self, key: str, name: str, splits: Mapping[str, Observed], cell: Cell, tasks: Sequence[Task]
+    ) -> Sequence[Inference]:
         """What is inferred from one tensor of features; its receivers have a file together."""
-        known, reporter = self.study.has_measured(key, name), self.study.reporter
-        if not known:
+        reporter = self.study.reporter
+        if not self.study.has_measured(key, name):
             reporter.expect(1)
         return self.study.measured(
-            key, name, tuple[Inference, ...], lambda: inferred(self.settings, self.subject, seen, cell, reporter)
+            key, name, tuple[Inference, ...], lambda: inferred(self.settings, splits, cell, tasks, reporter)
         )
 
     def _rebuilt(self, job: Job, seen: Attacked) -> KeptPictures:
@@ -121,7 +125,7 @@ class _Audits:
         )
         best = max(kept.entries, key=lambda one: sum(one.ssim))
         title = "inputs, and what decoders make of features"
-        several = len(self.settings.sigmas) > 1 or len(self.settings.counts) > 1
+        several = len(self.settings.sigmas + self.settings.epsilons) > 1 or len(self.settings.counts) > 1
         place = f" at {point_text(job.place)}" if several else ""
         self.sheets.append(SampleSheet(arm_of(best.seen), file, title + place, f"{title}, a row for each receiver"))
         return kept
@@ -145,7 +149,7 @@ def _results(settings: AuditSettings, study: Study, subject: Subject, audits: Se
         title=f"What the features of a network give away: {subject.title}",
         command=study.command,
         data=DataInfo(data.name, data.title, data.note, sizes),
-        tasks=tuple(map(TaskInfo.of, subject.data.tasks)),
+        tasks=tuple(map(TaskInfo.of, subject.learner.tasks)),
         methods=tuple(_arms(subject, audits)),
         runs=tuple(runs),
         settings=dataclasses.asdict(settings),
@@ -158,7 +162,7 @@ def _results(settings: AuditSettings, study: Study, subject: Subject, audits: Se
 
 
 def _arms(subject: Subject, audits: Sequence[Audit]) -> Iterator[MethodInfo]:
-    if subject.predicts:
+    if subject.answers:
         parameters = sum(p.numel() for p in subject.learner.parameters())
         yield MethodInfo(NETWORK, "The network itself", "Its own metrics on the test split.", parameters)
     seen = dict.fromkeys(one.seen for audit in audits for one in (*audit.inference, *audit.reconstruction))

@@ -1,6 +1,7 @@
 """What is audited: the network of a run on its own data, or an encoder of the user's own on a set that they name."""
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from umbel.data.source import first_samples
 from umbel.engine import load_checkpoint, resolve
 from umbel.engine.settings import Precision
 from umbel.methods.controllable import is_controllable
+from umbel.nn import FeatureRelease
 from umbel.recipes.auditing.settings import AuditSettings
 from umbel.recipes.auditing.users_encoder import users_encoder
 from umbel.recipes.build import Described, open_data
@@ -30,7 +32,7 @@ class Subject:
         data: With the tasks of the learner.
         wanted: The tasks that are inferred.
         precision: Of its evaluations.
-        predicts: Whether it has heads, so that its own metrics can be measured.
+        answers: Names of the tasks that it predicts; none for an encoder without heads.
         notes: What a reader must know.
     """
 
@@ -39,7 +41,7 @@ class Subject:
     data: MultiTaskData
     wanted: tuple[Task, ...]
     precision: Precision
-    predicts: bool
+    answers: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -61,12 +63,16 @@ def _of_run(settings: AuditSettings) -> Subject:
     saved = load_checkpoint(resolve(Path(settings.run)))
     described = Described.read(saved.settings, str(saved.path))
     learner = described.trained(saved)
-    tasks = _wanted(settings, learner.tasks)
+    answers = tuple(task.name for task in learner.tasks)
     data = described.data()
     for split in ("train", "validation", "test"):
         described.record.check_split(split, data, str(saved.path))
+    if set(settings.wanted) - set(answers):  # of other tasks of its set
+        data = open_data(dataclasses.replace(described.settings, tasks=""), described.record.inputs)
+        learner.tasks = (*learner.tasks, *(task for task in _wanted(settings, data.tasks) if task.name not in answers))
+    tasks = _wanted(settings, learner.tasks)
     precision: Precision = saved.settings["fit"].get("precision", "float32")
-    return Subject(f"network {settings.run}", learner, data, tasks, precision, predicts=True)
+    return Subject(f"network {settings.run}", learner, data, tasks, precision, answers)
 
 
 def _of_encoder(settings: AuditSettings, say: Callable[[str], object]) -> Subject:
@@ -79,7 +85,7 @@ def _of_encoder(settings: AuditSettings, say: Callable[[str], object]) -> Subjec
     learner.check(first_samples(data.test, _FEW), f"data set {data.name!r}")
     title = f"encoder {own.encoder}" + (f", layer {own.layer}" if own.layer else "")
     notes = tuple(_encoder_notes(settings, data, first_colours(encoder)))
-    return Subject(title, learner, data, data.tasks, "float32", predicts=False, notes=notes)
+    return Subject(title, learner, data, data.tasks, "float32", notes=notes)
 
 
 def _encoder_notes(settings: AuditSettings, data: MultiTaskData, colours: int | None) -> list[str]:
@@ -89,11 +95,6 @@ def _encoder_notes(settings: AuditSettings, data: MultiTaskData, colours: int | 
         notes.append(f"No --weights were given: the encoder has those with which {own.encoder} makes it.")
     if colours == 3 and len(shape) == 3 and shape[0] == 1:
         notes.append("The pictures are grey and the encoder wants three colours: it gets the grey one three times.")
-    if not own.serves:
-        notes.append(
-            "The encoder's features are meant for none of these tasks (--serves names those that they are meant for): "
-            "the ceilings are what the same attackers tell from the input itself."
-        )
     return notes
 
 
@@ -108,25 +109,32 @@ def _wanted(settings: AuditSettings, tasks: tuple[Task, ...]) -> tuple[Task, ...
 # -- operating points ------------------------------------------------------------------------------------------------
 
 
-def points_of(settings: AuditSettings, learner: Learner) -> list[OperatingPoint]:
+def points_of(text: str, learner: Learner, sigmas: Sequence[float] = ()) -> list[OperatingPoint]:
     """The operating points of an audit: the one that was asked for, or the learner's first, at each noise level.
+
+    Args:
+        text: Values of the point that are to be others: "name=value,name=value"; widths of a controllable network.
+        learner: The network.
+        sigmas: Noise levels; none takes the point's own.
 
     Raises:
         UmbelError: The network has no such value, or no noise that could be turned.
     """
     point = learner.sweep()[0]
-    if settings.point and is_controllable(learner):
-        point = parse_point(settings.point, [task.name for task in learner.tasks])
-    elif settings.point:
-        for name, value in options(settings.point, "--point").items():
-            if name not in point:
-                raise unknown("value of the operating point in --point", name, point)
+    noisy = "sigma" in point or any(isinstance(module, FeatureRelease) for module in learner.modules())
+    if text and is_controllable(learner):
+        point = parse_point(text, [task.name for task in learner.tasks])
+    elif text:
+        known = dict.fromkeys((*point, *(["sigma"] if noisy else [])))
+        for name, value in options(text, "--point").items():
+            if name not in known:
+                raise unknown("value of the operating point in --point", name, known)
             point = point.with_values(**{name: value})
-    if not settings.sigmas:
+    if not sigmas:
         return [point]
-    if "sigma" not in point:
+    if not noisy:
         raise UmbelError("--sigma: this network releases its features without noise of its own; leave --sigma out")
-    return [point.with_values(sigma=_alike(point["sigma"], sigma)) for sigma in dict.fromkeys(settings.sigmas)]
+    return [point.with_values(sigma=_alike(point.get("sigma"), sigma)) for sigma in dict.fromkeys(sigmas)]
 
 
 def _alike(before: object, sigma: float) -> float | dict[str, float]:
