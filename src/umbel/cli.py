@@ -19,6 +19,7 @@ One shared encoder, many task heads: train several tasks together and see whethe
   umbel search PATH       the widths of a controllable network that serve preferences best within a budget
   umbel export PATH       a trained network as files that stand alone: ONNX, torch.export, safetensors
   umbel serve RUN         answer HTTP requests with predictions of a training, with a page to try it
+  umbel audit RUN         what others could learn from the features that a network releases
   umbel verify NAME       check a study's claims; exit status 1 when one falls short
   umbel report DIR ...    write the page of one or several studies again
   umbel list              methods, recipes, descents, data sets (found or missing) and extras
@@ -35,6 +36,7 @@ _COMMANDS = {
     "search": "umbel.command.search:search",
     "export": "umbel.command.export:export",
     "serve": "umbel.command.serve:serve",
+    "audit": "umbel.command.audit:audit",
     "verify": "umbel.command.run:verify",
     "report": "umbel.command.report:report",
     "list": "umbel.command.listing:listing",

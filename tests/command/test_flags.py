@@ -25,6 +25,7 @@ COMMANDS = {
     "predict": ["predict"],
     "serve": ["serve"],
     "search": ["search"],
+    "audit": ["audit"],
     "export": ["export"],
 }
 

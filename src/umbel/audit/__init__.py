@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from umbel.audit.decoder_networks import EFFORTS, Effort
+    from umbel.audit.encoder import EncoderLearner
     from umbel.audit.floors import blind_floor, label_floor
+    from umbel.audit.guarantees import delta_below, noise_for_epsilon, release_guarantees
     from umbel.audit.inference import infer, receivers_of
+    from umbel.audit.kept import audits_of
     from umbel.audit.observed import Observed, observe
     from umbel.audit.problem import Attacker, Problem
     from umbel.audit.reconstruction import Rebuilt, are_pictures, rebuild
@@ -17,23 +20,28 @@ if TYPE_CHECKING:
     from umbel.audit.settings import AttackSettings
 
 _HOME = {
+    "EFFORTS": "decoder_networks",
     "AttackSettings": "settings",
     "Attacker": "problem",
     "Audit": "records",
-    "EFFORTS": "decoder_networks",
     "Effort": "decoder_networks",
+    "EncoderLearner": "encoder",
     "Inference": "records",
     "Observed": "observed",
     "Problem": "problem",
     "Rebuilt": "reconstruction",
     "Reconstruction": "records",
     "are_pictures": "reconstruction",
+    "audits_of": "kept",
     "blind_floor": "floors",
+    "delta_below": "guarantees",
     "infer": "inference",
     "label_floor": "floors",
+    "noise_for_epsilon": "guarantees",
     "observe": "observed",
     "rebuild": "reconstruction",
     "receivers_of": "inference",
+    "release_guarantees": "guarantees",
 }
 
 __all__ = [
@@ -42,18 +50,23 @@ __all__ = [
     "Attacker",
     "Audit",
     "Effort",
+    "EncoderLearner",
     "Inference",
     "Observed",
     "Problem",
     "Rebuilt",
     "Reconstruction",
     "are_pictures",
+    "audits_of",
     "blind_floor",
+    "delta_below",
     "infer",
     "label_floor",
+    "noise_for_epsilon",
     "observe",
     "rebuild",
     "receivers_of",
+    "release_guarantees",
 ]
 
 

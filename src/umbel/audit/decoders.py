@@ -192,7 +192,7 @@ class BlindDecoder:
         picture: [C, H, W].
     """
 
-    def __init__(self, train: Tensor, validation: Tensor, steps: int = 100) -> None:
+    def __init__(self, train: Tensor, validation: Tensor, steps: int) -> None:
         candidates = [train.mean(0), train.median(0).values]
         candidates.append(_descended(candidates[0], train, steps))
         scores = [float(similarity(one.expand_as(validation), validation).mean()) for one in candidates]

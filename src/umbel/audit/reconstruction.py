@@ -32,6 +32,7 @@ from umbel.report import draw_image_grid
 _LARGEST = 96  # pixels of a side; larger pictures are rebuilt at a fraction of their size
 _SMALLEST = 3  # below there is no structure to be alike
 _SHOWN = 8
+_BLIND_STEPS = 100  # of the one picture that is shown without features: it has few numbers to learn
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +113,7 @@ def rebuild(
     attackers = list(_attackers(test, groups))
     originals = [_reduced(as_float(split.inputs).float()) for split in splits]
     originals = [pictures.to(device) for pictures in originals]
-    blind = BlindDecoder(originals[0], originals[1])
+    blind = BlindDecoder(originals[0], originals[1], min(_BLIND_STEPS, effort.steps))
     floor = blind.picture.expand_as(originals[2])
     floors = float(similarity(floor, originals[2]).mean()), float(picture_psnr(floor, originals[2]).mean())
     attacked: dict[frozenset[int], _Attack] = {}  # receivers that get the same features are attacked once

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from umbel.command.arguments import refuse_empty_folder
 from umbel.errors import UmbelError
 from umbel.files import reading
-from umbel.recipes import RECIPES
+from umbel.recipes import CONCLUDED
 
 if TYPE_CHECKING:
     from umbel.report import Results
@@ -100,5 +100,5 @@ def write_report(results: "Results", folder: Path) -> None:
 
 def _concluded(results: "Results") -> "Results":
     """With claims, charts and sentences computed afresh, where the study is one of ours."""
-    recipe = RECIPES.get(results.study)
+    recipe = CONCLUDED.get(results.study)
     return recipe.concluded(results) if recipe else results

@@ -1,5 +1,6 @@
 """Recipes: studies that the command runs by name, and the methods behind them."""
 
+from umbel.recipes.auditing import AUDIT
 from umbel.recipes.broadcast import BROADCAST
 from umbel.recipes.compare import COMPARE
 from umbel.recipes.controllable import CONTROLLABLE
@@ -26,4 +27,7 @@ RECIPES: dict[str, Recipe] = {
 }
 """Every recipe by the name that `umbel run` takes."""
 
-__all__ = ["ELEVEN", "RECIPES", "Method", "Recipe"]
+CONCLUDED: dict[str, Recipe] = {**RECIPES, AUDIT.name: AUDIT}
+"""Every study whose findings can be computed again from its results file, whatever command runs it."""
+
+__all__ = ["AUDIT", "CONCLUDED", "ELEVEN", "RECIPES", "Method", "Recipe"]

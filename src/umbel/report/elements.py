@@ -9,6 +9,8 @@ from umbel.report.claims import count_states
 from umbel.report.drawing import Picture
 from umbel.report.grid import Entry, Grid, claims_grid, matrix_grid
 from umbel.report.html import Markup, join, tag
+from umbel.report.listing_grid import listing_grid
+from umbel.report.records import Listing
 from umbel.report.results import Results
 
 
@@ -102,3 +104,9 @@ def matrices(results: Results, pictures: Sequence[Picture]) -> Markup | None:
 def _chart(chart: Chart, picture: Picture) -> Markup:
     note = tag("p", chart.note, class_="note") if chart.note else None
     return tag("figure", *_drawn(picture), note, closed("Numbers", table(chart_grid(chart), chart.title)))
+
+
+def listed(listing: Listing) -> Markup:
+    """A table of the study's own, under its note."""
+    note = tag("p", listing.note, class_="note") if listing.note else None
+    return join(note, table(listing_grid(listing)))

@@ -9,7 +9,7 @@ from typing import Any
 from umbel.files import write_atomically
 from umbel.report.claims import count_states
 from umbel.report.drawing import Picture
-from umbel.report.elements import claims_table, closed, gallery, matrices, operating_points, table
+from umbel.report.elements import claims_table, closed, gallery, listed, matrices, operating_points, table
 from umbel.report.figures import figures
 from umbel.report.grid import (
     DASH,
@@ -76,6 +76,7 @@ def sections(results: Results, folder: Path | None) -> list[tuple[str, str, Mark
     drawn = figures(results)
     parts = [
         ("results", "Results", _tables(results)),
+        *((f"listing-{i}", one.title, listed(one)) for i, one in enumerate(results.listings)),
         ("claims", "Claims", claims_table(results) if results.claims else None),
         ("improvement", "What joint training changes", gallery(drawn["improvement"])),
         ("points", "Over operating points", operating_points(results, drawn["points"])),

@@ -1,12 +1,12 @@
 """The parts of a results file: tasks, methods, runs, curves, matrices, pictures; claims are in `report.claims`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy
 
-from umbel.core import Task, UmbelError
+from umbel.core import Task, UmbelError, unknown
 from umbel.report.schema import Point
 
 
@@ -267,3 +267,40 @@ class Profile(Record):
         object.__setattr__(self, "columns", plain)
         if len({len(values) for values in plain.values()}) > 1:
             raise UmbelError(f"profile {self.name!r}: its columns have different lengths")
+
+
+@dataclass(frozen=True)
+class Listing(Record):
+    """A table of a study's own, for what is no metric of a method: who can tell what from whose features.
+
+    Attributes:
+        title: Heading.
+        columns: Headings; the first column names the row.
+        rows: For each row a text for each column.
+        numbers: Headings of the columns whose texts begin with a number, by which they are sorted.
+        note: What a reader must know to judge it, shown above the table.
+
+    Raises:
+        UmbelError: A row does not have a text for each column, or `numbers` names no column.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: tuple[str, ...] = ()
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "rows", tuple(map(tuple, self.rows)))
+        if any(len(row) != len(self.columns) for row in self.rows):
+            raise UmbelError(f"listing {self.title!r}: every row needs {len(self.columns)} texts, one for each column")
+        if unlisted := set(self.numbers) - set(self.columns):
+            raise unknown(f"column of listing {self.title!r}", min(unlisted), self.columns)
+
+    def without(self, columns: Sequence[str]) -> "Listing":
+        """The same without some columns; those that it does not have are no matter."""
+        kept = [index for index, name in enumerate(self.columns) if name not in columns]
+        rows = tuple(tuple(row[index] for index in kept) for row in self.rows)
+        numbers = tuple(name for name in self.numbers if name not in columns)
+        return replace(self, columns=tuple(self.columns[index] for index in kept), rows=rows, numbers=numbers)

@@ -15,6 +15,7 @@ from umbel.report.records import (
     Conflict,
     Curve,
     DataInfo,
+    Listing,
     Matrix,
     MethodInfo,
     Profile,
@@ -76,6 +77,7 @@ class Results(Record):
         repeats: What the repetitions are: "seeds" or "folds". Folds share data, so their intervals are dependent.
         claims: What the study set out to show, and whether it did.
         charts: Figures over operating points; without any, the page draws each task over each value that varies.
+        listings: Tables of the study's own.
         headline: Operating points that the main table shows, each perhaps only some of its values; empty: all. A
             run at a point without values is always shown.
         verdict: Plain sentences, the most important first.
@@ -104,6 +106,7 @@ class Results(Record):
     repeats: str = "seeds"
     claims: tuple[Claim, ...] = ()
     charts: tuple[Chart, ...] = ()
+    listings: tuple[Listing, ...] = ()
     headline: tuple[Point, ...] = ()
     verdict: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

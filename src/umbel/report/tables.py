@@ -21,6 +21,7 @@ from umbel.report.grid import (
     short_grid,
     without_costs,
 )
+from umbel.report.listing_grid import listing_grid
 from umbel.report.results import Results
 from umbel.report.summary import Estimate, point_text, summary
 from umbel.spreadsheets import safe_cell
@@ -129,6 +130,9 @@ def markdown_report(results: Results) -> str:
     parts.append(markdown(full_grid(results)))
     if (relative := relative_grid(results)) is not None:
         parts += [f"## {_escaped(relative.title)}\n", markdown(relative)]
+    for listing in results.listings:
+        parts += [f"## {_escaped(listing.title)}\n", f"{_escaped(listing.note)}\n" if listing.note else ""]
+        parts.append(markdown(listing_grid(listing)))
     parts += _charts(results)
     for matrix in results.matrices:
         parts += [f"## {_escaped(matrix.title)}\n", markdown(matrix_grid(matrix))]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from umbel.core import UmbelError
-from umbel.report import Chart, Claim, Estimate, Matrix, Results, delta_m
+from umbel.report import Chart, Claim, Estimate, Listing, Matrix, Results, delta_m
 from umbel.report.schema import build
 from umbel.study.table import Table, Values
 
@@ -21,23 +21,26 @@ class Findings:
         claims: What the study set out to show.
         charts: Figures over operating points.
         matrices: Numbers between named things.
+        listings: Tables of the study's own.
         verdict: Plain sentences, the most important first.
     """
 
     claims: tuple[Claim, ...] = ()
     charts: tuple[Chart, ...] = ()
     matrices: tuple[Matrix, ...] = ()
+    listings: tuple[Listing, ...] = ()
     verdict: tuple[str, ...] = ()
 
 
 def concluded(results: Results, findings: Callable[[Results], Findings]) -> Results:
     """The results with what follows from them; what they held of it before is not looked at."""
-    drawn = findings(dataclasses.replace(results, claims=(), charts=(), matrices=(), verdict=()))
+    drawn = findings(dataclasses.replace(results, claims=(), charts=(), matrices=(), listings=(), verdict=()))
     return dataclasses.replace(
         results,
         claims=tuple(drawn.claims),
         charts=tuple(drawn.charts),
         matrices=tuple(drawn.matrices),
+        listings=tuple(drawn.listings),
         verdict=tuple(drawn.verdict),
     )
 
