@@ -6,7 +6,6 @@ import math
 import pytest
 import study_laws as laws
 
-from umbel.audit import AttackSettings
 from umbel.core import UmbelError
 from umbel.engine import FitSettings
 from umbel.recipes import RECIPES
@@ -42,7 +41,9 @@ SMALL = PrivateFeaturesSettings(
     reversal="1",
     confusion="1",
     sigma="0/0.3",
-    attack=AttackSettings(seeds=1, most=90, attackers=("linear",), resamples=20),
+    covariance="16",
+    attackers="linear",
+    attack_samples=90,
     reconstruct=False,
     seeds=1,
     fit=FIT,
@@ -97,11 +98,12 @@ def test_nothing_is_done_twice_and_everything_follows_from_the_runs(finished):
     [
         ({"arms": "private,plain-links"}, "universal"),
         ({"arms": ",".join((*NEEDED, "plian"))}, "plian"),
-        ({"clip_norm": 0.0}, "no privacy"),
+        ({"release_norm": 0.0}, "no privacy"),
         ({"delta": 0.0}, "probability"),
         ({"sigma": "-1/0"}, "below 0"),
         ({"decorrelation": "a"}, "--decorrelation"),
         ({"released": 0}, "released"),
+        ({"attackers": "linnear"}, "linnear"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, says):

@@ -8,6 +8,7 @@ from umbel.privacy import NEIGHBOURS, Release, guarantee
 from umbel.recipes.private_features.scores import ATTACK, BLIND, LABEL_FLOOR, Scores
 from umbel.recipes.private_features.settings import (
     COMPONENTS,
+    LINEAR,
     MIN_MAX,
     NO_GATES,
     NO_LOSS,
@@ -35,7 +36,11 @@ _RIVALS = {
     COMPONENTS: "principal components",
     SINGLE: "encoders of their own",
 }
-_PARTS = {NO_GATES: "gates across tasks", NO_LOSS: "the loss of dependence"}
+_PARTS = {
+    NO_GATES: "gates across tasks",
+    NO_LOSS: "the loss of dependence",
+    LINEAR: "what is not linear in the loss",
+}
 
 
 def findings(results: Results) -> Findings:
@@ -138,7 +143,7 @@ class _Said:
     def charts(self) -> Iterator[Chart]:
         """Leakage against what it costs, and over the noise."""
         axes = ("what the tasks pay against universal features (points or %)", "normalised leakage")
-        tuned = [arm for arm in (OURS, NO_GATES, REVERSAL, MIN_MAX) if arm + TUNING in self.arms]
+        tuned = [arm for arm in (OURS, NO_GATES, LINEAR, REVERSAL, MIN_MAX) if arm + TUNING in self.arms]
         lines = [self._trade_off(arm) for arm in tuned]
         if any(lines):
             note = "A network of seed 0 for each weight, on validation, which chooses; down and to the left is better."
@@ -204,6 +209,6 @@ class _Said:
         if NOISY not in self.arms or not sigmas:
             return
         for sigma in sigmas:
-            releases = [Release(settings.clip_norm, sigma)] * len(self.tasks)
+            releases = [Release(settings.release_norm, sigma)] * len(self.tasks)
             for neighbours in NEIGHBOURS:
                 yield f"Noise {sigma:g}: {guarantee(releases, settings.delta, neighbours, 'picture')}."

@@ -3,16 +3,16 @@
 from dataclasses import dataclass, field, replace
 
 from umbel.arguments import check_numbers
-from umbel.audit.settings import AttackSettings
+from umbel.audit.settings import ATTACKER_NAMES, AttackSettings, Effort
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError, unknown
 from umbel.recipes.settings import DataSettings, check_seeds, names, numbers
 
-OURS, NO_GATES, NO_LOSS = "private", "without-gates", "without-loss"
+OURS, NO_GATES, NO_LOSS, LINEAR = "private", "without-gates", "without-loss", "covariance"
 PLAIN, UNIVERSAL, SINGLE, COMPONENTS = "plain-links", "universal", "own-encoders", "components"
 REVERSAL, MIN_MAX = "gradient-reversal", "min-max"
 NOISY, NOISE_ONLY = "private-noise", "noise-only"
-ARMS = (OURS, NO_GATES, NO_LOSS, PLAIN, UNIVERSAL, SINGLE, COMPONENTS, REVERSAL, MIN_MAX, NOISY, NOISE_ONLY)
+ARMS = (OURS, NO_GATES, NO_LOSS, LINEAR, PLAIN, UNIVERSAL, SINGLE, COMPONENTS, REVERSAL, MIN_MAX, NOISY, NOISE_ONLY)
 """Every arm, in the order of the tables."""
 NEEDED = (OURS, PLAIN, UNIVERSAL)
 """Arms that every claim reads."""
@@ -36,21 +36,30 @@ class PrivateFeaturesSettings:
     """Numbers that each task is sent; channels, for a task that predicts a map."""
     arms: str = ",".join(ARMS)
     """What is compared, with commas between."""
-    decorrelation: str = "4/16/64"
-    """Weights of the loss of dependence to choose from on validation, with / between."""
+    decorrelation: str = "30/100/300"
+    """Weights of the loss of dependence (HSIC) to choose from on validation, with / between."""
+    covariance: str = "4/16/64"
+    """Likewise of the loss that sees linear dependence only."""
     reversal: str = "0.3/1/3"
     """Weights of the reversed gradient to choose from."""
-    confusion: str = "0.3/1/3"
+    confusion: str = "0.1/0.3/1"
     """Weights of the confusion of adversaries to choose from."""
     spare: float = 2.0
     """Points of the tasks' own scores that a weight may cost on validation, against features that all tasks share."""
     sigma: str = "0/0.05/0.1/0.2"
     """Noise of the arms with noise, in clip norms: drawn from these in training, and each is measured."""
-    clip_norm: float = 1.0
+    release_norm: float = 1.0
     """Norm that the features of the arms with noise are clipped to."""
     delta: float = 1e-5
     """For the epsilon of the noise."""
-    attack: AttackSettings = field(default_factory=lambda: AttackSettings(seeds=1, most=12_000))
+    effort: Effort = "quick"
+    """Steps and variants that each attacker tries: quick, or full, which takes about four times as long."""
+    attackers: str = ",".join(ATTACKER_NAMES)
+    """Attackers of other tasks, with commas between; each takes part where it can."""
+    attack_samples: int = 12_000
+    """Samples that attackers learn from, at most."""
+    attack_seeds: int = 1
+    """Times that every attacker is trained on each network."""
     reconstruct: bool = True
     """Attack pictures too: rebuild the input from what is sent."""
     seeds: int = 3
@@ -67,11 +76,17 @@ class PrivateFeaturesSettings:
                 raise unknown("arm", name, ARMS)
         if missing := [name for name in NEEDED if name not in self.chosen_arms]:
             raise UmbelError(f"--arms {self.arms}: every claim compares with {missing[0]}; add it")
-        if not self.clip_norm > 0:
-            raise UmbelError(f"clip_norm is {self.clip_norm}; without a norm noise is no privacy; give one above 0")
+        if not self.release_norm > 0:
+            raise UmbelError(
+                f"release_norm is {self.release_norm}; noise on what is not clipped is no privacy; above 0"
+            )
         if not 0 < self.delta < 1:
             raise UmbelError(f"delta is {self.delta}; it is a probability, above 0 and below 1")
-        for flag, values in (("sigma", self.sigmas), *((arm, self.weights(arm)) for arm in (OURS, REVERSAL, MIN_MAX))):
+        _ = self.attack
+        for flag, values in (
+            ("sigma", self.sigmas),
+            *((arm, self.weights(arm)) for arm in (OURS, LINEAR, REVERSAL, MIN_MAX)),
+        ):
             if min(values) < 0:
                 raise UmbelError(f"{flag}: {min(values):g} is below 0; give numbers of at least 0")
 
@@ -80,6 +95,11 @@ class PrivateFeaturesSettings:
         """The arms that are trained, in the order of the tables."""
         given = names(self.arms)
         return tuple(arm for arm in ARMS if arm in given) + tuple(name for name in given if name not in ARMS)
+
+    @property
+    def attack(self) -> AttackSettings:
+        """How every network is attacked."""
+        return AttackSettings(self.attack_seeds, self.effort, names(self.attackers), self.attack_samples)
 
     @property
     def sigmas(self) -> list[float]:
@@ -91,6 +111,7 @@ class PrivateFeaturesSettings:
         texts = {
             OURS: (self.decorrelation, "--decorrelation"),
             NO_GATES: (self.decorrelation, "--decorrelation"),
+            LINEAR: (self.covariance, "--covariance"),
             REVERSAL: (self.reversal, "--reversal"),
             MIN_MAX: (self.confusion, "--confusion"),
         }
@@ -101,7 +122,7 @@ QUICK = PrivateFeaturesSettings(
     data=DataSettings(data="digits-pairs"),
     encoder_options="widths=16/32,norm=group",
     arms=",".join((OURS, NO_GATES, PLAIN, UNIVERSAL, REVERSAL, NOISY)),
-    decorrelation="16",
+    decorrelation="100",
     reversal="1",
     sigma="0/0.2",
     seeds=2,

@@ -28,6 +28,7 @@ from umbel.recipes.build import open_data, with_options
 from umbel.recipes.private_features.scores import ATTACK, BLIND, LABEL_FLOOR, Scores
 from umbel.recipes.private_features.settings import (
     COMPONENTS,
+    LINEAR,
     MIN_MAX,
     NO_GATES,
     NO_LOSS,
@@ -61,6 +62,7 @@ def arms(settings: PrivateFeaturesSettings) -> list[Arm]:
         Arm(OURS, "Private features", "Gates across tasks, and the loss of dependence between what tasks are sent"),
         Arm(NO_GATES, "Private, without gates", "Plain links, and the loss of dependence"),
         Arm(NO_LOSS, "Private, without the loss", "Gates across tasks alone"),
+        Arm(LINEAR, "Private, linear loss", "Gates, and the loss of linear dependence alone"),
         Arm(PLAIN, "Plain links", "A link for each task, trained for nothing but its task"),
         Arm(UNIVERSAL, "Universal features", "All tasks are sent the same, as large as what one is sent elsewhere"),
         Arm(SINGLE, "Encoders of their own", "An encoder for each task, which learns from that task alone"),
@@ -137,7 +139,7 @@ def _learner(bench: Bench[PrivateFeaturesSettings], arm: str, job: Job, **option
     settings, data = bench.settings, bench.data
     network = data.input_shape, data.tasks, settings.encoder or None
     given = {"released": settings.released, "seed": job.repeat, **options}
-    noise = {"clip_norm": settings.clip_norm, "sigma": OneOf(tuple(settings.sigmas))}
+    noise = {"clip_norm": settings.release_norm, "sigma": OneOf(tuple(settings.sigmas))}
     weight = job.place.get("weight", 0.0)
     if arm == JOINT:
         return Learner(build_model(*network, seed=job.repeat, vector_head="conv", **options), data.tasks)
@@ -145,15 +147,16 @@ def _learner(bench: Bench[PrivateFeaturesSettings], arm: str, job: Job, **option
         joint = bench.learner(job.needs[0]).model
         return PrincipalComponents(joint, data.tasks, data.train, data.input_shape, settings.released, seed=job.repeat)
     makers = {
-        OURS: partial(private_features, decorrelation=weight),
-        NO_GATES: partial(without_gates, decorrelation=weight),
+        OURS: partial(private_features, decorrelation=weight, kind="hsic"),
+        NO_GATES: partial(without_gates, decorrelation=weight, kind="hsic"),
+        LINEAR: partial(private_features, decorrelation=weight, kind="covariance"),
         NO_LOSS: without_decorrelation,
         PLAIN: plain_links,
         UNIVERSAL: universal,
         SINGLE: single_encoders,
         REVERSAL: partial(gradient_reversal, weight=weight),
         MIN_MAX: partial(min_max, weight=weight),
-        NOISY: partial(private_features, decorrelation=weight, **noise),
+        NOISY: partial(private_features, decorrelation=weight, kind="hsic", **noise),
         NOISE_ONLY: partial(noise_only, **noise),
     }
     return makers[arm](*network, **given)
