@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from own_process import START_METHOD
 from torch import Tensor, distributed
 from torch import multiprocessing as processes
 
@@ -13,9 +14,6 @@ from umbel.core import SingleProcess
 from umbel.core.collectives import join_columns, sum_columns
 
 PATIENCE = timedelta(minutes=2)  # one that waits for a process which will not come fails
-# Each process is forked off a server, one for all tests, that has read these and done nothing else: reading torch anew
-# takes seconds, twice or three times per test. The processes are as real, and as new, as any.
-processes.set_forkserver_preload(["pytest", "hypothesis", "umbel.descent", "umbel.nn", "umbel.tasks"])
 
 
 class Processes(SingleProcess):
@@ -55,7 +53,7 @@ def run_in_two_and_three_processes(function: Callable[..., Any], folder: Path, *
 
 def _run(counts: tuple[int, ...], function: Callable[..., Any], folder: Path, arguments: tuple) -> dict[int, list[Any]]:
     what = (counts, function, str(folder), arguments)
-    processes.start_processes(_child, what, nprocs=max(counts), start_method="forkserver")
+    processes.start_processes(_child, what, nprocs=max(counts), start_method=START_METHOD)
     return {n: [torch.load(folder / f"result{r}of{n}.pt", weights_only=True) for r in range(n)] for n in counts}
 
 
