@@ -30,8 +30,9 @@ run: $(READY)
 	$(BIN)/umbel run compare --quick
 
 # A process for each core, one thread in each: the tests' networks are tiny, and threads that wait for each other cost minutes.
+# Files in their own order: sorted by number of tests, those of one long test (a killed study) would all come last.
 test: $(READY)
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 fuzz: $(READY)
 	$(BIN)/python tests/fuzz/fuzz.py --cases $${CASES:-600} --seed $${SEED:-0}

@@ -11,11 +11,9 @@ _CHECKED += ["umbel.data.maps", "umbel.data.raycast", "umbel.data.shading"]
 install_import_hook(_CHECKED, "beartype.beartype")
 
 import pytest  # noqa: E402
-import torch  # noqa: E402
 
-from umbel import tasks  # noqa: E402
-from umbel.core import Batch  # noqa: E402
-from umbel.data import MultiTaskData, TensorSource  # noqa: E402
+# Whoever needs torch or umbel below imports it where it is used: with several processes the one that hands out the
+# tests reads this file as well, before any of the others starts, and would spend seconds on what it never calls.
 
 
 def pytest_configure(config):
@@ -24,8 +22,14 @@ def pytest_configure(config):
 
 
 @pytest.fixture
-def tiny_data() -> MultiTaskData:
+def tiny_data():
     """96 grey 8x8 pictures: which half is brighter, how bright is it all (a fifth unlabelled), and the picture."""
+    import torch
+
+    from umbel import tasks
+    from umbel.core import Batch
+    from umbel.data import MultiTaskData, TensorSource
+
     generator = torch.Generator().manual_seed(0)
     pictures = torch.rand(96, 1, 8, 8, generator=generator) * torch.rand(96, 1, 1, 8, generator=generator)
     side = (pictures[..., :4].mean((1, 2, 3)) > pictures[..., 4:].mean((1, 2, 3))).long()

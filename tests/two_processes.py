@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from own_process import START_METHOD
 from torch import Tensor, distributed
 from torch import multiprocessing as processes
 
@@ -51,7 +52,8 @@ def run_in_two_and_three_processes(function: Callable[..., Any], folder: Path, *
 
 
 def _run(counts: tuple[int, ...], function: Callable[..., Any], folder: Path, arguments: tuple) -> dict[int, list[Any]]:
-    processes.spawn(_child, (counts, function, str(folder), arguments), nprocs=max(counts))
+    what = (counts, function, str(folder), arguments)
+    processes.start_processes(_child, what, nprocs=max(counts), start_method=START_METHOD)
     return {n: [torch.load(folder / f"result{r}of{n}.pt", weights_only=True) for r in range(n)] for n in counts}
 
 

@@ -3,8 +3,6 @@
 import inspect
 import json
 import math
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import wrong_calls
+from own_process import OwnProcess
 
 from umbel import arguments, descent, losses, privacy, search, tasks
 from umbel.core import UmbelError
@@ -23,9 +22,11 @@ HAVE_A_LEARNER = {"measure_gramian", "present_losses", "task_gradients"}
 
 @cache
 def outcomes() -> dict:
-    done = subprocess.run([sys.executable, wrong_calls.__file__], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    """From a process of its own: in this one beartype would refuse wrong arguments first."""
+    process = OwnProcess(wrong_calls.main)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    return json.loads(out)
 
 
 @pytest.mark.parametrize("name", NAMES)

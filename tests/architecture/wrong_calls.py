@@ -156,5 +156,6 @@ def outcomes() -> dict[str, dict[str, object]]:
     return results
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print the outcomes."""
     print(json.dumps(outcomes()))

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+from own_process import OwnProcess
+
 from umbel.cli import main
 
 _FLAGS = """--data digits --tasks digit,loops --steps 6 --batch-size 32 --precision float32 --encoder-options widths=4/8
@@ -35,11 +37,15 @@ def refused(capsys, *arguments):
 
 
 def start(*arguments, folder=None, **variables):
-    """The command as a process of its own, with one thread."""
+    """The command as a process of its own, with one thread; one that starts processes itself needs `start_anew`."""
+    return OwnProcess(main, [str(a) for a in arguments], folder=folder, **variables)
+
+
+def start_anew(*arguments):
+    """The command as a user starts it: Fabric starts the other processes by calling the same command again."""
     return subprocess.Popen(
         [sys.executable, "-m", "umbel.cli", *map(str, arguments)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", **variables},
-        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

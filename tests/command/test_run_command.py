@@ -5,7 +5,7 @@ import json
 import shutil
 
 import pytest
-from commands import SMALL, STUDY, contents, finish, refused, results_without_times, start, umbel
+from commands import SMALL, STUDY, contents, finish, refused, results_without_times, start, start_anew, umbel
 
 from umbel.report import Claim, DataInfo, MethodInfo, Results, Run, TaskInfo
 
@@ -138,7 +138,8 @@ def test_folders_are_numbered_and_resume_takes_the_newest(capsys, tmp_path, monk
 
 
 def test_two_processes_find_what_one_finds_and_one_of_them_talks(finished, tmp_path):
-    status, out, err = finish(start("run", "compare", *STUDY, "--devices", "2", "--out", tmp_path / "two", "--json"))
+    flags = [*STUDY, "--devices", "2", "--out", tmp_path / "two", "--json"]
+    status, out, err = finish(start_anew("run", "compare", *flags))
     assert status == 0, err
     two, one = json.loads(out), results_without_times(finished[0])
     assert err == ""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from commands import SMALL, STUDY, contents, finish, refused, start, umbel
+from commands import SMALL, STUDY, contents, finish, refused, start, start_anew, umbel
 
 from umbel.command.report import refuse_foreign
 from umbel.control.place import check_place, place_of, put_in_place
@@ -120,9 +120,9 @@ def test_two_trainings_at_once_are_one_and_a_line(tmp_path):
 
 @pytest.mark.slow
 def test_the_processes_of_one_run_do_not_refuse_each_other(tmp_path):
-    status, _, err = finish(start("train", *SMALL, "--devices", "2", "--out", tmp_path / "run"))
+    status, _, err = finish(start_anew("train", *SMALL, "--devices", "2", "--out", tmp_path / "run"))
     assert status == 0, err
-    status, _, err = finish(start("train", *SMALL, "--devices", "2", "--out", tmp_path / "run"))
+    status, _, err = finish(start_anew("train", *SMALL, "--devices", "2", "--out", tmp_path / "run"))
     assert status == 2 and err.count("\n") == 1 and "already holds a run" in err
 
 

@@ -1,12 +1,10 @@
 """Options of descents, as the command gives them: refused in one line before anything is trained, or used."""
 
-import json
 import math
-import subprocess
-import sys
 
 import pytest
 import torch
+from own_process import OwnProcess
 
 from umbel.core import Learner, UmbelError
 from umbel.descent import Fixed, WeightedSum, make_descent
@@ -37,16 +35,15 @@ KINDS = [
     ("equal", {"weights": ("a", 1)}, "the weight number 1 is 'a'; give a number"),
     ("equal", {"weights": "a"}, "the weight of a sum of losses is 'a'; give a number"),
 ]
-_MAKE = """
-import json, sys
-from umbel.descent import make_descent
-from umbel.errors import UmbelError
-for name, options in json.loads(sys.argv[1]):
-    try:
-        make_descent(name, **options)
-    except UmbelError as error:
-        print(error)
-"""
+
+
+def print_messages() -> None:
+    """What is said of each of `KINDS`."""
+    for name, options, _ in KINDS:
+        try:
+            make_descent(name, **options)
+        except UmbelError as error:
+            print(error)
 
 
 @pytest.mark.parametrize(("name", "options", "message"), RANGES)
@@ -58,8 +55,9 @@ def test_options_out_of_range_are_one_line(name, options, message):
 
 def test_options_of_another_kind_are_one_line():
     """In a process of its own: while testing, beartype would refuse them first."""
-    asked = json.dumps([case[:2] for case in KINDS])
-    said = subprocess.run([sys.executable, "-c", _MAKE, asked], capture_output=True, text=True, check=True).stdout
+    process = OwnProcess(print_messages)
+    said, err = process.communicate()
+    assert process.returncode == 0, err
     for line, (*_, message) in zip(said.splitlines(), KINDS, strict=True):
         assert line.startswith(message)
 

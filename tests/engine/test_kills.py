@@ -1,27 +1,22 @@
 """Runs that are killed, interrupted or out of space, in real processes; see toy_kills.py."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import toy_kills
+from own_process import OwnProcess
 from toy_kills import DESCENTS
-
-HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
     """(folder of the runs, what was found)."""
     folder = tmp_path_factory.mktemp("kills")
-    finished = subprocess.run(
-        [sys.executable, str(HERE / "toy_kills.py"), str(folder)],
-        capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert finished.returncode == 0, finished.stderr[-3000:]
+    process = OwnProcess(toy_kills.main, folder)
+    _, said = process.communicate()
+    assert process.returncode == 0, said[-3000:]
     return folder, json.loads((folder / "found.json").read_text())
 
 

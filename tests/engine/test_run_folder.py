@@ -1,15 +1,13 @@
 """A run's folder: whose it is, one process at a time, and nothing else is written into."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from own_process import OwnProcess
 from toy_learners import pictures
 
 from umbel.engine import fit, open_runtime, resolve
@@ -18,13 +16,6 @@ from umbel.errors import UmbelError
 
 HERE = Path(__file__).parent
 ALONE = open_runtime()
-LONG = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-import test_run_folder
-test_run_folder.train(Path(sys.argv[1]), resume=True, steps=100_000, validate_every=1, checkpoint_seconds=0.05)
-"""
 
 
 def train(out, resume=False, **changes):
@@ -32,6 +23,10 @@ def train(out, resume=False, **changes):
     toy = pictures()
     settings = toy.settings.replace(**{"steps": 4, "channels_last": False, **changes})
     return fit(toy.learner, toy.descent, toy.train, toy.validation, settings, out=out, resume=resume)
+
+
+def train_long(out):
+    train(out, resume=True, steps=100_000, validate_every=1, checkpoint_seconds=0.05)
 
 
 def contents(folder):
@@ -117,10 +112,7 @@ def test_an_error_before_anything_was_written_leaves_nothing(tmp_path):
 
 def begun(folder):
     """A training in a process of its own, which has written a checkpoint."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", LONG, str(folder), str(HERE)],
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    process = OwnProcess(train_long, folder)
     until = time.monotonic() + 120
     while not list(folder.glob("checkpoints/step-*/manifest.json")):
         assert process.poll() is None and time.monotonic() < until, process.communicate()[1]

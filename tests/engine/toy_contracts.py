@@ -152,9 +152,8 @@ class Pooled(nn.Module):
 
 def sized_pictures() -> Toy:
     train, validation = Pictures(0, 192), Pictures(192, 64)
-    settings = replace(SETTINGS, steps=90)
     sources = from_dataset(train, PAIR, ragged=["input"]), in_memory(validation, PAIR, ragged=["input"])
-    return Toy(Learner(two_heads(Pooled()), PAIR), WeightedSum(), *sources, settings, ("value", 0.02))
+    return Toy(Learner(two_heads(Pooled()), PAIR), WeightedSum(), *sources, SETTINGS, ("value", 0.02))
 
 
 # -- source and target domain beside each other: reversed gradients, a frozen norm, a part with a rate of its own ----

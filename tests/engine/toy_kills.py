@@ -1,4 +1,4 @@
-"""Runs that are killed: `python toy_kills.py FOLDER` forks a process for each and writes what became of it.
+"""Runs that are killed: `main(FOLDER)`, in a process without threads, forks one for each and writes what became of it.
 
 Torch is imported once; every run is a process of its own, with real signals and a real limit on file sizes.
 FOLDER/found.json: name -> [how the process ended, what it printed]; FOLDER/NAME/: the runs' folders.
@@ -176,7 +176,3 @@ def main(folder: Path) -> None:
     fill_the_disk()
     fill_the_disk_for_logs()
     Path("found.json").write_text(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

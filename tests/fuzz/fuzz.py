@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -81,7 +81,7 @@ def _writable(folder: Path) -> None:
             path.chmod(0o755)
 
 
-def main() -> int:
+def main(given: Sequence[str] | None = None) -> int:
     """Run the cases, print a table and what failed; 1 when something did."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=600)
@@ -89,7 +89,7 @@ def main() -> int:
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES), metavar="FAMILY")
     parser.add_argument("--only", type=int, help="run this case alone and print all that it said")
     parser.add_argument("--seconds", type=float, default=60.0, help="time limit of a case")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     workshop = Path(tempfile.mkdtemp(prefix="umbel-fuzz-"))
     os.environ["XDG_CACHE_HOME"] = str(workshop / "cache")  # no set of the user's is needed
     began, counts, failures = time.monotonic(), Counter(), []
