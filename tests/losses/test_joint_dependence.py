@@ -8,7 +8,17 @@ import torch
 from umbel.core import UmbelError
 from umbel.losses import KINDS, attention_overlap, cross_covariance, hsic, joint_dependence, joint_overlap
 
-OF_A_PAIR = {"covariance": cross_covariance, "hsic": hsic}
+
+def standardised(x):
+    centred = x - x.mean(0)
+    return centred / centred.square().mean(0).sqrt()
+
+
+def hsic_of_standardised(one, other):
+    return hsic(standardised(one), standardised(other))
+
+
+OF_A_PAIR = {"covariance": cross_covariance, "hsic": hsic_of_standardised}
 
 
 def sets(*widths, samples=20, dtype=torch.float64):

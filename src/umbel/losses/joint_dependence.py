@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from umbel.arguments import instance, one_of, tensors
 from umbel.core import UmbelError
-from umbel.losses.decorrelation import _full_precision, _nothing, cross_covariance
+from umbel.losses.decorrelation import _full_precision, _nothing, _standardised, cross_covariance
 
 KINDS = ("covariance", "hsic")
 """Of `joint_dependence`."""
@@ -22,7 +22,10 @@ def joint_dependence(sets: Sequence[Tensor], kind: str = "covariance") -> Float[
     """The sum over all pairs of sets of their `cross_covariance` or `hsic`.
 
         covariance:  Σ_{j<k} cross_covariance(x_j, x_k)          0 to 1 for each pair
-        hsic:        Σ_{j<k} hsic(x_j, x_k), unbiased            0 in expectation where they are independent
+        hsic:        Σ_{j<k} hsic(z_j, z_k), unbiased            0 in expectation where they are independent
+
+    z are the features at mean 0 and deviation 1 over the batch, which `cross_covariance` makes by itself: features that
+    vary little tell as much to who scales them up.
 
     **Vectors** are features of one sample each. **Maps of the same height and width**: every position of every sample
     counts as a sample of c features, less the mean of its position over the batch. So what is compared is what two maps
@@ -113,12 +116,13 @@ def _covariances(rows: list[Tensor]) -> Tensor:
 
 
 def _kernels(rows: list[Tensor]) -> Tensor:
-    """As `hsic` of each pair; kernels of all sets, and products of all pairs, are made at once.
+    """As `hsic` of each pair of standardised sets; kernels of all sets, and products of all pairs, are made at once.
 
     Narrower sets get features of 0, which change no distance. The diagonal of a kernel is exp(0).
     """
-    samples, widest = len(rows[0]), max(x.shape[1] for x in rows)
-    x = torch.stack([F.pad(x - x.mean(0), (0, widest - x.shape[1])) for x in rows])
+    samples, widths = len(rows[0]), [x.shape[1] for x in rows]
+    features = _standardised(torch.cat(rows, 1)).split(widths, 1)
+    x = torch.stack([F.pad(z, (0, max(widths) - z.shape[1])) for z in features])
     lengths = x.square().sum(2)
     squares = torch.baddbmm(lengths[:, :, None] + lengths[:, None], x, x.mT, alpha=-2).clamp(min=0)
     middle = samples + samples * (samples - 1) // 2  # the diagonal's zeros, then each distance twice

@@ -78,8 +78,8 @@ class PrivateFeaturesLearner(Learner):
         self,
         model: MultiTaskModel,
         tasks: Sequence[Task],
-        decorrelation: float = 16.0,
-        kind: Kind = "covariance",
+        decorrelation: float = 100.0,
+        kind: Kind = "hsic",
         overlap: float = 0.0,
     ) -> None:
         super().__init__(model, tasks)
@@ -122,8 +122,8 @@ def private_features(
     seed: int = 0,
     clip_norm: float | None = None,
     sigma: Axis | None = None,
-    decorrelation: float = 16.0,
-    kind: Kind = "covariance",
+    decorrelation: float = 100.0,
+    kind: Kind = "hsic",
     overlap: float = 0.0,
     temperature: float = 0.2,
     hidden: int = 64,

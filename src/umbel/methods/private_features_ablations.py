@@ -24,6 +24,7 @@ from umbel.core import (
 )
 from umbel.data import Source
 from umbel.methods.private_features import (
+    Kind,
     PrivateFeaturesLearner,
     private_model,
     projection_of,
@@ -80,8 +81,8 @@ def without_gates(
     tasks: Sequence[Task],
     encoder: str | None = None,
     *,
-    decorrelation: float = 16.0,
-    kind: str = "covariance",
+    decorrelation: float = 100.0,
+    kind: Kind = "hsic",
     **settings: Any,
 ) -> PrivateFeaturesLearner:
     """Private features less Cross-SEC: plain links, and the loss of dependence.

@@ -216,7 +216,7 @@ class MinMaxLearner(_WithAdversaries):
     """
 
     def __init__(
-        self, model: MultiTaskModel, tasks: Sequence[Task], adversaries: Adversaries, weight: float = 1.0
+        self, model: MultiTaskModel, tasks: Sequence[Task], adversaries: Adversaries, weight: float = 0.3
     ) -> None:
         super().__init__(model, tasks, adversaries, weight, CONFUSION)
 
@@ -236,11 +236,12 @@ class AlternatingSteps(Descent):
 
     Args:
         rest: How the learner's losses are descended.
-        steps: Of the adversaries, for each of the rest.
+        steps: Of the adversaries, for each of the rest. They all look at one batch: with many, adversaries learn it by
+            heart, and confusing them does the features harm and no good.
         rate: Their learning rate (Adam).
     """
 
-    def __init__(self, rest: Descent, steps: int = 3, rate: float = 1e-3) -> None:
+    def __init__(self, rest: Descent, steps: int = 1, rate: float = 1e-3) -> None:
         super().__init__()
         instance(rest, Descent, "the descent of the rest", "a Descent, as WeightedSum()")
         self.rest = rest
@@ -321,7 +322,7 @@ def min_max(
     tasks: Sequence[Task],
     encoder: str | None = None,
     *,
-    weight: float = 1.0,
+    weight: float = 0.3,
     seed: int = 0,
     **settings: Any,
 ) -> MinMaxLearner:
