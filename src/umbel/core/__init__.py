@@ -29,6 +29,7 @@ from umbel.core.ragged import (
     sizes_of,
     within,
 )
+from umbel.core.released import Released
 from umbel.core.runtime import Runtime, SingleProcess
 from umbel.core.scores import Evaluation, Score, task_scores
 from umbel.core.taps import Taps
@@ -52,6 +53,7 @@ __all__ = [
     "ParameterGroup",
     "PointModule",
     "PointSequential",
+    "Released",
     "Runtime",
     "Score",
     "SingleProcess",
