@@ -44,6 +44,12 @@ def test_tasks_may_have_any_name():
         assert torch.equal(only[name], learner.predict(batch, OperatingPoint())[name])
 
 
+def test_a_loss_that_bears_no_tasks_name_is_auxiliary():
+    learner = odd_learner()
+    assert learner.task_names == tuple(ODD_NAMES)
+    assert [name for name in (*ODD_NAMES, "pm2", "penalty", "") if learner.is_auxiliary(name)] == ["pm2", "penalty", ""]
+
+
 def test_modules_by_task_keep_names_apart():
     modules = ByTask({"a.b": nn.Linear(1, 1), "a%2eb": nn.Linear(1, 2)})
     assert modules["a.b"].out_features == 1 and modules["a%2eb"].out_features == 2

@@ -416,11 +416,12 @@ def make_batch(tasks: int = 3, count: int = 5, missing: float = 0.2, seed: int =
 
 
 def by_hand(learner: Learner, batch: Batch, weigh: Callable[[Tensor], Tensor] | None = None, runtime=None) -> Result:
-    """A gradient of each loss, G from these, and the weighted sum."""
+    """A gradient of each loss, G from those of the tasks, and the weighted sum; auxiliary losses have weight 1."""
     runtime = runtime or SingleProcess()
     torch.manual_seed(SEED)
     with runtime.autocast():
-        losses = list(learner.losses(batch, POINT).values())
+        named = learner.losses(batch, POINT)
+    losses, settled = list(named.values()), [name in {task.name for task in learner.tasks} for name in named]
     random = torch.get_rng_state()
     shared, own = learner.shared_parameters(), learner.own_parameters()
     parameters = [*shared, *own]
@@ -432,10 +433,11 @@ def by_hand(learner: Learner, batch: Batch, weigh: Callable[[Tensor], Tensor] | 
     wide = torch.float64
     rows = torch.stack([
         torch.cat([(torch.zeros_like(p) if g is None else g).flatten().to(wide) for g, p in zip(row, shared)])  # noqa: B905
-        for row in found
+        for row, is_settled in zip(found, settled) if is_settled  # noqa: B905
     ])  # fmt: skip
     gramian = rows @ rows.T
-    weights = (weigh or Noted())(gramian)
+    weights = torch.ones(len(losses), dtype=wide)
+    weights[torch.tensor(settled)] = (weigh or Noted())(gramian)
     names = {id(p): name for name, p in learner.named_parameters()}
     gradients: dict[str, Tensor | None] = {name: None for name, _ in learner.named_parameters()}
     for place, parameter in enumerate(parameters):

@@ -12,7 +12,7 @@ from umbel.nn import ConvEncoder, ResNetEncoder
 
 
 class Penalised(Learner):
-    """Adds losses of its own: on weights directly, and on the learner's own numbers."""
+    """Adds auxiliary losses: on weights directly, and on the learner's own numbers."""
 
     def __init__(self, *arguments) -> None:
         super().__init__(*arguments)
@@ -34,8 +34,8 @@ class EarlyExit(Learner):
         early = stem(self.model.encoder.standardise(batch.inputs))
         late = stages(early)
         values = [early.mean((2, 3)).sin().sum(), late.square().mean() + early.square().mean(), late.cos().mean()]
-        named = dict(zip(("t0", "t1", "t2"), values, strict=True))
-        return Losses({**named, "multiple": 0.5 * values[1], "same": values[2]})
+        values += [0.5 * values[1], values[2]]
+        return Losses({task.name: value for task, value in zip(self.tasks, values, strict=True)})
 
 
 class TwoViews(Learner):
@@ -87,16 +87,17 @@ class WithHeads(Learner):
 
 
 class Scalar(Learner):
-    """A loss that is a parameter."""
+    """A task's loss that is a parameter, and an auxiliary one."""
 
     def __init__(self, *arguments) -> None:
         super().__init__(*arguments)
         self.model.encoder.register_parameter("level", nn.Parameter(torch.tensor(0.3)))
+        self.model.encoder.register_parameter("floor", nn.Parameter(torch.tensor(0.1)))
 
     def losses(self, batch, point):
         level = self.model.encoder.level
-        own = super().losses(batch, point)
-        return Losses({**{name: value * level.exp() for name, value in own.items()}, "level": level})
+        own = {name: value * level.exp() for name, value in super().losses(batch, point).items()}
+        return Losses({**own, self.tasks[-1].name: level, "floor": self.model.encoder.floor})
 
 
 class Penalty(Learner):
@@ -142,14 +143,14 @@ LEARNERS: dict[str, Callable[[], Learner]] = {
     "one task": lambda: make_learner(conv, 1),
     "seven tasks": lambda: make_learner(residual, 7),
     "losses added": lambda: make_learner(conv, kind=Penalised),
-    "early exits": lambda: make_learner(residual, kind=EarlyExit),
+    "early exits": lambda: make_learner(residual, 5, kind=EarlyExit),
     "two views": lambda: make_learner(residual, kind=TwoViews),
     "two views, batch norm": lambda: make_learner(conv, kind=TwoViews),
     "stored": lambda: make_learner(residual, kind=Stored),
     "detached": lambda: make_learner(conv, kind=Detached),
     "fewer shared": lambda: make_learner(conv, kind=Fewer),
     "heads shared": lambda: make_learner(conv, kind=WithHeads),
-    "a loss that is a parameter": lambda: make_learner(conv, kind=Scalar),
+    "a loss that is a parameter": lambda: make_learner(conv, 4, kind=Scalar),
     "a gradient in the loss": lambda: make_learner(lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.Tanh()), kind=Penalty),
     "linked": linked,
     "a head that is shut": lambda: make_learner(residual, t1=Shut()),

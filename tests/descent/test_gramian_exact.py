@@ -95,8 +95,7 @@ IN_PLACE = [("rows", "rows"), ("sketched", "rows"), ("features", "rows"), *(("gh
 def test_gradients_may_be_changed_in_place(engine, plan, monkeypatch):
     """Autograd gives one tensor to two parameters that are added, and an expanded one where there is a sum."""
     force(monkeypatch, plan)
-    kind = SomeSummed if engine == "features" else Penalised
-    learner = make_learner(ENCODERS["summed"], kind=kind)
+    learner = make_learner(ENCODERS["summed"], kind=Penalised)
     before = step(learner, make_batch(), engine).gradients
     for parameter in learner.parameters():
         if parameter.grad is not None:
@@ -104,14 +103,6 @@ def test_gradients_may_be_changed_in_place(engine, plan, monkeypatch):
     for name, parameter in learner.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(parameter.grad, 0.5 * before[name], msg=name)
-
-
-class SomeSummed(Penalised):
-    """No loss of the encoder's own."""
-
-    def losses(self, batch, point):
-        every = super().losses(batch, point)
-        return Losses({name: value for name, value in every.items() if name != "penalty"})
 
 
 @pytest.mark.parametrize("engine", ["rows", "ghost", "sketched", "features"])

@@ -28,7 +28,7 @@ from torch import nn
 from torch.nn import functional
 from toys import POINT
 
-from umbel.core import Learner, Losses, MultiTaskModel, SingleProcess, UmbelError
+from umbel.core import Learner, Losses, MultiTaskModel, SingleProcess, Taps, UmbelError
 from umbel.descent import Jacobian
 
 pytestmark = [
@@ -165,6 +165,17 @@ class Below(Learner):
         return self.task_losses(self.model(self.front(batch.inputs), point), batch)
 
 
+class PenalisedInside(Learner):
+    """An auxiliary loss reads the features, what the first layer gave on the way to them, and a weight."""
+
+    def losses(self, batch, point):
+        inner = self.model.encoder[0]
+        with Taps(self.model, ["encoder.0"]) as taps:
+            features = self.model.encoder(batch.inputs)
+        penalty = features.square().mean() + taps["encoder.0"].square().mean() + inner.weight.square().sum()
+        return Losses({**self.task_losses(self.model.decode(features, point), batch), "penalty": penalty})
+
+
 class Normed(Learner):
     """A loss of the features alone, and one of nothing."""
 
@@ -183,6 +194,11 @@ KINDS = {
     "fewer shared": (conv, Fewer),
     "trained in front": (conv, Below),
     "losses of the features": (conv, Normed),
+    "auxiliary losses of weights": (conv, Penalised),
+    "an auxiliary loss inside the encoder": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.Tanh(), nn.Conv2d(3, 4, 3)),
+        PenalisedInside,
+    ),
 }
 
 
@@ -220,7 +236,7 @@ class PastTheFeatures(Learner):
 
 @pytest.mark.parametrize(
     ("make", "kind"),
-    [(lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.Tanh()), PastTheFeatures), (conv, Penalised), (conv, WithHeads)],
+    [(lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.Tanh()), PastTheFeatures), (conv, WithHeads)],
 )
 def test_a_shared_parameter_reached_past_the_features_is_refused(make, kind):
     learner = make_learner(make, kind=kind)

@@ -116,6 +116,7 @@ def test_the_encoder_runs_once_for_each_width():
 def test_the_names_of_the_losses_never_change():
     learner = make(random_widths=0, grid=(1.0,))
     assert list(learner.losses(batch(), learner.draw_point(seeded(0), 0.0))) == ["side", "height", DISTILLATION]
+    assert learner.is_auxiliary(DISTILLATION)
 
 
 @pytest.mark.parametrize("descent", ["equal", "uncertainty", "upgrad", "pcgrad"])

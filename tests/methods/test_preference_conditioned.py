@@ -114,7 +114,7 @@ def test_the_losses_add_up_to_the_objective():
     batch, point = a_batch(), asked.at([3, 1])
     plain = asked.task_losses(asked.predict(batch, point), batch)
     found = asked.losses(batch, point)
-    assert list(found) == ["a", "b", ALIGNMENT]
+    assert list(found) == ["a", "b", ALIGNMENT] and asked.is_auxiliary(ALIGNMENT)
     scaled = torch.stack([plain["a"] / 2, plain["b"]])
     preferences = torch.tensor([0.75, 0.25])
     cosine = torch.cosine_similarity(preferences * scaled, torch.ones(2), dim=0)

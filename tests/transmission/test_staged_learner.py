@@ -20,6 +20,13 @@ def near_and_far():
     return dense(goals=goals, channels={"near": AWGN(), "far": Fading()})
 
 
+def test_goals_are_tasks_so_that_no_loss_of_theirs_is_auxiliary():
+    learner = StagedLearner(near_and_far(), RANGE)
+    point = learner.draw_point(draws(), 0.0)
+    assert tuple(learner.losses(batch(), point)) == learner.task_names
+    assert not any(map(learner.is_auxiliary, learner.task_names)) and len(learner.task_names) == 2
+
+
 def test_the_ratio_of_a_step_is_uniform_in_the_range():
     learner, generator = StagedLearner(dense(), (-5.0, 15.0)), draws()
     drawn = torch.tensor([learner.draw_point(generator, 0.0)["snr_db"] for _ in range(2000)])

@@ -19,6 +19,7 @@ class Descent(nn.Module, ABC):
     Contract: on return the `.grad` of every trainable parameter of the learner (and of the descent itself, if it
     learns something) is the update direction of the *whole* batch, over all processes and pieces, the same on every
     process. A parameter whose `.grad` is None is left alone by the optimizer. The loop clears gradients before.
+    A descent that settles tasks among themselves adds the gradient of all other losses (`Learner.is_auxiliary`).
     State that must survive a resume is kept in buffers or parameters. A descent that steps a part of the learner with
     an optimizer of its own (a critic's, several times for one step of the rest) makes it in `prepare`, returns its
     state in `get_extra_state`, takes it up in `set_extra_state`, and leaves `.grad` of that part None at the end.

@@ -47,8 +47,8 @@ class Learner(nn.Module):
     """A model, its tasks, and how a batch becomes losses. Plain multi-task learning as it stands.
 
     A method overrides what it changes: `axes` (what is turned beside what the model's parts ask for), `losses`
-    (auxiliary terms), `scores` (what may choose the best checkpoint), `parameter_groups` (parts that learn at a rate of
-    their own), `after_step` (a teacher that follows), `shared_parameters` (what tasks compete for).
+    (auxiliary terms, see `Losses`), `scores` (what may choose the best checkpoint), `parameter_groups` (parts that
+    learn at a rate of their own), `after_step` (a teacher that follows), `shared_parameters` (what tasks compete for).
     State that must survive a resume is kept in buffers or parameters, as in any `nn.Module`.
 
     Args:
@@ -76,6 +76,19 @@ class Learner(nn.Module):
         self.tasks = tuple(tasks)
         self.shared = tuple(shared)
         self.rates: dict[str, float] = {}
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The names of the tasks, in their order."""
+        return tuple(task.name for task in self.tasks)
+
+    def is_auxiliary(self, loss: str) -> bool:
+        """Whether a loss of this name is no task's, so that descents add its gradient and settle nothing with it.
+
+        Args:
+            loss: A name in what `losses` returns.
+        """
+        return loss not in self.task_names
 
     def axes(self) -> Axes:
         """What is drawn for a training step and swept in evaluation: by default what the model's parts ask for.

@@ -11,6 +11,9 @@ from umbel.errors import UmbelError
 class Losses(Mapping[str, Tensor]):
     """Name -> scalar loss, in a fixed order: one for each task, then whatever a learner adds.
 
+    A loss that bears no task's name is *auxiliary*: a penalty, a term of distillation. Descents settle the tasks among
+    themselves and add the gradient of the auxiliary losses as it is. What is to be settled as a task is made one.
+
     A loss is the mean over the elements that `Learner.counts` counts for it; a loss of another name is a mean
     over samples. With a graph behind them they are what a descent differentiates; detached they are what is logged.
     """

@@ -78,12 +78,11 @@ class Aggregation:
         self._looks_at = "rows" if self._weighting is None else looks_at(self._weighting)
         self._warned = False
 
-    def check_tasks(self, tasks: Sequence[str], more_losses: bool) -> None:
+    def check_tasks(self, tasks: Sequence[str]) -> None:
         """Refuse an aggregator that was given one number for each of other tasks (a preference, a leak).
 
         Args:
             tasks: Of the learner.
-            more_losses: Whether the learner may add losses of its own, which are rows too.
 
         Raises:
             UmbelError: Too few numbers, or too many.
@@ -91,7 +90,7 @@ class Aggregation:
         for name in ("pref_vector", "leak"):
             given = getattr(self.aggregator, name, None)
             count = len(given) if isinstance(given, Sized) else len(tasks)
-            if count < len(tasks) or (count > len(tasks) and not more_losses):
+            if count != len(tasks):
                 raise UmbelError(
                     f"{self.name}: {name} has {count} numbers for {len(tasks)} tasks ({', '.join(tasks)}); give one "
                     "for each, in this order"

@@ -7,7 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from umbel.arguments import names, tensors
-from umbel.core import Batch, Learner, OperatingPoint, Runtime, UmbelError
+from umbel.core import Batch, Learner, Losses, OperatingPoint, Runtime, UmbelError
+from umbel.descent.auxiliary import Rows, task_rows
 from umbel.descent.passes import present_losses, task_gradients, untouched
 
 
@@ -37,7 +38,7 @@ class ConflictProbe:
     random states are as before.
 
     Args:
-        tasks: The losses to compare, by name; by default the learner's tasks.
+        tasks: The losses to compare, by name, auxiliary ones too; by default the learner's tasks.
     """
 
     def __init__(self, tasks: Sequence[str] | None = None) -> None:
@@ -54,13 +55,17 @@ class ConflictProbe:
         shared = learner.shared_parameters()
         if not shared:
             raise UmbelError("gradient conflict: the learner has no trainable shared parameters to compare")
+        wanted = self.tasks if self.tasks is not None else learner.task_names
+
+        def compared(learner: Learner, losses: Losses) -> Rows:
+            return task_rows(learner, losses, wanted)
+
         with untouched(learner, runtime.device), torch.enable_grad():
-            gradients = task_gradients(learner, batch, point, runtime, shared)
-        wanted = self.tasks if self.tasks is not None else tuple(task.name for task in learner.tasks)
-        if missing := set(wanted) - set(gradients.names):
+            gradients = task_gradients(learner, batch, point, runtime, shared, choose=compared)
+        if missing := set(wanted) - set(gradients.tasks):
             raise UmbelError(f"gradient conflict: the learner has no loss called {min(missing)!r}")
-        present = present_losses(learner, batch, gradients.names, runtime)
+        present = present_losses(learner, batch, gradients.tasks, runtime)
         cosines = gradient_cosines(runtime.sum(gradients.jacobian))
         cosines = cosines.masked_fill(~(present[:, None] & present[None, :]), torch.nan)
-        chosen = torch.tensor([gradients.names.index(name) for name in wanted], device=cosines.device)
+        chosen = torch.tensor([gradients.tasks.index(name) for name in wanted], device=cosines.device)
         return cosines[chosen][:, chosen]

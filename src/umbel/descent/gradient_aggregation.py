@@ -12,7 +12,7 @@ from umbel.descent.aggregation import Aggregation
 
 
 class GradientAggregation:
-    """Applies an aggregator to the losses that have labels.
+    """Applies an aggregator to the tasks that have labels; a row behind theirs, of auxiliary losses, is added as it is.
 
     Aggregators that draw do so from `seed` + `step`, the same on every process and without moving the default
     generators.
@@ -26,13 +26,13 @@ class GradientAggregation:
         self.aggregation, self.seed = aggregation, seed
 
     def vector(
-        self, jacobian: Float[Tensor, "T P"], names: Sequence[str], present: Callable[[], Sequence[bool]], step: int = 0
+        self, rows: Float[Tensor, "R P"], names: Sequence[str], present: Callable[[], Sequence[bool]], step: int = 0
     ) -> Float[Tensor, " P"]:
         """The update from the rows.
 
         Args:
-            jacobian: [T, P], of the whole batch.
-            names: The T losses.
+            rows: Of the whole batch, [T, P], or [T + 1, P] with that of the auxiliary losses.
+            names: The T tasks.
             present: Says which of them have a label in the batch; the others' rows are left out. Only called where a
                 row is 0, for a row that is not has labels.
             step: Number of the step.
@@ -40,21 +40,23 @@ class GradientAggregation:
         Raises:
             UmbelError: A row is not finite, or the aggregator failed or cannot do without a row.
         """
-        sizes = torch.linalg.vector_norm(jacobian, ord=torch.inf, dim=1)
+        sizes = torch.linalg.vector_norm(rows, ord=torch.inf, dim=1)
         check_rows(sizes, names)
-        here = _labelled(sizes, present)
-        if not any(here):
-            return torch.zeros_like(jacobian[0])
-        rows = jacobian if all(here) else jacobian[torch.tensor(here, device=jacobian.device)]
-        return self._call(self.aggregation, rows, names, here, step)
+        jacobian, added = rows[: len(names)], rows[len(names) :]
+        here = _labelled(sizes[: len(names)], present)
+        update = torch.zeros_like(rows[0])
+        if any(here):
+            labelled = jacobian if all(here) else jacobian[torch.tensor(here, device=rows.device)]
+            update = self._call(self.aggregation, labelled, names, here, step)
+        return update + added[0] if len(added) else update
 
     def weights(
-        self, gramian: Float[Tensor, "T T"], names: Sequence[str], present: Callable[[], Sequence[bool]], step: int = 0
-    ) -> Float[Tensor, " T"]:
-        """The weights of the rows from their products G = J Jᵀ; 0 for a loss without labels.
+        self, gramian: Float[Tensor, "R R"], names: Sequence[str], present: Callable[[], Sequence[bool]], step: int = 0
+    ) -> Float[Tensor, " R"]:
+        """The weights of the rows from their products G = J Jᵀ: 0 for a task without labels, 1 for auxiliary losses.
 
         Args:
-            gramian: [T, T].
+            gramian: [T, T], or [T + 1, T + 1] with the auxiliary losses behind the tasks.
             names: As for `vector`.
             present: As for `vector`.
             step: As for `vector`.
@@ -63,6 +65,14 @@ class GradientAggregation:
             UmbelError: As `vector`.
         """
         check_rows(gramian.diagonal(), names)
+        weights = torch.ones_like(gramian[0])
+        count = len(names)
+        weights[:count] = self._task_weights(gramian[:count, :count], names, present, step)
+        return weights
+
+    def _task_weights(
+        self, gramian: Tensor, names: Sequence[str], present: Callable[[], Sequence[bool]], step: int
+    ) -> Tensor:
         here = _labelled(gramian.diagonal(), present)
         if all(here):
             return self._call(self.aggregation.weights, gramian, names, here, step)
@@ -98,21 +108,21 @@ def _labelled(sizes: Tensor, present: Callable[[], Sequence[bool]]) -> Sequence[
     return [True] * len(sizes) if bool((sizes > 0).all()) else present()
 
 
-def check_rows(sizes: Float[Tensor, " T"], names: Sequence[str]) -> None:
+def check_rows(sizes: Float[Tensor, " R"], names: Sequence[str]) -> None:
     """Refuse gradients that are NaN or infinite.
 
     Args:
-        sizes: Of each gradient, in any norm.
-        names: The T losses.
+        sizes: Of each gradient, in any norm: of the T tasks, and of the auxiliary losses behind them, if any.
+        names: The T tasks.
 
     Raises:
         UmbelError: Names the losses.
     """
-    bad = [repr(name) for name, good in zip(names, torch.isfinite(sizes).tolist(), strict=True) if not good]
-    if bad:
-        raise UmbelError(
-            f"the gradient of task {', '.join(bad)} is not finite; lower the learning rate or look at the inputs"
-        )
+    finite = torch.isfinite(sizes).tolist()
+    bad = [repr(name) for name, good in zip(names, finite, strict=False) if not good]
+    if not all(finite):
+        whose = f"task {', '.join(bad)}" if bad else "the auxiliary losses"
+        raise UmbelError(f"the gradient of {whose} is not finite; lower the learning rate or look at the inputs")
 
 
 @contextmanager

@@ -21,10 +21,13 @@ MOST_DIRECTIONS = 65_536
 
 
 class Jacobian(Descent):
-    """The shared parameters follow the aggregation of the losses' gradients, all others the gradient of their sum.
+    """The shared parameters follow the aggregation of the tasks' gradients, all others the gradient of the losses' sum.
 
         J = [∂L_1/∂θ; ...; ∂L_T/∂θ]  [T, P],   θ = shared_parameters()
-        θ.grad = aggregate(J),       own.grad = Σ_t ∂L_t/∂own
+        θ.grad = aggregate(J) + ∂A/∂θ,     own.grad = Σ_t ∂L_t/∂own + ∂A/∂own
+
+    with A the sum of the auxiliary losses, those that bear no task's name (`Learner.is_auxiliary`): they take no part
+    in what is settled, and cost one more walk where there are any.
 
     Most aggregators are weighted sums, aggregate(J) = Σ_t w_t g_t, with weights from the Gramian G = J Jᵀ alone. Then
     J itself need not be known, and the engine says how G and the sum are computed:
@@ -37,10 +40,9 @@ class Jacobian(Descent):
     - `features`: G at the encoder's output instead (see `FeaturesPass`), which gives a different update.
     - `auto`: the cheapest exact one; the log says which and why.
 
-    Every loss is a row, those that a learner adds to its tasks' too. Rows are summed over pieces and processes
-    *before* aggregation. A loss without a label in the whole batch is left out: the aggregator sees the other rows
-    only. An aggregator that keeps state for each row, or was given one number for each row, cannot do that; it is a
-    clear error then.
+    Rows are summed over pieces and processes *before* aggregation. A task without a label in the whole batch is left
+    out: the aggregator sees the other rows only. An aggregator that keeps state for each row, or was given one number
+    for each row, cannot do that; it is a clear error then.
 
     Aggregators that draw (PCGrad's order, GradDrop, ...) draw from `seed` + number of steps so far, the same on every
     process and without moving the default generators. State of aggregators is part of the `state_dict`; load it
@@ -86,9 +88,7 @@ class Jacobian(Descent):
                 "Jacobian descent: the learner has no trainable shared parameters (is the encoder frozen or empty?); "
                 "use a weighted sum, or override shared_parameters()"
             )
-        self.gradient_aggregation.aggregation.check_tasks(
-            [task.name for task in learner.tasks], type(learner).losses is not Learner.losses
-        )
+        self.gradient_aggregation.aggregation.check_tasks(learner.task_names)
         allow_several_walks(learner)
 
     def forward(self, learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime) -> Losses:
@@ -99,14 +99,16 @@ class Jacobian(Descent):
     def _step(self, learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime) -> Losses:
         shared, own = learner.shared_parameters(), learner.own_parameters()
         engine = self._choice.engine(batch, runtime)
+
+        def present() -> list[bool]:
+            return present_losses(learner, batch, tasks, runtime).tolist()
+
         if engine == "rows":
             gradients = task_gradients(learner, batch, point, runtime, shared, own)
-            names, values = gradients.names, gradients.values
-            self._write_rows(
-                gradients, lambda: present_losses(learner, batch, names, runtime).tolist(), shared, runtime
-            )
+            names, values, tasks = gradients.names, gradients.values, gradients.tasks
+            self._write_rows(gradients, present, shared, runtime)
         else:
-            names, values, passed = gramian_pass(
+            share, tasks, passed = gramian_pass(
                 engine,
                 learner,
                 batch,
@@ -116,9 +118,8 @@ class Jacobian(Descent):
                 seed=self.seed + int(self.steps),
                 layout=self._choice.layout(batch),
             )
-            weights = self.gradient_aggregation.weights(
-                passed.gramian, names, lambda: present_losses(learner, batch, names, runtime).tolist(), int(self.steps)
-            )
+            names, values = list(share), share.stack()
+            weights = self.gradient_aggregation.weights(passed.gramian, tasks, present, int(self.steps))
             passed.write(weights)
             if isinstance(passed, Ghost):
                 self._choice.learn(batch, passed.plan)
@@ -137,13 +138,13 @@ class Jacobian(Descent):
         """Settle the rows of all processes."""
         step = int(self.steps)
         if self.gradient_aggregation.aggregation.needs_rows:
-            vector = self.gradient_aggregation.vector(runtime.sum(gradients.jacobian), gradients.names, present, step)
+            vector = self.gradient_aggregation.vector(runtime.sum(gradients.rows), gradients.tasks, present, step)
         else:
 
             def weigh(gramian: Tensor) -> Tensor:
-                return self.gradient_aggregation.weights(gramian, gradients.names, present, step)
+                return self.gradient_aggregation.weights(gramian, gradients.tasks, present, step)
 
-            vector = combined_rows(gradients.jacobian, weigh, runtime)
+            vector = combined_rows(gradients.rows, weigh, runtime)
         write(vector, shared)
         used = runtime.sum(torch.tensor(gradients.used, dtype=torch.float32, device=runtime.device)).tolist()
         for parameter, count in zip(shared, used, strict=True):

@@ -1,6 +1,6 @@
 """Passes over a batch that several descents share: which tasks it labels, its losses, one gradient for each task."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from umbel.core import Batch, Learner, Losses, OperatingPoint, Runtime, flatten, shares
+from umbel.descent.auxiliary import Rows, rows_of
 from umbel.descent.graph import Graph, refuse_hidden
 from umbel.descent.torch_internals import own_buffers
 from umbel.descent.walk import add_gradient
@@ -96,16 +97,24 @@ class TaskGradients:
     """One process's gradients of the losses.
 
     Attributes:
-        names: The T losses.
-        jacobian: One row for each loss, [T, P] over the shared parameters, summed over this process's pieces.
+        names: Of all losses, those that a learner adds to its tasks' with them.
+        values: This process's summed shares of them, detached.
+        tasks: Of the T losses that are settled.
+        rows: A gradient for each of these over the P shared parameters, summed over this process's pieces; behind
+            them, where the learner adds auxiliary losses, that of their sum: [T, P] or [T + 1, P].
         used: Which shared parameters any loss depends on.
-        values: This process's summed shares [T], detached.
     """
 
     names: list[str]
-    jacobian: Tensor
-    used: list[bool]
     values: Tensor
+    tasks: list[str]
+    rows: Tensor
+    used: list[bool]
+
+    @property
+    def jacobian(self) -> Tensor:
+        """The tasks' gradients alone [T, P]."""
+        return self.rows[: len(self.tasks)]
 
 
 def task_gradients(
@@ -115,8 +124,9 @@ def task_gradients(
     runtime: Runtime,
     shared: Sequence[nn.Parameter],
     own: Sequence[nn.Parameter] = (),
+    choose: Callable[[Learner, Losses], Rows] = rows_of,
 ) -> TaskGradients:
-    """One backward pass for each loss of each piece.
+    """One backward pass for each task of each piece, and one for all auxiliary losses together.
 
     Rows have the parameters' own precision, also when the forward pass runs in bf16.
 
@@ -126,46 +136,45 @@ def task_gradients(
         point: The operating point.
         runtime: Processes and pieces.
         shared: P elements; their `.grad` is not touched.
-        own: Their `.grad` becomes the gradient of the sum of the losses.
+        own: Their `.grad` becomes the gradient of the sum of the losses that have a part in a row.
+        choose: Which losses have rows.
 
     Raises:
         UmbelError: A checkpoint hides parameters.
     """
     elements = sum(p.numel() for p in shared)
     names: list[str] = []
-    losses: list[Tensor] = []
+    chosen = Rows([], [])
     jacobian: Tensor | None = None
     scratch: Tensor | None = None
     summed: Tensor | None = None
     used = [False] * len(shared)
     for share in shares(learner, batch, point, runtime):
-        values, first = share.stack().detach(), not names
+        values, first, chosen = share.stack().detach(), not names, choose(learner, share)
         if jacobian is None or summed is None:
             names, summed = list(share), values
-            jacobian = shared[0].new_empty(len(names), elements)
+            jacobian = shared[0].new_empty(len(chosen.losses), elements)
         else:
             scratch = shared[0].new_empty(elements) if scratch is None else scratch
             summed = summed + values
-        for t, (value, mine) in enumerate(zip(share.values(), _own_parts(share, own), strict=True)):
-            gradients = _gradients(value, [*shared, *mine], retain=t + 1 < len(names))
+        for t, (value, mine) in enumerate(zip(chosen.losses, _own_parts(chosen.losses, own), strict=True)):
+            gradients = _gradients(value, [*shared, *mine], retain=t + 1 < len(chosen.losses))
             row = flatten(gradients[: len(shared)], shared, out=jacobian[t] if first else scratch)
             if not first:
                 jacobian[t] += row
             used = [was or g is not None for was, g in zip(used, gradients, strict=False)]
             for parameter, gradient in zip(mine, gradients[len(shared) :], strict=True):
                 add_gradient(parameter, gradient)
-        losses = [value for value in share.values() if value.requires_grad]
     assert jacobian is not None and summed is not None, "a batch has at least one piece"
     if not all(used):
-        refuse_hidden(Graph(losses, shared))
-    return TaskGradients(names, jacobian, used, summed)
+        refuse_hidden(Graph([loss for loss in chosen.losses if loss.requires_grad], shared))
+    return TaskGradients(names, summed, chosen.tasks, jacobian, used)
 
 
-def _own_parts(share: Losses, own: Sequence[nn.Parameter]) -> Sequence[Sequence[nn.Parameter]]:
+def _own_parts(values: Sequence[Tensor], own: Sequence[nn.Parameter]) -> Sequence[Sequence[nn.Parameter]]:
     """What each loss is asked for: all, or, where many losses have many heads, those that it depends on."""
-    if len(share) < _MANY:
-        return [own] * len(share)
-    values = list(share.values())
+    if len(values) < _MANY:
+        return [own] * len(values)
     return Graph([value for value in values if value.requires_grad], own).reach(values, own)
 
 

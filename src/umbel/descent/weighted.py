@@ -20,7 +20,7 @@ from umbel.descent.weightings import Fixed, Weighting
 
 
 class WeightedSum(Descent):
-    """Descend Σ_t w_t L_t.
+    """Descend Σ_t w_t L_t + A, with A the sum of the auxiliary losses (`Learner.is_auxiliary`).
 
     Weights are the same on every process and for every piece, and those that depend on losses use the losses of the
     whole batch; so several processes, or pieces, give the update of one. A loss-dependent weighting with
@@ -39,7 +39,7 @@ class WeightedSum(Descent):
 
     def prepare(self, learner: Learner) -> None:
         """Make the weighting's state, where the learner is."""
-        self.weighting.prepare([task.name for task in learner.tasks])
+        self.weighting.prepare(learner.task_names)
         for parameter in learner.parameters():
             self.weighting.to(parameter.device)
             break

@@ -53,7 +53,7 @@ class Fixed(Weighting):
     """The weights that the user gives.
 
     Args:
-        weights: Task name, or the name of any loss that the learner adds -> weight; 1 where nothing is said. Or one
+        weights: Task name, or the name of an auxiliary loss of the learner -> weight; 1 where nothing is said. Or one
             number for each task, in their order. None is 1 for all ("equal weights").
 
     Raises:
@@ -105,7 +105,7 @@ def _weight(value: object, which: str) -> float:
 
 
 class TaskWeighting(Weighting):
-    """A weighting of the tasks; a loss that the learner adds keeps weight 1."""
+    """A weighting of the tasks; auxiliary losses keep weight 1 and take no part in its state."""
 
     def prepare(self, tasks: Sequence[str]) -> None:
         """Fix the number of tasks and make the state."""
@@ -122,7 +122,7 @@ class TaskWeighting(Weighting):
         """The weights of the tasks alone; arguments as in `forward`, cut to the tasks."""
 
     def forward(self, names: Sequence[str], values: Tensor | None, present: Tensor | None) -> Tensor:
-        """The tasks' weights, then 1 for every other loss."""
+        """The tasks' weights, then 1 for every auxiliary loss."""
         count = len(self.tasks)
         if tuple(names[:count]) != self.tasks:
             raise UmbelError(

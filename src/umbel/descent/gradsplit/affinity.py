@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from umbel.arguments import one_of, real_number, whole_number
 from umbel.core import Batch, Learner, OperatingPoint, Runtime, UmbelError
+from umbel.descent.auxiliary import task_rows
 from umbel.descent.gradsplit.accept import accept_matrix
 from umbel.descent.gradsplit.groups import Partition
 from umbel.descent.passes import RandomState, losses_without_gradient, present_losses, task_gradients, untouched
@@ -193,8 +194,8 @@ def look_ahead(
 ) -> Float[Tensor, "T T"]:
     """Z[i, g], how much a small step along task i's gradient in group g's filters lowers task g's loss, relatively.
 
-    The whole batch counts, over all processes (all must call). Parameters, `.grad`, running statistics and random
-    states are as before.
+    Auxiliary losses have no part in it. The whole batch counts, over all processes (all must call). Parameters,
+    `.grad`, running statistics and random states are as before.
 
     Args:
         learner: With T tasks.
@@ -210,13 +211,14 @@ def look_ahead(
     parameters = [p for p in learner.parameters() if p.requires_grad and p in partition]
     random = RandomState(runtime.device)
     with untouched(learner, runtime.device), torch.enable_grad():
-        taught = task_gradients(learner, batch, point, runtime, parameters)
+        taught = task_gradients(learner, batch, point, runtime, parameters, choose=task_rows)
     jacobian = runtime.sum(taught.jacobian)
-    tasks = [taught.names.index(task.name) for task in learner.tasks]
-    present = present_losses(learner, batch, taught.names, runtime)[tasks].tolist()
+    tasks = [taught.names.index(name) for name in learner.task_names]
+    rows = [taught.tasks.index(name) for name in learner.task_names]
+    present = present_losses(learner, batch, learner.task_names, runtime).tolist()
     before = losses_without_gradient(learner, batch, point, runtime, random).stack()[tasks].double()
     result = torch.full((len(tasks), len(tasks)), torch.nan, dtype=torch.float64, device=runtime.device)
-    for i, row in enumerate(tasks):
+    for i, row in enumerate(rows):
         gradients = jacobian[row].split([p.numel() for p in parameters])
         gradients = [g.view_as(p) for g, p in zip(gradients, parameters, strict=True)]
         for g, column in enumerate(tasks):

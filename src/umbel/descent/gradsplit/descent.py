@@ -30,8 +30,8 @@ class GradSplit(Descent):
         W[l, g].grad = Σ_t accept[t, g] ∂L_t/∂W[l, g]
 
     What is not split (the layers before) follows the sum of all tasks, a head its own task. `accept` need not be
-    symmetric: group g may profit from task t while group t suffers from task g. A loss that a learner adds to its
-    tasks' is accepted by every group.
+    symmetric: group g may profit from task t while group t suffers from task g. Auxiliary losses, which are no
+    task's, are accepted by every group and have no part in what is measured.
 
     All engines give the same gradients, up to rounding:
 
@@ -93,7 +93,7 @@ class GradSplit(Descent):
             UmbelError: See the class.
         """
         allow_several_walks(learner)
-        names = [task.name for task in learner.tasks]
+        names = learner.task_names
         if len(names) < 2:
             raise UmbelError(f"gradsplit: the learner has one task, {names[0]!r}; there is nothing to split between")
         if self.measured is None:

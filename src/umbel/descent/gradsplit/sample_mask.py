@@ -61,12 +61,12 @@ def form_refusal(losses: Sequence[Tensor], cut: Cut, partition: Partition) -> st
     """Why these losses have no form for masks; None if they have.
 
     Args:
-        losses: Those of the T tasks, and whatever a learner adds.
+        losses: Those of the T tasks, then the auxiliary ones.
         cut: Of their graph, with the split layers' norms among the watched layers.
         partition: The split.
     """
     if len(losses) > partition.groups:
-        return "the learner adds a loss of its own, which belongs to no task"
+        return "the learner adds an auxiliary loss, which belongs to no task"
     asked = [p for p in cut.asked if p in partition]
     if asked:
         return (

@@ -37,7 +37,7 @@ class SplitStep:
 
     def __init__(self, learner: Learner, partition: Partition, engine: str) -> None:
         self.learner, self.partition = learner, partition
-        self.names = tuple(task.name for task in learner.tasks)
+        self.names = learner.task_names
         self._choice = EngineChoice(learner, partition, engine)
         self._audited: set[str] = set()
         self._plans: dict[tuple[bool, ...], StreamPlan] = {}
@@ -118,7 +118,7 @@ class SplitStep:
     def _plan(
         self, names: Sequence[str], batch: Batch, accept: Bool[Tensor, "T T"], runtime: Runtime
     ) -> tuple[Bool[Tensor, "L T"], StreamPlan]:
-        """Which group accepts which loss, and the streams; a loss that the learner adds is accepted by all."""
+        """Which group accepts which loss, and the streams; an auxiliary loss is accepted by all."""
         if tuple(names[: len(self.names)]) != self.names:
             raise UmbelError(
                 f"gradsplit splits for the tasks {', '.join(self.names)}, but the learner's losses begin with "

@@ -81,54 +81,61 @@ class FeatureTape:
 
 
 class FeaturesPass:
-    """G_z = D Dᵀ with D_t = ∂L_t/∂z, z the shared features; the encoder is taught by Σ_t w_t D_t.
+    """G_z = D Dᵀ with D_r = ∂L_r/∂z, z the shared features; the encoder is taught by Σ_r w_r D_r.
 
     The encoder is walked once however many tasks there are. The weights are those that settle the conflict between
     the gradients at the features, not at the parameters: an upper bound of it (Sener, Koltun, NeurIPS 2018, call it
     MGDA-UB), so the update differs from that of the exact engines.
 
     Args:
-        losses: T scalars; their graph is used up.
+        losses: R scalars; their graph is used up.
+        tasks: How many of them, the first ones, are tasks'. Auxiliary losses behind these, which are to have weight 1,
+            may reach shared parameters past the features, as a penalty on weights does.
         calls: The features, of each call of the encoder.
         shared: What lies below the features.
         own: All else that is trained; their `.grad` gets the gradient of the sum of the losses.
 
     Attributes:
-        gramian: [T, T], float64, of this process's samples; those of several processes add up.
+        gramian: [R, R], float64, of this process's samples; those of several processes add up.
 
     Raises:
-        UmbelError: Losses reach a shared parameter past the features, or there are no features. While writing: a
+        UmbelError: Tasks reach a shared parameter past the features, or there are no features. While writing: a
             checkpoint hides parameters.
     """
 
     def __init__(
         self,
         losses: Sequence[Tensor],
+        tasks: int,
         calls: Sequence[Sequence[Feature]],
         shared: Sequence[nn.Parameter],
         own: Sequence[nn.Parameter],
     ) -> None:
-        check_border(losses, calls, shared)
+        check_border(losses[:tasks], calls, shared)
         self._calls, self._shared, self._own = calls, shared, own
         self._features = [feature for call in calls for feature in call]
         self._rows: dict[Feature, Tensor] = {}
-        for task, loss in enumerate(losses):
+        self._past: list[tuple[nn.Parameter, Tensor | None]] = []
+        for number, loss in enumerate(losses):
             if loss.requires_grad:
-                self._walk(task, loss, len(losses))
+                past = [] if number < tasks else list(Graph([loss], shared).leaves.values())
+                self._walk(number, loss, len(losses), past)
         self.gramian = torch.zeros(len(losses), len(losses), dtype=torch.float64, device=losses[0].device)
         for rows in self._rows.values():
             self.gramian += gramian(rows)
 
-    def _walk(self, task: int, loss: Tensor, tasks: int) -> None:
+    def _walk(self, number: int, loss: Tensor, count: int, past: Sequence[nn.Parameter]) -> None:
         places = [feature.leaf for feature in self._features]
-        gradients = gradients_at([loss], [*places, *self._own], None, keep=task + 1 < tasks)
-        for feature, gradient in zip(self._features, gradients, strict=False):
-            if gradient is not None:
+        keep = number + 1 < count or bool(past)  # it may have walked through the encoder, which is still to be taught
+        gradients = gradients_at([loss], [*places, *self._own, *past], None, keep)
+        for feature in self._features:
+            if (gradient := gradients.pop(0)) is not None:
                 if feature not in self._rows:
-                    self._rows[feature] = gradient.new_zeros(tasks, gradient.numel())
-                self._rows[feature][task] = gradient.reshape(-1)
-        for parameter, gradient in zip(self._own, gradients[len(places) :], strict=True):
-            add_gradient(parameter, gradient)
+                    self._rows[feature] = gradient.new_zeros(count, gradient.numel())
+                self._rows[feature][number] = gradient.reshape(-1)
+        for parameter in self._own:
+            add_gradient(parameter, gradients.pop(0))
+        self._past += zip(past, gradients, strict=True)
 
     def write(self, weights: Tensor) -> None:
         """Set the shared parameters' `.grad`; own parameters below the features are taught, too, by the plain sum."""
@@ -136,6 +143,8 @@ class FeaturesPass:
         for parameter in self._shared:
             parameter.grad = None
         self._descend(weights, self._shared, keep=False)
+        for parameter, gradient in self._past:
+            add_gradient(parameter, gradient)
         if any(parameter.grad is None for parameter in self._shared):
             refuse_hidden(Graph([feature.output for feature in self._features], self._shared))
 
@@ -164,7 +173,7 @@ def _weighted(rows: Tensor, weights: Tensor, like: Tensor) -> Tensor:
 
 
 def check_border(losses: Sequence[Tensor], calls: Sequence[Sequence[Feature]], shared: Sequence[nn.Parameter]) -> None:
-    """Refuse losses that reach a shared parameter on a way that does not lead through the features.
+    """Refuse tasks whose losses reach a shared parameter on a way that does not lead through the features.
 
     Raises:
         UmbelError: They do, or there are no features at all.

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from umbel.arguments import one_of, whole_number
 from umbel.core import Batch, Learner, OperatingPoint, Runtime, UmbelError
+from umbel.descent.auxiliary import task_rows
 from umbel.descent.exchange import gramian as product
 from umbel.descent.gramian.passes import DIRECTIONS, gramian_pass
 from umbel.descent.passes import task_gradients, untouched
@@ -22,7 +23,7 @@ def measure_gramian(
     directions: int = DIRECTIONS,
     seed: int = 0,
 ) -> Float[Tensor, "T T"]:
-    """G = J Jᵀ of the losses' gradients, float64; no trace is left: `.grad`, statistics, random states are as before.
+    """G = J Jᵀ of the tasks' gradients, float64; no trace is left: `.grad`, statistics, random states are as before.
 
     Args:
         learner: In the mode it is in.
@@ -48,11 +49,12 @@ def measure_gramian(
     try:
         with untouched(learner, runtime.device), torch.enable_grad():
             if engine == "rows":
-                return product(runtime.sum(task_gradients(learner, batch, point, runtime, shared).jacobian))
+                found = task_gradients(learner, batch, point, runtime, shared, choose=task_rows)
+                return product(runtime.sum(found.jacobian))
             for parameter, _ in kept:
                 parameter.grad = None
-            *_, passed = gramian_pass(engine, learner, batch, point, runtime, directions=directions, seed=seed)
-            return passed.gramian.detach()
+            _, tasks, passed = gramian_pass(engine, learner, batch, point, runtime, directions=directions, seed=seed)
+            return passed.gramian[: len(tasks), : len(tasks)].detach()
     finally:
         for parameter, gradient in kept:
             parameter.grad = gradient

@@ -7,7 +7,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from umbel.core import Batch, Learner, OperatingPoint, Runtime, UmbelError, shares
+from umbel.core import Batch, Learner, Losses, OperatingPoint, Runtime, UmbelError, shares
+from umbel.descent.auxiliary import rows_of
 from umbel.descent.exchange import gramian
 from umbel.descent.gramian.exact import ExactPass, weighted_walk
 from umbel.descent.gramian.features import Feature, FeaturesPass, FeatureTape
@@ -26,13 +27,16 @@ class Given:
     """What every engine is given.
 
     Attributes:
-        losses: T scalars of this process, which add up over the processes; their graph is used up.
+        losses: R scalars of this process, which add up over the processes: the T tasks', and behind them, where there
+            are auxiliary losses, the sum of those. Their graph is used up.
+        tasks: T.
         shared: What the tasks compete for.
         own: All else that is trained.
         runtime: Every process must call.
     """
 
     losses: Sequence[Tensor]
+    tasks: int
     shared: Sequence[nn.Parameter]
     own: Sequence[nn.Parameter]
     runtime: Runtime
@@ -53,13 +57,13 @@ class GramianPass(Protocol):
     """An engine's work on one batch.
 
     Attributes:
-        gramian: [T, T], of the whole batch over all processes; float64.
+        gramian: [R, R], of the whole batch over all processes; float64.
     """
 
     gramian: Tensor
 
     def write(self, weights: Tensor) -> None:
-        """Set `.grad` of the shared parameters to this process's part of Σ_t w_t g_t; weights [T]."""
+        """Set `.grad` of the shared parameters to this process's part of Σ_r w_r g_r; weights [R]."""
         ...
 
 
@@ -77,11 +81,11 @@ class Ghost:
 
     def __init__(self, given: Given, layout: Layout | None = None) -> None:
         graph = given.graph()
-        tasks = len(given.losses)
-        self.plan: Plan = make_plan(graph, given.shared, tasks, layout)
+        walks = len(given.losses)
+        self.plan: Plan = make_plan(graph, given.shared, walks, layout)
         bottoms = [segment.bottom for segment in self.plan.segments if segment.bottom is not None]
         if any(map(is_changed_at, bottoms)):
-            self.plan = make_plan(graph, given.shared, tasks, WHOLE)
+            self.plan = make_plan(graph, given.shared, walks, WHOLE)
         self._pass = ExactPass(given.losses, graph, self.plan, given.shared, given.own)
         self.gramian = self._pass.gramian
 
@@ -119,7 +123,7 @@ class Features:
     """
 
     def __init__(self, given: Given, calls: Sequence[Sequence[Feature]]) -> None:
-        self._pass = FeaturesPass(given.losses, calls, given.shared, given.own)
+        self._pass = FeaturesPass(given.losses, given.tasks, calls, given.shared, given.own)
         self.gramian = given.runtime.sum(self._pass.gramian.to(given.runtime.device))
 
     def write(self, weights: Tensor) -> None:
@@ -167,7 +171,7 @@ def gramian_pass(
     directions: int = DIRECTIONS,
     seed: int = 0,
     layout: Layout | None = None,
-) -> tuple[list[str], Tensor, GramianPass]:
+) -> tuple[Losses, list[str], GramianPass]:
     """A forward pass, and what an engine finds on the way back.
 
     Args:
@@ -181,21 +185,24 @@ def gramian_pass(
         layout: Of "ghost"; see there.
 
     Returns:
-        The names of the T losses, this process's shares of them [T], and the pass.
+        This process's shares of all losses, detached; the T tasks; and the pass, of T rows or, with auxiliary losses,
+        T + 1.
 
     Raises:
-        UmbelError: "features", and the learner's model has no encoder, or losses reach it otherwise.
+        UmbelError: No loss is a task's; or "features", and the learner's model has no encoder, or tasks reach it
+            otherwise.
     """
     encoder = encoder_module(learner) if engine == "features" else None
     with FeatureTape(encoder) as tape:
         (share,) = shares(learner, batch, point, runtime)
-    given = Given(list(share.values()), learner.shared_parameters(), learner.own_parameters(), runtime)
-    values = share.stack().detach()
+    rows = rows_of(learner, share)
+    given = Given(rows.losses, len(rows.tasks), learner.shared_parameters(), learner.own_parameters(), runtime)
+    values = Losses.of(list(share), share.stack())
     if engine == "sketched":
-        return list(share), values, Sketched(given, directions, seed)
+        return values, rows.tasks, Sketched(given, directions, seed)
     if engine == "features":
-        return list(share), values, Features(given, tape.calls)
-    return list(share), values, Weighted(given) if engine == "weighted" else Ghost(given, layout)
+        return values, rows.tasks, Features(given, tape.calls)
+    return values, rows.tasks, Weighted(given) if engine == "weighted" else Ghost(given, layout)
 
 
 def encoder_module(learner: Learner) -> nn.Module:
