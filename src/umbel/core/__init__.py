@@ -30,6 +30,7 @@ from umbel.core.ragged import (
     within,
 )
 from umbel.core.runtime import Runtime, SingleProcess
+from umbel.core.sampling import Sampling
 from umbel.core.scores import Evaluation, Score, task_scores
 from umbel.core.taps import Taps
 from umbel.core.task import ElementLoss, Task, labelled
@@ -53,6 +54,7 @@ __all__ = [
     "PointModule",
     "PointSequential",
     "Runtime",
+    "Sampling",
     "Score",
     "SingleProcess",
     "Sweep",

@@ -214,6 +214,8 @@ class Study:
             observe=observe,
         )
         seconds = time.perf_counter() - began
+        for statement in fitted.statements:
+            self.reporter.say(f"{label or key}: {statement}")
         outcome = Outcome(
             validation=fitted.best.metrics,
             steps=fitted.steps,
