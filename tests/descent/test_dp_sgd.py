@@ -165,7 +165,7 @@ def test_fit_draws_samples_by_themselves_and_says_what_it_guarantees():
 def test_a_wished_epsilon_is_kept_and_hardly_undercut():
     pytest.importorskip("dp_accounting")
     descent = DPSGD(epsilon=2.0)
-    descent.learns_from(Sampling(samples=2000, batch_size=100, steps=200, independent=True))
+    descent.learns_from(Sampling(samples=2000, batch_size=2000, steps=20, independent=True))
     assert descent.guarantee.epsilon == pytest.approx(2.0, rel=5e-3) and descent.guarantee.epsilon <= 2.0
 
 

@@ -136,10 +136,11 @@ def sampled_noise(epsilon: float, sampling: float, steps: int, delta: float) -> 
         high += 0.5
         if high > _MOST_NOISE:
             raise UmbelError(
-                f"epsilon {epsilon:g} needs noise of more than {math.exp(_MOST_NOISE):.0f} clip norms in {steps} steps of "
+                f"epsilon {epsilon:g} needs noise beyond {math.exp(_MOST_NOISE):.0f} clip norms in {steps} steps of "
                 f"probability {sampling:g}; allow a larger epsilon, or draw fewer samples in fewer steps"
             )
-    low = high - 0.5
+    high = brentq(surplus, high - 0.5, high, args=("rdp",), xtol=_PRECISION) + _PRECISION if high else high
+    low = high - 0.15  # for what the bound asks for is a little more than enough
     while low > _LEAST_NOISE and surplus(low) <= 0:
         low, high = low - 0.5, low
     if surplus(low) <= 0:

@@ -135,13 +135,14 @@ def _many(losses: _LossesOfOne, batch: Batch, parameters: Mapping[str, nn.Parame
         single = Batch(**sample).map(lambda tensor: tensor[None])
         return functional_call(losses, {f"learner.{name}": w for name, w in weights.items()}, (single,))
 
+    batch = batch.map(torch.Tensor.contiguous)  # torch's rules for many weight gradients at once know no channels_last
     tensors = {field.name: getattr(batch, field.name) for field in fields(batch)}
     samples = {
         name: value if isinstance(value, Tensor) else dict(value)
         for name, value in tensors.items()
         if value is not None
     }
-    weights = {name: p.detach() for name, p in parameters.items()}
+    weights = {name: p.detach().contiguous() for name, p in parameters.items()}
     each = vmap(grad(objective, has_aux=True), in_dims=(None, 0), randomness="different")
     gradients, (means, counted) = naming_the_layer(losses.learner, lambda: each(weights, samples))
     return SampleGradients(tuple(gradients[name] for name in parameters), means, counted)

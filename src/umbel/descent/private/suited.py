@@ -92,7 +92,7 @@ def _where_it_fails(learner: nn.Module, run: Callable[[], object]) -> str:
     try:
         run()
     except (RuntimeError, NotImplementedError, ValueError, UmbelError):
-        return inside[-1] if inside else "a loss of the learner"
+        return inside[-1] if inside else "a loss of the learner, or a gradient,"
     finally:
         for hook in hooks:
             hook.remove()
