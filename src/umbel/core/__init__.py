@@ -29,6 +29,7 @@ from umbel.core.ragged import (
     sizes_of,
     within,
 )
+from umbel.core.released import Released
 from umbel.core.runtime import Runtime, SingleProcess
 from umbel.core.sampling import Sampling
 from umbel.core.scores import Evaluation, Score, task_scores
@@ -53,6 +54,7 @@ __all__ = [
     "ParameterGroup",
     "PointModule",
     "PointSequential",
+    "Released",
     "Runtime",
     "Sampling",
     "Score",

@@ -13,8 +13,9 @@ from umbel.core.losses import Losses
 from umbel.core.model import MultiTaskModel, axes_of
 from umbel.core.parts import parameters_by_part
 from umbel.core.point import OperatingPoint, Sweep
+from umbel.core.released import Released
 from umbel.core.scores import Score, task_scores
-from umbel.core.taps import named_modules_of
+from umbel.core.taps import Taps, named_modules_of
 from umbel.core.task import Task
 from umbel.errors import UmbelError
 
@@ -109,6 +110,19 @@ class Learner(nn.Module):
     def predict(self, batch: Batch, point: OperatingPoint) -> dict[str, Tensor]:
         """Raw predictions by task name."""
         return self.model(batch.inputs, point)
+
+    def released(self, batch: Batch, point: OperatingPoint) -> dict[str, Released]:
+        """What leaves the shared part for each receiver, by name: what `umbel.audit` attacks.
+
+        As it stands, what the model's own `released(inputs, point)` says (a `MultiTaskModel` has a receiver for each
+        task); of any other model, what the last module that `shared` names gives, for all tasks together.
+        """
+        if callable(own := getattr(self.model, "released", None)):
+            return own(batch.inputs, point)
+        name = self.shared[-1]
+        with Taps(self.model, [name]) as taps:
+            self.predict(batch, point)
+        return {name: Released(taps[name], tuple(task.name for task in self.tasks))}
 
     def losses(self, batch: Batch, point: OperatingPoint) -> Losses:
         """The losses of a batch; each a mean over the elements that `counts` gives."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from umbel.core.axes import Axes, Axis
 from umbel.core.batch import Inputs
 from umbel.core.point import OperatingPoint
+from umbel.core.released import Released
 from umbel.errors import UmbelError, unknown
 
 
@@ -175,6 +176,16 @@ class MultiTaskModel(nn.Module):
         for name in self.task_names if tasks is None else tasks:
             if name not in self.heads:
                 raise unknown("task", name, self.task_names)
-            received = at_point(self.links[name], features, point) if name in self.links else features
-            predictions[name] = at_point(self.heads[name], received, point)
+            predictions[name] = at_point(self.heads[name], self._received(name, features, point), point)
         return predictions
+
+    def released(self, inputs: Inputs, point: OperatingPoint) -> dict[str, Released]:
+        """What each task's head reads: the encoder's features behind its link.
+
+        Those of tasks without a link are one and the same object.
+        """
+        features = at_point(self.encoder, inputs, point)
+        return {name: Released(self._received(name, features, point), (name,)) for name in self.task_names}
+
+    def _received(self, name: str, features: Any, point: OperatingPoint) -> Any:
+        return at_point(self.links[name], features, point) if name in self.links else features

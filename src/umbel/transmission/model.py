@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from umbel.channels import Channel, Received, maximum_ratio_combine, normalise_power, snr_of
-from umbel.core import ByTask, OperatingPoint, UmbelError, at_point, unknown
+from umbel.core import ByTask, OperatingPoint, Released, UmbelError, at_point, unknown
 from umbel.core.batch import Inputs
 from umbel.transmission.goal import Goal, Stage
 
@@ -123,6 +123,14 @@ class StagedModel(nn.Module):
         for receiver in self.receivers if receivers is None else map(self.receiver, receivers):
             predictions |= receiver.decode(self.hear(latents, receiver, point, generator), point)
         return predictions
+
+    def released(self, inputs: Inputs, point: OperatingPoint) -> dict[str, Released]:
+        """What each receiver has heard of all stages, by its name; it serves the goals of that receiver."""
+        latents, released = self.transmit(inputs, point), {}
+        for receiver in self.receivers:
+            heard = [received.latent for received in self.hear(latents, receiver, point)]
+            released[receiver.name or "receiver"] = Released(heard, tuple(goal.name for goal in receiver.goals))
+        return released
 
     def receiver(self, name: str) -> Receiver:
         """The receiver of that name."""
