@@ -5,6 +5,7 @@ from umbel.privacy.releases import NEIGHBOURS, Guarantee, Release, guarantee, se
 from umbel.privacy.sampled import (
     ACCOUNTANTS,
     TrainingGuarantee,
+    most_found,
     sampled_epsilon,
     sampled_noise,
     training_guarantee,
@@ -23,6 +24,7 @@ __all__ = [
     "gaussian_sigma",
     "gaussian_zcdp",
     "guarantee",
+    "most_found",
     "sampled_epsilon",
     "sampled_noise",
     "sensitivity",

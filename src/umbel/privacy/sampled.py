@@ -187,6 +187,34 @@ def training_guarantee(
     )
 
 
+def most_found(false_positives: float, epsilon: float, delta: float) -> float:
+    """The largest part of the members of a training set that any attack can find, at a rate of false alarms.
+
+        min(e^epsilon f + delta, 1 - e^-epsilon (1 - delta - f))
+
+    Args:
+        false_positives: f, the part of the others that it takes for members, 0 to 1.
+        epsilon: At least 0; may be infinite.
+        delta: Above 0, below 1.
+
+    Returns:
+        From 0 to 1.
+
+    Raises:
+        UmbelError: A number out of its range.
+
+    Source: Kairouz, Oh, Viswanath, "The composition theorem for differential privacy", ICML 2015.
+    """
+    rate, delta = real_number(false_positives, "rate of false positives"), probability(delta)
+    if not 0 <= rate <= 1:
+        raise UmbelError(f"rate of false positives is {rate:g}; give a number from 0 to 1")
+    if epsilon != math.inf:
+        epsilon = at_least_0(epsilon, "epsilon")
+    kept = math.exp(-epsilon)
+    few = 1.0 if rate + delta > kept else (rate / kept if kept else 0.0) + delta
+    return max(0.0, min(1.0, few, 1 - kept * (1 - delta - rate)))
+
+
 def _sampling(value: float) -> float:
     number = real_number(value, "sampling probability")
     if not 0 < number <= 1:
