@@ -33,7 +33,7 @@ def simulated(shift: float, networks: int = 32, samples: int = 250, kinds: int =
     return levels + shift * members[..., None] + noise, members
 
 
-@pytest.mark.parametrize(("shift", "networks", "kinds"), [(1.0, 32, 1), (1.0, 70, 1), (0.6, 32, 3)])
+@pytest.mark.parametrize(("shift", "networks", "kinds"), [(1.0, 32, 1), (1.0, 64, 1), (0.6, 32, 3)])
 def test_a_known_shift_has_its_known_area(shift, networks, kinds):
     attack = membership(*simulated(shift, networks, kinds=kinds))
     known = stats.norm.cdf(shift * math.sqrt(kinds / 2))
@@ -44,7 +44,7 @@ def test_a_known_shift_has_its_known_area(shift, networks, kinds):
     assert attack.rates == FALSE_ALARMS and attack.found_low[1] <= attack.found[1] <= attack.found_high[1]
 
 
-@pytest.mark.parametrize("networks", [4, 8, 32])
+@pytest.mark.parametrize("networks", [4, 8])
 def test_where_nothing_leaks_the_attack_guesses(networks):
     areas = [membership(*simulated(0.0, networks, samples=150, seed=seed)).auc for seed in range(4)]
     assert sum(areas) / 4 == pytest.approx(0.5, abs=0.03)  # also with few networks: no bias from who was left out
@@ -105,16 +105,16 @@ SETTINGS = FitSettings(steps=40, batch_size=20, learning_rate=0.01, precision="f
                        validate_every=40, tensorboard=False)  # fmt: skip
 
 
-def attacked(descent) -> Membership:
-    data = by_heart()
-    return attack_membership(chance_learner, descent, data, data, SETTINGS, networks=4)
+def attacked(descent, steps: int = 40) -> Membership:
+    data, settings = by_heart(), SETTINGS.replace(steps=steps)
+    return attack_membership(chance_learner, descent, data, data, settings, networks=4)
 
 
 def test_what_was_learnt_by_heart_is_found_and_noise_hides_it():
     known = attacked(lambda: make_descent("equal"))
     assert known.auc > 0.8 and known.allowed == ()
     pytest.importorskip("dp_accounting")
-    hidden = attacked(lambda: DPSGD(noise_multiplier=20.0))
+    hidden = attacked(lambda: DPSGD(noise_multiplier=20.0), steps=15)
     assert hidden.auc < 0.65 and hidden.allowed[1] < 0.5
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from umbel.arguments import instance
-from umbel.audit.ranking import area, found_at, resampled
+from umbel.audit.ranking import judged, resampled
 from umbel.core import UmbelError
 from umbel.privacy import TrainingGuarantee, most_found
 from umbel.report.records import Record
@@ -103,8 +103,7 @@ def membership(
     """
     scores, members = _checked(scores, members)
     evidence = likelihood_ratios(scores, members)
-    auc = area(evidence, members)
-    found = [found_at(evidence, members, rate) for rate in FALSE_ALARMS]
+    auc, *found = judged(evidence, members, FALSE_ALARMS)
     ends = resampled(evidence, members, FALSE_ALARMS, seed)
     return Membership(
         networks=scores.shape[0],

@@ -11,39 +11,30 @@ from umbel.data import seeded
 _RESAMPLES = 200
 
 
-def area(evidence: Tensor, members: Tensor, weights: Tensor | None = None) -> float:
-    """Probability that a member's evidence is above another's; ties count half.
+def judged(evidence: Tensor, members: Tensor, rates: Sequence[float]) -> list[float]:
+    """The area under the curve, and what is found at each rate of false alarms.
 
-    Args:
-        evidence: Any shape.
-        members: Bool, the same shape.
-        weights: How often each counts, the same shape; once by default.
-    """
-    return _Ranked(evidence, members).area(_ones(evidence) if weights is None else weights)
-
-
-def found_at(evidence: Tensor, members: Tensor, rate: float, weights: Tensor | None = None) -> float:
-    """Part of the members above the lowest threshold that no more than a part of the others is above.
-
-    Args:
-        evidence: Any shape.
-        members: Bool, the same shape.
-        rate: That part of the others.
-        weights: How often each counts, the same shape; once by default.
-
-    Returns:
-        NaN where there are fewer others than 1 / rate.
-    """
-    return _Ranked(evidence, members).found(rate, _ones(evidence) if weights is None else weights)
-
-
-def resampled(evidence: Tensor, members: Tensor, rates: Sequence[float], seed: int) -> list[tuple[float, float]]:
-    """The 95 % intervals of the area, and of what is found at each rate: networks and samples drawn anew.
+    The area is the probability that a member has more evidence than another; ties count half. What is found is the part
+    of the members above the lowest threshold that no more than a part of the others is above.
 
     Args:
         evidence: [networks, samples].
         members: Bool, the same shape.
-        rates: Of false alarms.
+        rates: Parts of the others.
+
+    Returns:
+        The area, then one number for each rate: NaN where there are fewer others than 1 / rate.
+    """
+    return _Ranked(evidence, members).judged(torch.ones_like(evidence), rates)
+
+
+def resampled(evidence: Tensor, members: Tensor, rates: Sequence[float], seed: int) -> list[tuple[float, float]]:
+    """The 95 % intervals of what `judged` gives: networks and samples drawn anew, with replacement.
+
+    Args:
+        evidence: [networks, samples].
+        members: Bool, the same shape.
+        rates: Parts of the others.
         seed: Of the draws.
     """
     generator, ranked = seeded(seed, 18), _Ranked(evidence, members)
@@ -52,13 +43,16 @@ def resampled(evidence: Tensor, members: Tensor, rates: Sequence[float], seed: i
         network, sample = (
             torch.bincount(torch.randint(n, (n,), generator=generator), minlength=n).double() for n in evidence.shape
         )
-        weights = network[:, None] * sample
-        drawn.append([ranked.area(weights), *(ranked.found(rate, weights) for rate in rates)])
-    ends = torch.tensor([0.025, 0.975], dtype=torch.float64)
-    columns = torch.tensor(drawn, dtype=torch.float64).T
-    low_and_high = [torch.quantile(column[~column.isnan()], ends).tolist() if not column.isnan().all() else None
-                    for column in columns]  # fmt: skip
-    return [(pair[0], pair[1]) if pair else (math.nan, math.nan) for pair in low_and_high]
+        drawn.append(ranked.judged(network[:, None] * sample, rates))
+    return [_middle(column) for column in torch.tensor(drawn, dtype=torch.float64).unbind(1)]
+
+
+def _middle(values: Tensor) -> tuple[float, float]:
+    known = values[~values.isnan()]
+    if not len(known):
+        return math.nan, math.nan
+    low, high = torch.quantile(known, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return low, high
 
 
 class _Ranked:
@@ -66,28 +60,20 @@ class _Ranked:
 
     def __init__(self, evidence: Tensor, members: Tensor) -> None:
         _, step = torch.unique(-evidence.flatten(), return_inverse=True)
-        self.step, self.steps, self.members = step, int(step.max()) + 1, members.flatten()
+        self.steps, self.members = int(step.max()) + 1, members.flatten()
+        self.inside, self.outside = step[self.members], step[~self.members]
 
-    def _counts(self, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Weight of members and of others at each step."""
+    def judged(self, weights: Tensor, rates: Sequence[float]) -> list[float]:
+        """As the function of that name, where evidence counts so often, [networks, samples]."""
         flat = weights.flatten().double()
-        zeros = torch.zeros(self.steps, dtype=torch.float64)
-        inside = zeros.index_add(0, self.step[self.members], flat[self.members])
-        return inside, zeros.index_add(0, self.step[~self.members], flat[~self.members])
-
-    def area(self, weights: Tensor) -> float:
-        inside, outside = self._counts(weights)
-        below = outside.sum() - outside.cumsum(0) + outside / 2
-        pairs = inside.sum() * outside.sum()
-        return float((inside * below).sum() / pairs) if pairs > 0 else math.nan
-
-    def found(self, rate: float, weights: Tensor) -> float:
-        inside, outside = self._counts(weights)
-        if outside.sum() * rate < 1 or inside.sum() == 0:
-            return math.nan
-        allowed = outside.cumsum(0) <= rate * outside.sum() * (1 + 1e-12)
-        return float((inside * allowed).sum() / inside.sum())
-
-
-def _ones(evidence: Tensor) -> Tensor:
-    return torch.ones_like(evidence, dtype=torch.float64)
+        inside = torch.bincount(self.inside, flat[self.members], self.steps)
+        outside = torch.bincount(self.outside, flat[~self.members], self.steps)
+        above, others, found = outside.cumsum(0), outside.sum(), inside.cumsum(0)
+        if not (others > 0 and found[-1] > 0):
+            return [math.nan] * (1 + len(rates))
+        values = [float((inside * (others - above + outside / 2)).sum() / (found[-1] * others))]
+        for rate in rates:
+            steps = int((above <= rate * others * (1 + 1e-12)).sum())
+            part = float(found[steps - 1] / found[-1]) if steps else 0.0
+            values.append(part if others * rate >= 1 else math.nan)
+        return values
