@@ -43,6 +43,7 @@ def test_sampling_steps_and_noise_work_as_they_should():
     assert sampled_epsilon(1.5, 0.02, 100, 1e-5)[0] < usual
     assert sampled_epsilon(1.0, 0.02, 100, 1e-7)[0] > usual
     assert sampled_epsilon(0.0, 0.02, 100, 1e-5) == (math.inf, "pld")
+    assert sampled_epsilon(1e-300, 1.0, 100, 1e-5)[0] == math.inf and sampled_epsilon(1e300, 1.0, 100, 1e-5)[0] == 0
     assert sampled_epsilon(0.2, 0.5, 500, 1e-5)[1] == "rdp"  # means nothing; the distributions would take half a minute
 
 
@@ -90,6 +91,7 @@ def test_the_usual_delta_is_below_one_over_the_samples():
         (lambda: sampled_epsilon(1.0, 0.1, 10, 1e-5, "prv"), "accountant"),
         (lambda: sampled_noise(0.0, 0.1, 10, 1e-5), "epsilon is 0"),
         (lambda: sampled_noise(1e-6, 1.0, 1000, 1e-9), "needs noise beyond"),
+        (lambda: sampled_noise(1e-300, 1.0, 10, 1e-4), "needs noise beyond"),
         (lambda: training_guarantee(0.0, 1.0, 0.1, 10, 100), "clip norm is 0"),
         (lambda: usual_delta(0), "number of samples"),
     ],

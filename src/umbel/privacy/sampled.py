@@ -18,6 +18,8 @@ ACCOUNTANTS = ("pld", "rdp")
 _MEANINGLESS = 50.0  # an epsilon from which nothing follows; its distributions would take minutes
 _INTERVAL = 1e-3  # of the grid of privacy losses: errs by a thousandth or so, upwards, and takes well under a second
 _PRECISION = 1e-3  # of a noise multiplier that is looked for, relative; always on the careful side
+_NO_NOISE, _ALL_NOISE = 1e-3, 1e6  # multipliers below which an epsilon is in millions, and above which it is 0
+_SMALLEST = 1e-9  # epsilon that is told from 0
 _LEAST_NOISE, _MOST_NOISE = -4.0, 9.0  # logarithms of noise multipliers among which one is looked for
 
 
@@ -82,14 +84,14 @@ def sampled_epsilon(
     rounded up; they take minutes where it is large, so from a bound of 50 on the bound itself is given.
 
     Args:
-        noise_multiplier: At least 0; 0 is no noise.
+        noise_multiplier: At least 0; below 0.001 it is no noise.
         sampling: q, above 0, at most 1.
         steps: At least 1.
         delta: Above 0, below 1; well below 1 / number of samples.
         accountant: One of `ACCOUNTANTS`.
 
     Returns:
-        Epsilon (infinite without noise), and which accountant it is of.
+        Epsilon, infinite without noise, and which accountant it is of.
 
     Raises:
         UmbelError: The extra `[privacy]` is missing, or an argument out of its range.
@@ -101,8 +103,9 @@ def sampled_epsilon(
     one_of(accountant, "accountant", ACCOUNTANTS)
     noise_multiplier, sampling = at_least_0(noise_multiplier, "noise multiplier"), _sampling(sampling)
     steps, delta = whole_number(steps, "steps", least=1), probability(delta)
-    if not noise_multiplier:
+    if noise_multiplier < _NO_NOISE:
         return math.inf, accountant
+    noise_multiplier = min(noise_multiplier, _ALL_NOISE)
     bound = _accounted("rdp", noise_multiplier, sampling, steps, delta)
     if accountant == "rdp" or bound >= _MEANINGLESS:
         return bound, "rdp"
@@ -129,7 +132,8 @@ def sampled_noise(epsilon: float, sampling: float, steps: int, delta: float) -> 
         raise UmbelError(f"epsilon is {epsilon:g}; give a number above 0")
 
     def surplus(log_noise: float, accountant: str = "pld") -> float:
-        return math.log(sampled_epsilon(math.exp(log_noise), sampling, steps, delta, accountant)[0] / epsilon)
+        reached = sampled_epsilon(math.exp(log_noise), sampling, steps, delta, accountant)[0]
+        return math.log(max(reached, _SMALLEST) / epsilon)
 
     high = 0.0
     while surplus(high, "rdp") > 0:
@@ -208,7 +212,7 @@ def most_found(false_positives: float, epsilon: float, delta: float) -> float:
     rate, delta = real_number(false_positives, "rate of false positives"), probability(delta)
     if not 0 <= rate <= 1:
         raise UmbelError(f"rate of false positives is {rate:g}; give a number from 0 to 1")
-    if epsilon != math.inf:
+    if not (isinstance(epsilon, float) and epsilon == math.inf):
         epsilon = at_least_0(epsilon, "epsilon")
     kept = math.exp(-epsilon)
     few = 1.0 if rate + delta > kept else (rate / kept if kept else 0.0) + delta
