@@ -43,7 +43,7 @@ def test_the_table_shows_every_metric(capsys, trained):
 
 def test_a_private_training_says_what_it_guarantees(capsys, tmp_path):
     pytest.importorskip("dp_accounting")
-    private = [*SMALL[:-1], "--descent", "dp-sgd", "--descent-options", "noise_multiplier=4,clip_norm=2"]
+    private = [*SMALL[:-1], "--descent", "dp-sgd", "--descent-options", "noise_multiplier=4.0,clip_norm=2.0"]
     told = refused(capsys, "train", *private, "--out", tmp_path / "run")
     assert "BatchNorm2d" in told and "--encoder-options norm=group" in told
     private += ["--encoder-options", "widths=4/8,norm=group", "--no-tensorboard"]
