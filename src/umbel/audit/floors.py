@@ -118,7 +118,10 @@ def _repeated(raw: Tensor, features: Tensor) -> Tensor:
 def _learnt_constant(problem: Problem) -> Tensor:
     """For targets that cannot be averaged: the raw prediction of the least mean loss."""
     shape = raw_shape(problem.task, problem.targets)
-    flat = nn.Parameter(torch.full((shape[0],) + (1,) * (len(shape) - 1), 1e-3))
+    start = torch.zeros(shape[0])
+    if problem.targets.is_floating_point():  # a fair guess where raw predictions are in the target's units
+        start = problem.targets.movedim(1, 0).flatten(1).nanmean(1)
+    flat = nn.Parameter((start + 1e-3).reshape(shape[0], *(1,) * (len(shape) - 1)))
     optimizer = torch.optim.Adam([flat], lr=0.05)
     targets = problem.targets[:256]
     for _ in range(100):

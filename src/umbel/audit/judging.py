@@ -64,11 +64,13 @@ class Tally:
 
     Attributes:
         task: Whose main metric.
+        metric: The main metric, to compute with.
         states: Name of a count -> [groups, ...], where counts of groups add up; empty for other metrics.
         parts: Raw predictions and targets of each group, where they do not.
     """
 
     task: Task
+    metric: Any
     states: Mapping[str, Tensor]
     parts: Sequence[tuple[Tensor, Tensor]]
 
@@ -80,21 +82,28 @@ class Tally:
         """Whether a resample costs next to nothing."""
         return bool(self.states)
 
-    def score(self, drawn: Tensor) -> float:
-        """The metric of groups that were drawn so many times each, [groups] int64."""
-        metric = self.task.metrics[self.task.main_metric]()
+    def scores(self, drawn: Tensor) -> Tensor:
+        """The metric of groups that were drawn so many times each: [resamples, groups] int64 -> [resamples] float64."""
         if not self.states:
-            for index in drawn.nonzero()[:, 0].tolist():
-                for _ in range(int(drawn[index])):
-                    self.task.update(metric, *self.parts[index])
-            return _value(metric)
-        for name, state in self.states.items():
-            setattr(metric, name, torch.tensordot(drawn.to(_exact(state)), state.to(_exact(state)), 1).to(state.dtype))
-        return _value(metric)
+            return torch.tensor([self._recomputed(row) for row in drawn], dtype=torch.float64)
+        sums = {
+            name: torch.tensordot(drawn.double(), state.double(), 1).to(state.dtype)
+            for name, state in self.states.items()
+        }
+        values = []
+        for row in range(len(drawn)):
+            self.metric.reset()
+            for name, summed in sums.items():
+                setattr(self.metric, name, summed[row])
+            values.append(_value(self.metric))
+        return torch.tensor(values, dtype=torch.float64)
 
-
-def _exact(state: Tensor) -> torch.dtype:
-    return torch.float64 if state.is_floating_point() else torch.int64
+    def _recomputed(self, drawn: Tensor) -> float:
+        self.metric.reset()
+        chosen = torch.arange(len(drawn)).repeat_interleave(drawn).tolist()
+        raw, target = (torch.cat([self.parts[index][side] for index in chosen]) for side in (0, 1))
+        self.task.update(self.metric, raw, target)
+        return _value(self.metric)
 
 
 def tally(task: Task, answer: Answer, features: Tensor, targets: Tensor) -> Tally:
@@ -116,7 +125,7 @@ def tally(task: Task, answer: Answer, features: Tensor, targets: Tensor) -> Tall
             states.append(dict(metric.metric_state))
             parts.append((of_group, wanted))
     joined = _added_up(states, dict(whole.metric_state))
-    return Tally(task, joined, [] if joined else parts)
+    return Tally(task, whole, joined, [] if joined else parts)
 
 
 def _added_up(states: list[dict[str, Any]], whole: dict[str, Any]) -> dict[str, Tensor]:
@@ -126,8 +135,7 @@ def _added_up(states: list[dict[str, Any]], whole: dict[str, Any]) -> dict[str, 
         if not isinstance(state, Tensor) or any(one[name].shape != state.shape for one in states):
             return {}
         joined[name] = torch.stack([one[name] for one in states])
-        summed = joined[name].sum(0, dtype=_exact(state))
-        if not torch.allclose(summed.double(), state.double(), rtol=1e-3, equal_nan=True):
+        if not torch.allclose(joined[name].double().sum(0), state.double(), rtol=1e-3, equal_nan=True):
             return {}
     return joined
 
@@ -149,13 +157,12 @@ def interval(tallies: Sequence[Tally], resamples: int, seed: int) -> tuple[float
     stretch = math.sqrt(count / (count - 1)) if count > 1 else 0.0
     different = list({id(one): one for one in tallies}.values())
     place = [[id(one) for one in different].index(id(one)) for one in tallies]
-    means = []
-    for _ in range(resamples):
-        drawn = torch.bincount(torch.randint(groups, (groups,), generator=generator), minlength=groups)
-        values = torch.tensor([one.score(drawn) for one in different], dtype=torch.float64)[place]
-        some = values[torch.randint(count, (count,), generator=generator)]
-        means.append(float(values.mean() + stretch * (some.mean() - values.mean())))
-    usable = torch.tensor([mean for mean in means if not math.isnan(mean)], dtype=torch.float64)
+    picked = torch.randint(groups, (resamples, groups), generator=generator)
+    drawn = torch.zeros(resamples, groups, dtype=torch.int64).scatter_add_(1, picked, torch.ones_like(picked))
+    values = torch.stack([one.scores(drawn) for one in different])[place]
+    some = values.gather(0, torch.randint(count, (count, resamples), generator=generator))
+    means = values.mean(0) + stretch * (some.mean(0) - values.mean(0))
+    usable = means[~means.isnan()]
     if not len(usable):
         return math.nan, math.nan
     ends = torch.tensor([(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2], dtype=torch.float64)

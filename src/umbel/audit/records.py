@@ -65,9 +65,21 @@ class Inference(Record):
         Returns:
             Below 0 where attackers do worse than the floor; NaN where the ceiling is no better than the floor.
         """
+        return self._normalised(self.score, ceiling)
+
+    def leakage_interval(self, ceiling: float) -> tuple[float, float]:
+        """Normalised `low` and `high`, the smaller first; floor and ceiling are taken as they are.
+
+        Args:
+            ceiling: As for `leakage`.
+        """
+        ends = self._normalised(self.low, ceiling), self._normalised(self.high, ceiling)
+        return min(ends), max(ends)
+
+    def _normalised(self, score: float, ceiling: float) -> float:
         room = ceiling - self.floor
         better = room > 0 if self.higher_is_better else room < 0
-        return (self.score - self.floor) / room if better else math.nan
+        return (score - self.floor) / room if better else math.nan
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from umbel.core import Task
 
 _LEAST_BATCH, _MOST_BATCH = 32, 512
 _VALIDATIONS = 12
+_PASSES = 50  # beyond which a small set is only learnt by heart
 _WARM = 0.15  # of the steps, in which the rate rises
 
 
@@ -22,7 +23,7 @@ class Recipe:
     """How one variant of a network learns.
 
     Attributes:
-        steps: Of the optimizer.
+        steps: Of the optimizer, at most; 50 passes are enough.
         rate: Peak learning rate.
         decay: Decoupled weight decay.
     """
@@ -44,29 +45,35 @@ def learn(network: nn.Module, problem: Problem, recipe: Recipe) -> float:
         Its score on validation.
     """
     size = min(max(len(problem) // 16, _LEAST_BATCH), _MOST_BATCH, len(problem))
-    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
-    every = max(recipe.steps // _VALIDATIONS, 1)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay, fused=True)
+    steps = min(recipe.steps, _PASSES * -(-len(problem) // size))
+    every = max(steps // _VALIDATIONS, 1)
     best, weights = math.nan, copy.deepcopy(network.state_dict())
     order = torch.randperm(len(problem))
     at = 0
-    for step in range(recipe.steps):
+    whole = problem.task.weigh is None and bool(problem.task.labelled(problem.targets).all())
+    for step in range(steps):
         if at + size > len(order):
             order, at = torch.randperm(len(problem)), 0
         some = order[at : at + size]
         at += size
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate * _share(step, recipe.steps)
+            group["lr"] = recipe.rate * _share(step, steps)
         optimizer.zero_grad(set_to_none=True)
-        problem.task.mean_loss(network(problem.features[some]), problem.targets[some]).backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        _loss(problem, whole, network(problem.features[some]), problem.targets[some]).backward()
         optimizer.step()
-        if (step + 1) % every == 0 or step + 1 == recipe.steps:
+        if (step + 1) % every == 0 or step + 1 == steps:
             score = judged(network, problem)
             if better(problem.task, score, best):
                 best, weights = score, copy.deepcopy(network.state_dict())
     network.load_state_dict(weights)
     network.eval()
     return best
+
+
+def _loss(problem: Problem, whole: bool, raw: Tensor, target: Tensor) -> Tensor:
+    """The task's mean loss, without its care for missing labels where there are none: it costs as much as a layer."""
+    return problem.task.loss(raw, target).mean() if whole else problem.task.mean_loss(raw, target)
 
 
 def _share(step: int, steps: int) -> float:

@@ -10,9 +10,9 @@ from umbel.audit.problem import Answer, Problem
 
 # Widths of the hidden layers, dropout, weight decay.
 _QUICK = (((128, 128), 0.0, 1e-3), ((128, 128), 0.3, 1e-1))
-_FULL = (*_QUICK, ((512, 512), 0.0, 1e-2), ((256, 256, 256), 0.2, 1e-2))
+_FULL = (*_QUICK, ((256, 256, 256), 0.2, 1e-2))
 _VARIANTS = {"quick": _QUICK, "full": _FULL}
-_STEPS = {"quick": 400, "full": 800}
+_STEPS = {"quick": 300, "full": 800}
 
 
 class MLP:
@@ -42,6 +42,6 @@ def _network(problem: Problem, widths: tuple[int, ...], dropout: float) -> nn.Mo
     layers: list[nn.Module] = [standard]
     before = standard.centre.shape[1]
     for width in widths:
-        layers += [nn.Linear(before, width), nn.ReLU(), nn.Dropout(dropout)]
+        layers += [nn.Linear(before, width), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]
         before = width
     return nn.Sequential(*layers, nn.Linear(before, math.prod(shape)), nn.Unflatten(1, shape))

@@ -1,7 +1,7 @@
 """The nearest neighbours: what samples with similar features have in common."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,8 +14,8 @@ from umbel.audit.forms import Form, numbers_of, raw_of
 from umbel.audit.judging import better, score_of
 from umbel.audit.problem import Answer, Problem
 
-_COUNTS = (1, 3, 8, 20, 50, 120)
-_TUNED_ON = {"quick": 1500, "full": 5000}  # validation samples at most
+_COUNTS = (1, 4, 12, 30, 80)
+_TUNED_ON = {"quick": 1000, "full": 5000}  # validation samples at most
 _REFERENCES = 4000  # positions of maps at most
 _AXES = 128  # beyond so many numbers, the directions of the greatest variance
 _AT_ONCE = 2**23  # distances at a time
@@ -39,31 +39,30 @@ class Neighbours:
         """See `Attacker.train`."""
         form = problem.form
         assert form is not None
-        most = _TUNED_ON[problem.effort] // (30 if problem.is_dense else 1)
-        held, targets = problem.held_features[:most], problem.held_targets[:most]
         if problem.is_dense:
-            answers = [_Dense(near, problem.size) for near in _voters(*_positions(problem, form), form)]
+            features, numbers, known = _positions(problem, form)
         else:
-            numbers, known = numbers_of(problem.task, form, problem.targets)
-            answers = list(_voters(problem.features, numbers, known, form))
-        best, winner = math.nan, answers[0]
-        for answer in answers:
-            score = score_of(problem.task, answer, held, targets)
-            if better(problem.task, score, best):
-                best, winner = score, answer
+            features, (numbers, known) = problem.features, numbers_of(problem.task, form, problem.targets)
+        most = max(_TUNED_ON[problem.effort] // (30 if problem.is_dense else 1), 1)
+        held, targets = problem.held_features[:most], problem.held_targets[:most]
+        best, winner = math.nan, None
+        for lookup in _lookups(features):
+            nearest = lookup(_by_position(held) if problem.is_dense else held)
+            for k in (k for k in _COUNTS if k <= lookup.most):
+                vote = _Votes(k, numbers, known, form)
+                place = _Placed(held.shape[2:], problem.size) if problem.is_dense else None
+                seen = nearest.reshape(len(held), -1)
+                score = score_of(problem.task, _Answer(None, vote, place), seen, targets)
+                if winner is None or better(problem.task, score, best):
+                    best, winner = score, _Answer(lookup, vote, place)
+        assert winner is not None
         return winner
 
 
-def _voters(features: Tensor, numbers: Tensor, known: Tensor, form: Form) -> list["_Votes"]:
+def _lookups(features: Tensor) -> list["_Lookup"]:
     standard = Standardised(features)
     prepared: list[Callable[[Tensor], Tensor]] = [torch.nn.Flatten(), standard, lambda x: F.normalize(standard(x))]
-    voters = []
-    for prepare in prepared:
-        project = _projection(prepare(features))
-        references = project(prepare(features))
-        lookup = _Lookup(prepare, project, references, max(_COUNTS))
-        voters += [_Votes(lookup, k, numbers, known, form) for k in _COUNTS if k <= len(references)]
-    return voters
+    return [_Lookup(prepare, features) for prepare in prepared]
 
 
 def _projection(flat: Tensor) -> Callable[[Tensor], Tensor]:
@@ -78,50 +77,74 @@ def _projection(flat: Tensor) -> Callable[[Tensor], Tensor]:
 
 
 class _Lookup:
-    """Finds neighbours; remembers those of the last features, since all k share them."""
+    """Finds the nearest of some samples, by the distance of their prepared features."""
 
-    def __init__(
-        self,
-        prepare: Callable[[Tensor], Tensor],
-        project: Callable[[Tensor], Tensor],
-        references: Tensor,
-        most: int,
-    ) -> None:
-        self.prepare, self.project, self.references = prepare, project, references
-        self.most = min(most, len(references))
-        self.lengths = references.square().sum(1)
-        self.last: tuple[Tensor, Tensor] | None = None
+    def __init__(self, prepare: Callable[[Tensor], Tensor], features: Tensor) -> None:
+        self.prepare, self.project = prepare, _projection(prepare(features))
+        self.references = self.project(prepare(features))
+        self.most = min(max(_COUNTS), len(features))
+        self.lengths = self.references.square().sum(1)
 
     def __call__(self, features: Tensor) -> Tensor:
         """Indices of the nearest references, the nearest first: [n, most]."""
-        if self.last is not None and self.last[0] is features:
-            return self.last[1]
         queries = self.project(self.prepare(features))
         size = max(_AT_ONCE // len(self.references), 1)
         nearest = [
-            (self.lengths - 2 * some @ self.references.T).topk(self.most, largest=False).indices
+            torch.addmm(self.lengths, some, self.references.T, alpha=-2).topk(self.most, largest=False).indices
             for some in queries.split(size)
         ]
-        self.last = (features, torch.cat(nearest))
-        return self.last[1]
+        return torch.cat(nearest)
 
 
 @dataclass(frozen=True, eq=False)
 class _Votes:
     """The mean of the k nearest samples' numbers; where none of them is labelled, of all samples."""
 
-    lookup: _Lookup
     k: int
     numbers: Tensor
     known: Tensor
     form: Form
 
-    def __call__(self, features: Tensor) -> Tensor:
-        nearest = self.lookup(features)[:, : self.k]
+    def __call__(self, nearest: Tensor) -> Tensor:
+        nearest = nearest[:, : self.k]
         over_all = self.numbers.sum(0) / self.known.sum(0).clamp(min=1)
         votes = self.known[nearest].sum(1)
         mean = self.numbers[nearest].sum(1) / votes.clamp(min=1)
         return raw_of(self.form, torch.where(votes > 0, mean, over_all))
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Answers at positions, brought to the target's size."""
+
+    positions: Sequence[int]
+    size: tuple[int, int]
+
+    def __call__(self, raw: Tensor) -> Tensor:
+        return resized(raw.reshape(-1, *self.positions, raw.shape[1]).movedim(-1, 1), self.size)
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """Look up, vote, place. Without a lookup it reads neighbours that are known, [n, positions * most]."""
+
+    lookup: _Lookup | None
+    vote: _Votes
+    place: _Placed | None
+
+    def __call__(self, features: Tensor) -> Tensor:
+        if self.lookup is None:
+            most = min(max(_COUNTS), len(self.vote.numbers))
+            nearest = features.reshape(-1, most)
+        else:
+            nearest = self.lookup(features if self.place is None else _by_position(features))
+        raw = self.vote(nearest)
+        return raw if self.place is None else self.place(raw)
+
+
+def _by_position(maps: Tensor) -> Tensor:
+    """[n, C, h, w] as [n * h * w, C]."""
+    return maps.movedim(1, -1).flatten(0, -2)
 
 
 def _positions(problem: Problem, form: Form) -> tuple[Tensor, Tensor, Tensor]:
@@ -140,17 +163,3 @@ def _positions(problem: Problem, form: Form) -> tuple[Tensor, Tensor, Tensor]:
     picked = [x.gather(1, chosen[:, :, None].expand(-1, -1, x.shape[2])).flatten(0, 1) for x in (features, numbers)]
     labels = known.gather(1, chosen[:, :, None].expand(-1, -1, known.shape[2])).flatten(0, 1) > 0
     return picked[0], picked[1], labels
-
-
-@dataclass(frozen=True, eq=False)
-class _Dense:
-    """Votes at each position of maps, brought to the target's size."""
-
-    votes: _Votes
-    size: tuple[int, int]
-
-    def __call__(self, features: Tensor) -> Tensor:
-        count, channels, height, width = features.shape
-        flat = features.movedim(1, -1).reshape(-1, channels)
-        raw = self.votes(flat).reshape(count, height, width, -1).movedim(-1, 1)
-        return resized(raw, self.size)
