@@ -20,7 +20,8 @@ _LEAST_WIDTH, _MOST_WIDTH = 16, 128  # channels of maps between
 _HIDDEN = 512
 _DECAY = 1e-2
 _CHECKS, _PATIENCE = 10, 4  # looks at validation, and how many without improvement end the training
-_LOOKED_AT = 1000  # validation pictures of a look
+_LOOKED_AT = 1000  # validation pictures of a look at most
+_NUMBERS_A_STEP, _NUMBERS_A_LOOK = 2**19, 2**22  # of pictures at most: large ones would take too long
 _CHUNK = 512
 
 
@@ -30,7 +31,7 @@ class Effort:
 
     Attributes:
         steps: Of a decoder's training at most; it ends earlier where validation no longer improves.
-        batch_size: Pictures in a step.
+        batch_size: Pictures in a step; fewer of more than 4,096 numbers each.
 
     Raises:
         UmbelError: A number below 1.
@@ -163,7 +164,8 @@ class TrainedDecoder:
     ) -> None:
         self.linear = linear
         self.network = _network(kind, train, seed).to(train.pictures.device)
-        looked = Examples(validation.seen[:_LOOKED_AT], validation.pictures[:_LOOKED_AT])
+        most = _at_most(_LOOKED_AT, _NUMBERS_A_LOOK, validation.pictures)
+        looked = Examples(validation.seen[:most], validation.pictures[:most])
         best, kept, waited = self._score(looked), copy.deepcopy(self.network.state_dict()), 0
         for _ in self._trained(train, effort, seed):
             score = self._score(looked)
@@ -190,7 +192,8 @@ class TrainedDecoder:
         """Trains, and stops for every look at validation."""
         optimizer = torch.optim.AdamW(self.network.parameters(), lr=0.0, weight_decay=_DECAY)
         every = max(1, effort.steps // _CHECKS)
-        for step, picked in enumerate(_orders(len(train), effort, seed)):
+        size = _at_most(effort.batch_size, _NUMBERS_A_STEP, train.pictures)
+        for step, picked in enumerate(_orders(len(train), size, effort.steps, seed)):
             done = step / effort.steps
             optimizer.param_groups[0]["lr"] = self.network.rate * _schedule(done)
             on_device = picked.to(train.pictures.device)
@@ -216,12 +219,16 @@ def _schedule(done: float) -> float:
     return min(1.0, 20 * done + 0.05) * (1 + math.cos(math.pi * done)) / 2
 
 
-def _orders(count: int, effort: Effort, seed: int) -> Iterator[Tensor]:
+def _at_most(count: int, numbers: int, pictures: Tensor) -> int:
+    """So many pictures, less where they would have more numbers than that; at least 16, at most all."""
+    return min(len(pictures), count, max(16, numbers // pictures[0].numel()))
+
+
+def _orders(count: int, size: int, steps: int, seed: int) -> Iterator[Tensor]:
     """The samples of every step: all in a random order, then again in another."""
-    size = min(effort.batch_size, count)
     order = torch.empty(0, dtype=torch.int64)
     generator = seeded(seed, 2)
-    for _ in range(effort.steps):
+    for _ in range(steps):
         if len(order) < size:
             order = torch.randperm(count, generator=generator)
         yield order[:size]

@@ -209,7 +209,7 @@ def _descended(picture: Tensor, train: Tensor, steps: int) -> Tensor:
     generator = seeded(1)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = 0.02 * (1 - step / steps)
-        batch = train[torch.randint(len(train), (64,), generator=generator).to(train.device)]
+        batch = train[torch.randint(len(train), (32,), generator=generator).to(train.device)]
         optimizer.zero_grad()
         rebuilding_loss(constant.expand_as(batch), batch).backward()
         optimizer.step()

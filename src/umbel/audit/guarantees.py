@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -51,12 +52,12 @@ def release_guarantees(
         UmbelError: An argument out of its range, or a point without ``sigma`` for a link with noise.
     """
     chosen = delta_below(samples) if delta is None else delta
-    sources = _sources(model)
-    sentences = [] if sources else ["Nothing is guaranteed: this network has no receivers with a FeatureRelease."]
-    for name, release in sources.items():
+    passed = _Passed.of(model)
+    sentences = [] if passed.by else ["Nothing is guaranteed: this network has no receivers with a FeatureRelease."]
+    for name, release in passed.by.items():
         sentences += [f"{name}: {told}" for told in _told(release, point, chosen, unit, releases)]
-    if len(sources) > 1:
-        sentences += [f"all together: {told}" for told in _told_of_all(model, sources, point, chosen, unit, releases)]
+    if len(passed.by) > 1:
+        sentences += [f"all together: {told}" for told in _told_of_all(passed, point, chosen, unit, releases)]
     if chosen * samples >= 1:
         sentences.append(
             f"delta {chosen:g} is not below 1/n = {1 / samples:g} (n = {samples:,} samples): who publishes one "
@@ -92,28 +93,40 @@ def noise_for_epsilon(
     """
     one_of(neighbours, "relation of neighbours", NEIGHBOURS)
     times = whole_number(releases, "releases", least=1)
-    sources = _sources(model)
-    if not sources:
+    passed = _Passed.of(model)
+    if not passed.by:
         raise UmbelError("no noise gives this network an epsilon: it has no receivers with a FeatureRelease")
-    for name, release in sources.items():
+    for name, release in passed.by.items():
         if release is None or release.clip_norm is None:
             lacks = "no FeatureRelease" if release is None else "a FeatureRelease without a clip_norm"
             raise UmbelError(
                 f"no noise gives the features of {name!r} an epsilon: they have {lacks}, and features that are not "
                 "clipped may be arbitrarily far apart; train with a clip_norm"
             )
-    count = 1 if _gate(model.encoder) is not None else len(sources)
-    return gaussian_sigma(epsilon, delta, sensitivity(1.0, neighbours) * math.sqrt(count * times))
+    return gaussian_sigma(epsilon, delta, sensitivity(1.0, neighbours) * math.sqrt(len(passed.all) * times))
 
 
-def _sources(model: nn.Module) -> dict[str, FeatureRelease | None]:
-    """Receiver -> what all of its features pass through, in a model of encoder, links and heads; else nothing."""
-    if not isinstance(model, MultiTaskModel):
-        return {}
-    before = _gate(model.encoder)
-    if before is not None:  # whatever links do to it afterwards cannot tell more
-        return dict.fromkeys(model.task_names, before)
-    return {name: _gate(model.links[name]) if name in model.links else None for name in model.task_names}
+@dataclass(frozen=True)
+class _Passed:
+    """What features pass through on their way to receivers; nothing for a model of a kind that does not say.
+
+    Attributes:
+        by: Receiver -> the release that all of its features pass through; None where there is none.
+        all: What happens to the features of all receivers together, each release counted as often as it draws noise.
+    """
+
+    by: dict[str, FeatureRelease | None]
+    all: tuple[FeatureRelease | None, ...]
+
+    @classmethod
+    def of(cls, model: nn.Module) -> "_Passed":
+        if not isinstance(model, MultiTaskModel):
+            return cls({}, ())
+        before = _gate(model.encoder)
+        if before is not None:  # whatever links do to it afterwards cannot tell more
+            return cls(dict.fromkeys(model.task_names, before), (before,))
+        own = {name: _gate(model.links[name]) if name in model.links else None for name in model.task_names}
+        return cls(own, tuple(own.values()))
 
 
 def _gate(link: nn.Module) -> FeatureRelease | None:
@@ -139,20 +152,12 @@ def _told(release: FeatureRelease | None, point: OperatingPoint, delta: float, u
         yield from _sentences([release.release_at(point, times)], delta, unit)
 
 
-def _told_of_all(
-    model: nn.Module,
-    sources: dict[str, FeatureRelease | None],
-    point: OperatingPoint,
-    delta: float,
-    unit: str,
-    times: int,
-) -> Iterator[str]:
-    open_ones = [name for name, release in sources.items() if release is None or release.clip_norm is None]
+def _told_of_all(passed: _Passed, point: OperatingPoint, delta: float, unit: str, times: int) -> Iterator[str]:
+    open_ones = [name for name, release in passed.by.items() if release is None or release.clip_norm is None]
     if open_ones:
         yield f"no guarantee, for the features of {', '.join(open_ones)} are not clipped, or have no noise."
         return
-    passed = list(sources.values())[:1] if _gate(model.encoder) is not None else list(sources.values())
-    yield from _sentences([release.release_at(point, times) for release in passed], delta, unit)
+    yield from _sentences([one.release_at(point, times) for one in passed.all if one is not None], delta, unit)
 
 
 def _sentences(releases: Sequence[Release], delta: float, unit: str) -> Iterator[str]:

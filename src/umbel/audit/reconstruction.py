@@ -82,7 +82,7 @@ def rebuild(
     seeds: int = 2,
     seed: int = 0,
     device: torch.device | str = "cpu",
-    tell: Callable[[str], object] = lambda _: None,
+    tell: Callable[[str], object] | None = None,
 ) -> Rebuilt:
     """Train decoders on what a frozen network released, and see how much of the pictures they bring back.
 
@@ -101,7 +101,7 @@ def rebuild(
         seeds: Networks of each kind, which differ in their start.
         seed: Of the first; others follow.
         device: Where decoders compute.
-        tell: Is given a line before each attack.
+        tell: Is given a line before each attack; None tells nobody.
 
     Raises:
         UmbelError: Inputs are no pictures, features are not finite, splits do not belong together, or a group names a
@@ -121,7 +121,8 @@ def rebuild(
     for names in attackers:
         features = frozenset(id(test.features[name]) for name in names)
         if features not in attacked:
-            tell(f"rebuilding pictures from what {' + '.join(names)} received")
+            if tell is not None:
+                tell(f"rebuilding pictures from what {' + '.join(names)} received")
             examples = _examples([split.together(names) for split in splits], originals)
             attacked[features] = _Attack.of(examples, effort, range(seed, seed + seeds))
         attack = attacked[features]
@@ -156,7 +157,7 @@ class _Attack:
                 decoder = TrainedDecoder(kind, train, validation, linear, effort, seed)
                 own[kind] = _Scored.of(decoder, validation, test)
             scored.append(own)
-        chosen = tuple(max(own, key=lambda kind, own=own: own[kind].validation) for own in scored)
+        chosen = tuple(_best(own) for own in scored)
         best = [own[kind] for own, kind in zip(scored, chosen, strict=True)]
         return cls(
             {kind: tuple(float(own[kind].ssim.mean()) for own in scored) for kind in scored[0]},
@@ -197,6 +198,10 @@ class _Scored:
         rebuilt = decoder(test.seen)
         ssim, psnr = similarity(rebuilt, test.pictures), picture_psnr(rebuilt, test.pictures)
         return cls(chosen_by, ssim.cpu(), psnr.cpu(), rebuilt[:_SHOWN].clone())
+
+
+def _best(scored: dict[str, _Scored]) -> str:
+    return max(scored, key=lambda kind: scored[kind].validation)
 
 
 def _examples(features: Sequence[Tensor], pictures: Sequence[Tensor]) -> list[Examples]:
