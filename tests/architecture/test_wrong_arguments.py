@@ -18,7 +18,7 @@ from umbel.core import UmbelError
 from umbel.errors import shown
 
 NAMES = [function.__name__ for function in wrong_calls.CALLS]
-HAVE_A_LEARNER = {"measure_gramian", "present_losses", "task_gradients"}
+HAVE_A_LEARNER = {"measure_gramian", "present_losses", "sample_gradients", "task_gradients"}
 
 
 @cache

@@ -50,6 +50,10 @@ DESCENTS = {
     descent.RandomWeights: {"seed": 0},
     descent.WeightedSum: {"weighting": descent.Fixed()},
     descent.Jacobian: {"aggregator": descent.ProjectedRows(), "seed": 0, "engine": "auto", "directions": 4},
+    descent.DPSGD: {
+        "clip_norm": 1.0, "noise_multiplier": 1.0, "delta": 0.1, "expected_batch_size": 8, "auxiliary": ["size"],
+        "chunk": 4, "unit": "row",
+    },
     descent.GradSplit: {"accept": "own", "layers": 0.5, "engine": "auto"},
     descent.Measured: {
         "warm_up": 10, "every": 2, "step": 0.1, "start": "all", "threshold": 0.0, "confidence": 0.9, "unsure": "accept",
@@ -90,6 +94,16 @@ OTHERS = {
     losses.cross_covariance: {"one": VECTORS, "other": MANY},
     losses.hsic: {"one": VECTORS, "other": MANY, "estimator": "biased", "widths": [1.0, 2.0]},
     losses.attention_overlap: {"one": VECTORS, "other": VECTORS},
+    privacy.sampled_epsilon: {
+        "noise_multiplier": 2.0, "sampling": 1.0, "steps": 5, "delta": 0.1, "accountant": "rdp",
+    },
+    privacy.sampled_noise: {"epsilon": 1.0, "sampling": 1.0, "steps": 5, "delta": 0.1},
+    privacy.training_guarantee: {
+        "clip_norm": 1.0, "noise_multiplier": 2.0, "sampling": 1.0, "steps": 5, "samples": 9, "delta": 0.01,
+        "unit": "row",
+    },
+    privacy.usual_delta: {"samples": 100},
+    privacy.most_found: {"false_positives": 0.1, "epsilon": 1.0, "delta": 0.1},
     privacy.gaussian_delta: {"epsilon": 1.0, "sigma": 1.0, "sensitivity": 2.0},
     privacy.gaussian_epsilon: {"delta": 0.1, "sigma": 1.0, "sensitivity": 2.0},
     privacy.gaussian_sigma: {"epsilon": 1.0, "delta": 0.1, "sensitivity": 2.0},

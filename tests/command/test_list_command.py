@@ -30,7 +30,7 @@ def test_list_as_json_names_everything(capsys, tmp_path, monkeypatch):
     assert descents["equal"]["backward_passes"] == "1"
     assert descents["upgrad"]["backward_passes"] == "T"
     assert all(d["summary"] for d in found["descents"])
-    assert {e["name"] for e in found["extras"]} == {"comms", "export", "parquet", "serve", "solvers"}
+    assert {e["name"] for e in found["extras"]} == {"comms", "export", "parquet", "privacy", "serve", "solvers"}
 
 
 def test_list_is_readable_in_a_narrow_terminal(capsys, monkeypatch):
@@ -43,15 +43,16 @@ def test_list_is_readable_in_a_narrow_terminal(capsys, monkeypatch):
 
 
 def test_a_missing_solver_is_said_with_its_extra(capsys, monkeypatch):
-    """Of the extra itself, and of a descent that needs it; none of the catalogue's does."""
+    """Of the extra itself, and of descents that need it: the private one, and one that is made to."""
     monkeypatch.setattr("umbel.command.listing.find_spec", lambda name: None)
     found = json.loads(umbel(capsys, "list", "--json")[1])
-    assert all(d["available"] for d in found["descents"])
+    assert [d["name"] for d in found["descents"] if not d["available"]] == ["dp-sgd"]
+    assert "(needs umbel[privacy])" in " ".join(umbel(capsys, "list")[1].split())
     assert 'pip install "umbel[solvers]"' in umbel(capsys, "list")[1]
     asking = replace(DESCENTS["cagrad"], modules=("cvxpy",), extra="solvers")
     monkeypatch.setattr("umbel.descent.DESCENTS", {**DESCENTS, "cagrad": asking})
     found = json.loads(umbel(capsys, "list", "--json")[1])
-    assert [d["name"] for d in found["descents"] if not d["available"]] == ["cagrad"]
+    assert [d["name"] for d in found["descents"] if not d["available"]] == ["dp-sgd", "cagrad"]
     assert "(needs umbel[solvers])" in " ".join(umbel(capsys, "list")[1].split())
 
 

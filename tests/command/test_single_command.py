@@ -41,6 +41,19 @@ def test_the_table_shows_every_metric(capsys, trained):
         assert text in out.replace("\n", "")
 
 
+def test_a_private_training_says_what_it_guarantees(capsys, tmp_path):
+    pytest.importorskip("dp_accounting")
+    private = [*SMALL[:-1], "--descent", "dp-sgd", "--descent-options", "noise_multiplier=4.0,clip_norm=2.0"]
+    told = refused(capsys, "train", *private, "--out", tmp_path / "run")
+    assert "BatchNorm2d" in told and "--encoder-options norm=group" in told
+    private += ["--encoder-options", "widths=4/8,norm=group", "--no-tensorboard"]
+    status, out, _ = umbel(capsys, "train", *private, "--out", tmp_path / "run")
+    said = " ".join(out.split())
+    assert status == 0 and "training-set privacy: epsilon" in said
+    for part in ("one sample of 1,222", "add-remove", "clip norm 2", "noise multiplier 4", "q 0.02619", "6 steps"):
+        assert part in said
+
+
 def test_a_folder_that_holds_a_training_is_refused_and_left_alone(capsys, trained):
     before = contents(trained)
     assert "already holds a run; go on with --resume" in refused(capsys, "train", *SMALL, "--out", trained)

@@ -113,7 +113,7 @@ def test_attributes_that_must_survive_stand_alone_in_the_first_layer():
 @pytest.mark.parametrize("descent", sorted(DESCENTS))
 def test_every_descent_can_settle_the_layers(descent):
     learner = small(uses=(4, 4))
-    chosen = make_descent(descent)
+    chosen = make_descent(descent, **({"expected_batch_size": 8} if descent == "dp-sgd" else {}))
     chosen.prepare(learner)
     chosen(learner, batch(), POINT, SingleProcess())
     gradients = [p.grad for p in learner.shared_parameters()]

@@ -88,7 +88,7 @@ def test_what_is_shared_is_the_transmitter():
 
 def _make(name):
     try:
-        return make_descent(name)
+        return make_descent(name, **({"expected_batch_size": 8} if name == "dp-sgd" else {}))
     except UmbelError as error:
         pytest.skip(str(error))
 

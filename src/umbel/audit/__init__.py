@@ -13,30 +13,39 @@ if TYPE_CHECKING:
     from umbel.audit.guarantees import delta_below, noise_for_epsilon, release_guarantees
     from umbel.audit.inference import infer, receivers_of
     from umbel.audit.kept import audits_of
+    from umbel.audit.membership import FALSE_ALARMS, Membership, likelihood_ratios, membership
     from umbel.audit.observed import Observed, observe
     from umbel.audit.problem import Attacker, Problem
     from umbel.audit.reconstruction import Rebuilt, are_pictures, rebuild
     from umbel.audit.records import Audit, Inference, Reconstruction
     from umbel.audit.settings import AttackSettings
+    from umbel.audit.shadows import attack_membership, label_confidence, membership_of_trainings
 
 _HOME = {
     "EFFORTS": "decoder_networks",
+    "FALSE_ALARMS": "membership",
     "AttackSettings": "settings",
     "Attacker": "problem",
     "Audit": "records",
     "Effort": "decoder_networks",
     "EncoderLearner": "encoder",
     "Inference": "records",
+    "Membership": "membership",
     "Observed": "observed",
     "Problem": "problem",
     "Rebuilt": "reconstruction",
     "Reconstruction": "records",
     "are_pictures": "reconstruction",
+    "attack_membership": "shadows",
     "audits_of": "kept",
     "blind_floor": "floors",
     "delta_below": "guarantees",
     "infer": "inference",
+    "label_confidence": "shadows",
     "label_floor": "floors",
+    "likelihood_ratios": "membership",
+    "membership": "membership",
+    "membership_of_trainings": "shadows",
     "noise_for_epsilon": "guarantees",
     "observe": "observed",
     "rebuild": "reconstruction",
@@ -46,22 +55,29 @@ _HOME = {
 
 __all__ = [
     "EFFORTS",
+    "FALSE_ALARMS",
     "AttackSettings",
     "Attacker",
     "Audit",
     "Effort",
     "EncoderLearner",
     "Inference",
+    "Membership",
     "Observed",
     "Problem",
     "Rebuilt",
     "Reconstruction",
     "are_pictures",
+    "attack_membership",
     "audits_of",
     "blind_floor",
     "delta_below",
     "infer",
+    "label_confidence",
     "label_floor",
+    "likelihood_ratios",
+    "membership",
+    "membership_of_trainings",
     "noise_for_epsilon",
     "observe",
     "rebuild",

@@ -19,6 +19,7 @@ _EXTRAS = {
     "comms": ("sionna", "imagecodecs"),
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "serve": ("starlette", "uvicorn"),
+    "privacy": ("dp_accounting", "opacus"),
 }
 
 

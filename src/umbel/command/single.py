@@ -128,4 +128,6 @@ def _show(trained: "Trained", as_json: bool) -> None:
             cells = (task if number == 0 else "", f"{metric} {arrow}", f"{value:.4g}{unit}")
             table.add_row(*map(Text, cells))
     console().print(table)
+    for statement in trained.statements:
+        print(statement)
     print(f"checkpoint: {trained.checkpoint}")

@@ -31,6 +31,7 @@ from umbel.core.ragged import (
 )
 from umbel.core.released import Released
 from umbel.core.runtime import Runtime, SingleProcess
+from umbel.core.sampling import Sampling
 from umbel.core.scores import Evaluation, Score, task_scores
 from umbel.core.taps import Taps
 from umbel.core.task import ElementLoss, Task, labelled
@@ -55,6 +56,7 @@ __all__ = [
     "PointSequential",
     "Released",
     "Runtime",
+    "Sampling",
     "Score",
     "SingleProcess",
     "Sweep",

@@ -11,6 +11,7 @@ from umbel.core.learner import Learner
 from umbel.core.losses import Losses
 from umbel.core.point import OperatingPoint
 from umbel.core.runtime import Runtime
+from umbel.core.sampling import Sampling
 
 
 class Descent(nn.Module, ABC):
@@ -22,11 +23,24 @@ class Descent(nn.Module, ABC):
     State that must survive a resume is kept in buffers or parameters. A descent that steps a part of the learner with
     an optimizer of its own (a critic's, several times for one step of the rest) makes it in `prepare`, returns its
     state in `get_extra_state`, takes it up in `set_extra_state`, and leaves `.grad` of that part None at the end.
+
+    Attributes:
+        independent_samples: Whether each sample must come into a batch by itself (Poisson sampling), as `fit` then
+            draws them.
     """
+
+    independent_samples: bool = False
 
     @abstractmethod
     def forward(self, learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime) -> Losses:
         """Write the gradients of one step; return the mean losses of the whole batch, detached."""
+
+    def learns_from(self, sampling: Sampling) -> None:
+        """Called once by `fit`, before `prepare`: how batches are drawn, and how many.
+
+        What depends on it (an expected batch size, a privacy budget) is settled here. In a loop of one's own nobody
+        calls it, unless you do.
+        """
 
     def prepare(self, learner: Learner) -> None:
         """Called once before training: check that this learner can be taught, make state of the right size."""
@@ -36,6 +50,10 @@ class Descent(nn.Module, ABC):
 
     def after_epoch(self) -> None:
         """Called after each pass over the training set."""
+
+    def statements(self) -> tuple[str, ...]:
+        """What must be said of a network that this descent taught in `fit`: sentences that go with its results."""
+        return ()
 
 
 def shares(learner: Learner, batch: Batch, point: OperatingPoint, runtime: Runtime) -> Iterator[Losses]:

@@ -163,6 +163,25 @@ class Task:
         Raises:
             UmbelError: The loss cannot be computed from these two, or does not have the shape of the mask.
         """
+        losses, mask = self._element_losses(prediction, target)
+        weight = self.weight(target)
+        return torch.where(mask, losses, 0).sum() / torch.where(weight > 0, weight, 1)
+
+    def sample_losses(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """Mean loss over the labelled elements of each sample by itself: [B]; NaN where a sample has none.
+
+        Args:
+            prediction: Raw, as the head gives it.
+            target: As `target_of` gives it, missing labels included.
+
+        Raises:
+            UmbelError: As `mean_loss`.
+        """
+        losses, mask = (x.reshape(len(target), -1) for x in self._element_losses(prediction, target))
+        return torch.where(mask, losses, 0).sum(1) / mask.sum(1)
+
+    def _element_losses(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The losses of all elements, whatever stands where a label is missing, and which are labelled."""
         mask = self.labelled(target)
         with self._blamed("loss fails", prediction=prediction, target=target):
             losses = self.loss(prediction, _filled(target, mask))
@@ -172,8 +191,7 @@ class Task:
                 'return one loss for each label (reduction="none"), from a target in the shape of the prediction '
                 f"{tuple(prediction.shape)}"
             )
-        weight = self.weight(target)
-        return torch.where(mask, losses, 0).sum() / torch.where(weight > 0, weight, 1)
+        return losses, mask
 
     @contextmanager
     def _blamed(self, what: str, **given: Tensor) -> Iterator[None]:

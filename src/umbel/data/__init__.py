@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         TensorSource,
         as_float,
         first_samples,
+        poisson,
         seeded,
     )
     from umbel.data.split_rules import ColumnSplit, Folds, RandomSplit, Shares, TimeSplit
@@ -66,6 +67,7 @@ __all__ = [
     "load_data",
     "need",
     "new_rows",
+    "poisson",
     "seeded",
 ]
 
@@ -81,6 +83,7 @@ _FILES = {
         "TensorSource",
         "as_float",
         "first_samples",
+        "poisson",
         "seeded",
     ),
     "stream": ("StreamSource", "data_from_datasets", "from_dataset", "in_memory"),

@@ -187,6 +187,25 @@ class PoissonSource(TensorSource):
         return min(1.0, batch_size / len(self))
 
 
+def poisson(source: Source) -> PoissonSource:
+    """The same samples, each drawn into a batch by itself.
+
+    Args:
+        source: A split held in memory.
+
+    Raises:
+        UmbelError: It is read item by item, or draws its batches in a way of its own.
+    """
+    if isinstance(source, PoissonSource):
+        return source
+    if isinstance(source, TensorSource) and type(source).train_batches is TensorSource.train_batches:
+        return PoissonSource(source.samples, source.augment)
+    raise UmbelError(
+        f"samples of a {type(source).__name__} cannot be drawn by themselves (Poisson sampling); hold them in memory, "
+        "as umbel.data.in_memory does"
+    )
+
+
 @dataclass(frozen=True)
 class MultiTaskData:
     """A data set with its tasks and its three splits.

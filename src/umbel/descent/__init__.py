@@ -7,6 +7,7 @@ from umbel.descent.gradsplit import Affinity, AfterWarmUp, GradSplit, Measured, 
 from umbel.descent.gramian import measure_gramian
 from umbel.descent.jacobian import Jacobian
 from umbel.descent.passes import TaskGradients, present_losses, task_gradients
+from umbel.descent.private import DPSGD, SampleGradients, sample_gradients
 from umbel.descent.solvers import (
     AlignedComponents,
     AlphaFair,
@@ -37,6 +38,7 @@ from umbel.descent.weightings import (
 
 __all__ = [
     "DESCENTS",
+    "DPSGD",
     "FAMO",
     "Affinity",
     "AfterWarmUp",
@@ -61,6 +63,7 @@ __all__ = [
     "ProjectedMean",
     "ProjectedRows",
     "RandomWeights",
+    "SampleGradients",
     "TaskGradients",
     "TaskWeighting",
     "Uncertainty",
@@ -75,5 +78,6 @@ __all__ = [
     "present_losses",
     "projection_weights",
     "random_matrix",
+    "sample_gradients",
     "task_gradients",
 ]

@@ -23,14 +23,14 @@ SOLVERS = {
 }
 """TorchJD aggregator -> the packages that its solver needs. The catalogue's own weightings need none of them."""
 
-_EXTRA = ("cvxpy", "clarabel")  # in the extra `solvers`; the others are under the GPL or come with Umbel
+_EXTRAS = {"cvxpy": "solvers", "clarabel": "solvers", "dp_accounting": "privacy"}  # the others: see pyproject.toml
 _SHAPE_ONLY = ("MeanWeighting", "SumWeighting", "RandomWeighting", "ConstantWeighting")
 _TWO_BATCHES = ("MoDoWeighting", "SDMGradWeighting")
 _NASH_TOLERANCE = 0.05
 
 
 def need_solver(name: str, modules: Iterable[str]) -> None:
-    """Import the packages of a solver.
+    """Import the packages that a descent needs.
 
     Raises:
         UmbelError: One of them is missing or broken; says how to install it.
@@ -39,7 +39,7 @@ def need_solver(name: str, modules: Iterable[str]) -> None:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            package = '"umbel[solvers]"' if module in _EXTRA else module
+            package = f'"umbel[{_EXTRAS[module]}]"' if module in _EXTRAS else module
             raise UmbelError(f"{name} needs the package {module!r}; run: pip install {package}") from error
 
 

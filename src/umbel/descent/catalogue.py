@@ -16,6 +16,7 @@ from umbel.descent.famo import FAMO
 from umbel.descent.gradsplit import GradSplit
 from umbel.descent.gramian import ENGINES
 from umbel.descent.jacobian import Jacobian
+from umbel.descent.private import DPSGD
 from umbel.descent.solvers import (
     AlignedComponents,
     AlphaFair,
@@ -42,7 +43,7 @@ class Entry:
         summary: One line.
         passes: Backward passes in a step: "1" or "T", the number of tasks.
         options: Names of those options; None for TorchJD's aggregators: see `option_names`.
-        modules: Packages that its solver needs.
+        modules: Packages that it needs.
         extra: What installs them, as in `pip install "umbel[solvers]"`; empty when nothing is needed.
         aggregator: Its name in `torchjd.aggregation`; empty for ours.
     """
@@ -127,6 +128,14 @@ DESCENTS: Mapping[str, Entry] = MappingProxyType(
             "each group of filters learns only from the tasks that it accepts; option accept (Deng 2023)",
             "1",
             _named(GradSplit),
+        ),
+        "dp-sgd": Entry(
+            DPSGD,
+            "private training data: clipped gradients of single samples and noise; option epsilon (Abadi 2016)",
+            "1",
+            _named(DPSGD),
+            ("dp_accounting",),
+            "privacy",
         ),
         "mean-jacobian": _torchjd("Mean", "mean of the tasks' gradients: the Jacobian path without any settling"),
         "pcgrad": _own(GradientSurgery, "take out what opposes another task; sums rows (Yu 2020)"),

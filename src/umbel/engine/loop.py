@@ -15,6 +15,7 @@ from torch import Tensor
 from umbel.core import (
     Batch,
     Losses,
+    Sampling,
     UmbelError,
     align,
     check_classes,
@@ -23,7 +24,7 @@ from umbel.core import (
     check_loss_parameters,
     check_scales,
 )
-from umbel.data import seeded
+from umbel.data import PoissonSource, seeded
 from umbel.engine import checkpoint as checkpoints
 from umbel.engine.evaluation import evaluate
 from umbel.engine.log import Log
@@ -104,6 +105,7 @@ class TrainingRun:
         if self.settings.channels_last:
             self.learner.to(memory_format=torch.channels_last)
         self.plan.descent.to(self.runtime.device)
+        self.plan.descent.learns_from(self._sampling())
         self.plan.descent.prepare(self.learner)
         self.optimizer = make_optimizer(
             [self.learner, self.plan.descent], self.settings, self.learner.parameter_groups()
@@ -120,6 +122,10 @@ class TrainingRun:
         if main_out:
             self._remove_others()
         self.log = Log(main_out, self.progress.step, self.settings.tensorboard)
+
+    def _sampling(self) -> Sampling:
+        train, samples = self.plan.train, len(self.plan.train)
+        return Sampling(samples, min(self.settings.batch_size, samples), self.total, isinstance(train, PoissonSource))
 
     def _restore(self, saved: checkpoints.Checkpoint) -> None:
         """Everything as it was at the checkpoint's step."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from umbel.core import Descent, Evaluation, Learner
-from umbel.data import Source
+from umbel.data import Source, poisson
 from umbel.engine import checkpoint as checkpoints
 from umbel.engine.folder import claimed, output_folder
 from umbel.engine.loop import TrainingRun
@@ -28,6 +28,7 @@ class Fitted:
         best: Its evaluation. The learner holds the weights of that step.
         seconds_per_step: Median over the steps that this process did itself (NaN when it did none).
         settings: The settings as they were resolved (precision, memory format).
+        statements: What the descent says must be said of the network; see `Descent.statements`.
     """
 
     steps: int
@@ -35,6 +36,7 @@ class Fitted:
     best: Evaluation
     seconds_per_step: float
     settings: FitSettings
+    statements: tuple[str, ...]
 
 
 def resolve_settings(settings: FitSettings, runtime: FabricRuntime, resumed: Path | None = None) -> FitSettings:
@@ -79,7 +81,7 @@ def fit(
     Args:
         learner: What is trained, in place.
         descent: Writes the gradients of a step.
-        train: Training split.
+        train: Training split. Where the descent wants samples drawn by themselves, its batches are so drawn.
         validation: Split that chooses the best step.
         settings: How; defaults to `FitSettings()`.
         out: Folder for checkpoints and logs: a new or empty one, or one that holds a run already. No other process can
@@ -105,7 +107,7 @@ def fit(
         plan = Plan(
             learner=learner,
             descent=descent,
-            train=train,
+            train=poisson(train) if descent.independent_samples else train,
             validation=validation,
             settings=settings,
             runtime=runtime.with_settings(settings.precision, settings.accumulate),
@@ -122,4 +124,5 @@ def fit(
     assert run.progress.best is not None, "the last step is validated"
     seconds = sorted(run.step_seconds)
     median = seconds[len(seconds) // 2] if seconds else float("nan")
-    return Fitted(run.progress.step, run.progress.best_step, run.progress.best, median, settings)
+    said = descent.statements()
+    return Fitted(run.progress.step, run.progress.best_step, run.progress.best, median, settings, said)

@@ -29,6 +29,7 @@ from umbel.nn.slimming import (
     slimmable,
 )
 from umbel.nn.sync_norm import synchronise_norms
+from umbel.nn.without_batch_norm import without_batch_norm
 
 __all__ = [
     "ENCODERS",
@@ -80,4 +81,5 @@ __all__ = [
     "synchronise_norms",
     "torchvision_encoder",
     "with_attention",
+    "without_batch_norm",
 ]

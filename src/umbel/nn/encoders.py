@@ -52,8 +52,13 @@ def normalisation(kind: str, channels: int) -> nn.Module:
     if kind == "batch":
         return nn.BatchNorm2d(channels)
     if kind == "group":
-        return nn.GroupNorm(next(g for g in (8, 4, 2, 1) if channels % g == 0), channels)
+        return nn.GroupNorm(groups_of(channels), channels)
     raise UmbelError(f"unknown normalisation {kind!r}; use 'batch' or 'group'")
+
+
+def groups_of(channels: int) -> int:
+    """Into how many groups a group normalisation cuts so many channels: 8, or as many as divide them."""
+    return next(groups for groups in (8, 4, 2, 1) if channels % groups == 0)
 
 
 def strides(downsample: int, stages: int) -> list[int]:

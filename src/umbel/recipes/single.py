@@ -30,6 +30,7 @@ class Trained:
         directions: Task -> whether its main metric is better when higher.
         units: Task -> unit of its main metric.
         seconds_per_step: Median time of a training step; None for an evaluation.
+        statements: What the descent says must be said of the network (how private it is); none for an evaluation.
     """
 
     checkpoint: str
@@ -39,6 +40,7 @@ class Trained:
     directions: dict[str, bool]
     units: dict[str, str] = field(default_factory=dict)
     seconds_per_step: float | None = None
+    statements: tuple[str, ...] = ()
 
 
 def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bool, reporter: Reporter) -> Trained:
@@ -80,6 +82,7 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
             directions={task.name: task.higher_is_better for task in data.tasks},
             units={task.name: task.unit for task in data.tasks},
             seconds_per_step=fitted.seconds_per_step,
+            statements=fitted.statements,
         )
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -214,6 +214,7 @@ class Study:
             observe=observe,
         )
         seconds = time.perf_counter() - began
+        self._say(label or key, fitted.statements)
         outcome = Outcome(
             validation=fitted.best.metrics,
             steps=fitted.steps,
@@ -226,6 +227,10 @@ class Study:
             write_atomically(folder / "outcome.json", json.dumps(plain(dataclasses.asdict(outcome)), indent=1))
         self.runtime.barrier()
         return outcome
+
+    def _say(self, label: str, statements: Sequence[str]) -> None:
+        for statement in statements:
+            self.reporter.say(f"{label}: {statement}")
 
     def outcome(self, key: str) -> Outcome | None:
         """How the training of that key went; None when it is not done.
