@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from umbel import tasks
-from umbel.audit import AttackSettings, Observed, infer, label_floor, receivers_of
+from umbel.audit import Attacker, AttackSettings, Observed, Problem, infer, label_floor, receivers_of
 from umbel.audit.attackers import ATTACKERS
 from umbel.audit.settings import ATTACKER_NAMES
 from umbel.core import Task, UmbelError
@@ -194,3 +194,19 @@ def test_what_cannot_be_attacked_is_said():
     with pytest.raises(UmbelError, match="attacker"):
         by("oracle")
     assert tuple(ATTACKERS) == ATTACKER_NAMES
+
+
+def test_attackers_say_what_they_can_attack():
+    def fitting(features, targets, task) -> set[str]:
+        problem = Problem(task, features, targets, features, targets, "quick", 0)
+        attackers: list[Attacker] = list(ATTACKERS.values())
+        return {one.name for one in attackers if one.fits(problem)}
+
+    few, many, maps = torch.zeros(4, 8), torch.zeros(4, 80), torch.zeros(4, 3, 4, 4)
+    classes, picture = torch.zeros(4, dtype=torch.int64), torch.zeros(4, 8, 8, dtype=torch.int64)
+    assert fitting(few, classes, Y) == {"linear", "neighbours", "trees", "mlp"}
+    assert fitting(many, classes, Y) == {"linear", "neighbours", "mlp"}
+    assert fitting(maps, classes, Y) == {"linear", "neighbours", "trees", "mlp", "convolutional"}
+    assert fitting(few, picture, tasks.segmentation("y", 2)) == {"linear", "convolutional"}
+    assert fitting(maps, picture, tasks.segmentation("y", 2)) == {"linear", "neighbours", "convolutional"}
+    assert fitting(maps, torch.zeros(4, 3, 8, 8), tasks.surface_normals("y")) == {"linear", "convolutional"}

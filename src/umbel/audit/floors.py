@@ -1,7 +1,7 @@
 """Scores that no feature can be blamed for: without features at all, and from the labels of other tasks alone."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -14,7 +14,7 @@ from umbel.audit.attackers.trees import Trees
 from umbel.audit.forms import numbers_of, raw_of
 from umbel.audit.judging import better, score_of
 from umbel.audit.label_features import LabelCodes, label_columns, label_maps
-from umbel.audit.problem import Answer, Attacker, Problem, with_labels
+from umbel.audit.problem import Answer, Attacker, Problem, size_of, with_labels
 from umbel.core import Task, UmbelError
 
 _MOST_NUMBERS = 2**24  # in a table of labels
@@ -131,21 +131,22 @@ def _learnt_constant(problem: Problem) -> Tensor:
     return flat.detach().expand(shape)
 
 
-def _views(task: Task, served: Sequence[Task], splits: Sequence[Targets]):  # type: ignore[no-untyped-def]
+def _views(
+    task: Task, served: Sequence[Task], splits: Sequence[Targets]
+) -> Iterator[tuple[list[Tensor], Callable[[Problem], list[Answer]]]]:
     """Ways to see the labels: features of each split, and what learns from them."""
     train = splits[0]
     wanted = train[task.name]
     dense = wanted.ndim >= 3
     maps = [train[one.name] for one in served if train[one.name].ndim >= 3]
     if LabelCodes.fits(served, train, dense):
-        codes = LabelCodes(served, train, tuple(wanted.shape[-2:]) if dense and maps else None)
+        codes = LabelCodes(served, train, size_of(wanted) if dense and maps else None)
         if codes.count * (1 if maps else wanted[:1].numel()) * task.outputs <= _MOST_NUMBERS:
             yield [codes(split) for split in splits], partial(_tables, codes.count)
     if not dense and any(train[one.name].is_floating_point() or train[one.name].ndim >= 3 for one in served):
         yield [label_columns(served, split) for split in splits], partial(_trained, (Trees(), Linear()))
     if maps:
-        size = tuple(maps[0].shape[-2:])
-        yield [label_maps(served, split, size) for split in splits], partial(_trained, (Convolutional(),))
+        yield [label_maps(served, split, size_of(maps[0])) for split in splits], partial(_trained, (Convolutional(),))
 
 
 def _trained(attackers: Sequence[Attacker], problem: Problem) -> list[Answer]:

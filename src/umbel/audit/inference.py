@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ def infer(
         train: What attackers learn from: features as they are released, with labels.
         validation: What their variants, and the best of them, are chosen by.
         test: What they are judged on.
-        tasks: Which are inferred, with their metrics.
+        tasks: Which are inferred, with their metrics. A label floor knows the labels of these tasks only.
         settings: How hard; by default three seeds, quick.
         receivers: Groups of receivers whose features are put together, ("a",) for one alone; None: those of
             `receivers_of`.
@@ -90,11 +90,11 @@ def _first(observed: Observed, most: int) -> Observed:
     if len(observed) <= most:
         return observed
     cut = {id(features): features[:most] for features in observed.features.values()}
-    return Observed(
-        {name: cut[id(features)] for name, features in observed.features.items()},
-        observed.serves,
-        {name: target[:most] for name, target in observed.targets.items()},
-        observed.inputs[:most],
+    return replace(
+        observed,
+        features={name: cut[id(features)] for name, features in observed.features.items()},
+        targets={name: target[:most] for name, target in observed.targets.items()},
+        inputs=observed.inputs[:most],
     )
 
 

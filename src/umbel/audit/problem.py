@@ -52,7 +52,7 @@ class Problem:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of a dense target."""
-        return self.targets.shape[-2], self.targets.shape[-1]
+        return size_of(self.targets)
 
     @property
     def form(self) -> Form | None:
@@ -82,6 +82,11 @@ class Attacker(Protocol):
     def train(self, problem: Problem) -> Answer:
         """Learn from the training samples; variants are chosen by the main metric on the validation samples."""
         ...
+
+
+def size_of(maps: Tensor) -> tuple[int, int]:
+    """Height and width of maps [n, ..., H, W]."""
+    return maps.shape[-2], maps.shape[-1]
 
 
 def with_labels(task: Task, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
