@@ -109,18 +109,18 @@ def test_pictures_and_features_of_any_shape(size, features):
 
 def test_each_network_learns_more_than_the_linear_decoder_that_it_starts_from():
     """A spot's place is no linear function of the picture, nor the picture of the place."""
-    pictures = blobs(600, seed=3)
+    pictures = blobs(400, seed=3)
     generator = torch.Generator().manual_seed(0)
     maps = torch.relu(
-        torch.nn.functional.avg_pool2d(pictures, 2) - 0.3 + 0.02 * torch.randn(600, 1, 4, 4, generator=generator)
+        torch.nn.functional.avg_pool2d(pictures, 2) - 0.3 + 0.02 * torch.randn(400, 1, 4, 4, generator=generator)
     )
     for kind in NETWORKS:
         standard = Standardised(maps)(maps)
         seen = Seen(standard, standard.flatten(1))
-        train, validation = (Examples(seen[part], pictures[part]) for part in (slice(400), slice(400, None)))
+        train, validation = (Examples(seen[part], pictures[part]) for part in (slice(300), slice(300, None)))
         linear = LinearDecoder(train, validation)
         start = float(similarity(linear(validation.seen), validation.pictures).mean())
-        trained = TrainedDecoder(kind, train, validation, linear, Effort(60, 64), seed=0)
+        trained = TrainedDecoder(kind, train, validation, linear, Effort(40, 32), seed=0)
         assert float(similarity(trained(validation.seen), validation.pictures).mean()) > start + 0.01, kind
 
 
@@ -130,7 +130,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not():
         pictures, a=torch.rand(60, 5, generator=torch.Generator().manual_seed(0)) + pictures.mean((1, 2, 3))[:, None]
     )
     state = torch.random.get_rng_state()
-    first, again, other = (rebuild(*given, effort=Effort(10, 16), seeds=2, seed=seed).entries[0] for seed in (0, 0, 5))
+    with torch.inference_mode():  # wherever it is called
+        first = rebuild(*given, effort=Effort(10, 16), seeds=2).entries[0]
+    again, other = (rebuild(*given, effort=Effort(10, 16), seeds=2, seed=seed).entries[0] for seed in (0, 5))
     assert first == again and first.decoders["dense"] != other.decoders["dense"]
     assert first.decoders["dense"][0] != first.decoders["dense"][1]
     assert torch.equal(state, torch.random.get_rng_state())

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from umbel.metrics import PicturePSNR, PictureSSIM
+from umbel.metrics import PicturePSNR, PictureSSIM, picture_psnr, picture_ssim
 
 
 def pairs(count=9, shape=(3, 16, 16), seed=0):
@@ -96,3 +96,16 @@ def test_uneven_shares_of_several_processes_add_up():
         there.update(prediction[2:], target[2:])
         here.merge_state(there)
         assert here.compute().item() == pytest.approx(fed(kind(), prediction, target), rel=1e-5)
+
+
+def test_the_functions_say_of_each_picture_what_the_metrics_average_and_can_be_losses():
+    target = torch.rand(3, 1, 12, 9, generator=torch.Generator().manual_seed(0))
+    prediction = torch.stack([target[0], target[1] * 0.8, 1 - target[2]]).requires_grad_()
+    for metric, function in ((PicturePSNR(), picture_psnr), (PictureSSIM(), picture_ssim)):
+        metric.update(prediction.detach(), target)
+        each = function(prediction, target)
+        assert each.shape == (3,) and each[0] > each[1] > each[2]
+        assert float(metric.compute()) == pytest.approx(float(each.detach().mean()), rel=1e-6)
+    (slope,) = torch.autograd.grad(picture_ssim(prediction, target).sum(), prediction)
+    nearer = (prediction + 1e-3 * slope).detach()
+    assert (picture_ssim(nearer, target)[1:] > picture_ssim(prediction, target)[1:]).all()

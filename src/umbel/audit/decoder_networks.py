@@ -51,7 +51,7 @@ EFFORTS = {"quick": Effort(500, 128), "full": Effort(2500, 128)}
 class DenseNetwork(nn.Module):
     """Vectors [B, d] to pictures through two dense layers of 512: quick, and strong where pictures are small."""
 
-    rate = 2e-3
+    rate = 4e-3
 
     def __init__(self, numbers: int, size: tuple[int, ...]) -> None:
         super().__init__()

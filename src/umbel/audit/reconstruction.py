@@ -111,6 +111,19 @@ def rebuild(
     splits = (train, validation, test)
     _check(splits)
     attackers = list(_attackers(test, groups))
+    with torch.inference_mode(False), torch.enable_grad():
+        return _rebuilt(splits, attackers, effort, range(seed, seed + seeds), device, tell)
+
+
+def _rebuilt(
+    splits: Sequence[Observed],
+    attackers: Sequence[tuple[str, ...]],
+    effort: Effort,
+    seeds: Sequence[int],
+    device: torch.device | str,
+    tell: Callable[[str], object] | None,
+) -> Rebuilt:
+    test = splits[-1]
     originals = [_reduced(as_float(split.inputs).float()) for split in splits]
     originals = [pictures.to(device) for pictures in originals]
     blind = BlindDecoder(originals[0], originals[1], min(_BLIND_STEPS, effort.steps))
@@ -124,7 +137,7 @@ def rebuild(
             if tell is not None:
                 tell(f"rebuilding pictures from what {' + '.join(names)} received")
             examples = _examples([split.together(names) for split in splits], originals)
-            attacked[features] = _Attack.of(examples, effort, range(seed, seed + seeds))
+            attacked[features] = _Attack.of(examples, effort, seeds)
         attack = attacked[features]
         entries.append(attack.entry("+".join(names), test.releases, *floors))
         rows["+".join(names)] = attack.shown
