@@ -10,7 +10,8 @@ from commands import SMALL, contents, refused, umbel
 from safetensors.torch import save_file
 from torch import nn
 
-from umbel.audit import EFFORTS, AttackSettings, Effort, audits_of
+from umbel.audit import EFFORTS, AttackSettings, Effort, Membership, audits_of
+from umbel.engine import load_checkpoint, load_weights, resolve
 from umbel.recipes.auditing.users_encoder import users_encoder
 from umbel.report import Results
 
@@ -121,6 +122,26 @@ def test_a_network_of_one_task_is_asked_for_another_of_its_data(capsys, tmp_path
     assert list(next(run for run in results.runs if run.method == "network").metrics) == ["digit"]
 
 
+def test_networks_that_tell_members_are_trained_as_the_run_was(capsys, trained, tmp_path, monkeypatch):
+    def attack(fresh, descent, train, validation, fit, networks, runtime, reporter):
+        assert (len(train), len(validation), networks, fit.steps, type(descent()).__name__) == (
+            1222,
+            216,
+            8,
+            6,
+            "WeightedSum",
+        )
+        saved = load_checkpoint(resolve(trained))
+        load_weights(fresh(5), saved)  # the same network, or it would be refused
+        return Membership(8, 1222, 0.53, 0.51, 0.55, (0.01,), (0.02,), (0.015,), (0.025,))
+
+    monkeypatch.setattr("umbel.recipes.auditing.members.attack_membership", attack)
+    monkeypatch.setattr("umbel.recipes.auditing.attacks.infer", lambda *_: ())
+    flags = ["--membership", "8", "--no-reconstruction", "--out", tmp_path / "audit"]
+    status, said, _ = umbel(capsys, "audit", trained, *flags)
+    assert status == 0 and "AUC 0.530 (0.510 to 0.550)" in said and "2 % (1.5 to 2.5) of the members are found" in said
+
+
 def test_what_does_not_fit_into_memory_is_refused(capsys, trained, tmp_path, monkeypatch):
     monkeypatch.setattr("umbel.recipes.auditing.attacked.machine_bytes", lambda: 2**18)
     told = refused(capsys, "audit", trained, "--out", tmp_path / "audit")
@@ -204,6 +225,8 @@ def test_weights_that_do_not_fit_are_refused(capsys, beside):
         ("RUN --sigma -1", "'-1' is no number"),
         ("RUN --sigma=x", "'x' is no number"),
         ("RUN --releases 0", "at least 1"),
+        ("RUN --membership 3", "at least 4 networks"),
+        ("--encoder own_encoders:plain --data digits --membership 4", "known of runs of `umbel train` only"),
         ("RUN --delta 2", "delta is 2"),
         ("RUN --attackers liner", "unknown attacker 'liner'; did you mean 'linear'?"),
         ("RUN --delta 1e-5", "so no epsilon holds"),

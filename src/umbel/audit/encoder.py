@@ -31,6 +31,9 @@ class PreparedEncoder(nn.Module):
         UmbelError: No module, or a size or normalisation that is not known.
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(
         self,
         encoder: nn.Module,

@@ -30,4 +30,4 @@ RECIPES: dict[str, Recipe] = {
 CONCLUDED: dict[str, Recipe] = {**RECIPES, AUDIT.name: AUDIT}
 """Every study whose findings can be computed again from its results file, whatever command runs it."""
 
-__all__ = ["AUDIT", "CONCLUDED", "ELEVEN", "RECIPES", "Method", "Recipe"]
+__all__ = ["ELEVEN", "RECIPES", "Method", "Recipe"]

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from umbel.audit import Audit, Reconstruction
+from umbel.audit import Audit, Membership, Reconstruction
 from umbel.audit.kept import audits_of
 from umbel.recipes.auditing.leaks import Leak, leaks_of
 from umbel.recipes.auditing.sentences import sentences
 from umbel.report import Chart, Listing, Matrix, Results, Series
 from umbel.report.grid import arrow
+from umbel.report.schema import build
 from umbel.report.summary import point_text
 from umbel.study import Findings
 
@@ -37,8 +38,14 @@ def findings(results: Results) -> Findings:
         charts=tuple(_charts(results, audits)),
         matrices=tuple(_matrices(audits)),
         listings=tuple(_listings(audits)),
-        verdict=tuple(sentences(audits, [task.name for task in results.tasks])),
+        verdict=(*_members(results), *sentences(audits, [task.name for task in results.tasks])),
     )
+
+
+def _members(results: Results) -> Sequence[str]:
+    """What is told of the membership of training samples, a sentence for each rate of false alarms."""
+    kept = results.facts.get("membership")
+    return str(build(Membership, kept, "facts.membership: ")).splitlines() if kept else ()
 
 
 def place_text(audit: Audit, audits: Sequence[Audit]) -> str:

@@ -9,6 +9,9 @@ from umbel.audit.settings import ATTACKER_NAMES
 from umbel.errors import UmbelError
 from umbel.recipes.settings import MOST_SEEDS, DataSettings, names
 
+LEAST_NETWORKS = 4
+"""Of an attack on the membership of training samples."""
+
 
 @dataclass(frozen=True)
 class EncoderSettings:
@@ -64,6 +67,8 @@ class AttackFlags:
     """Training samples at most, drawn at random; of validation and test a third of it each."""
     delta: float | None = None
     """Delta of the guarantee of features that are clipped and noisy; unset: 1e-5 where there is one."""
+    membership: int = 0
+    """Also train so many networks as the run was trained, on halves of its data, to tell members from others."""
     no_reconstruction: bool = False
     """Leave out the attacks that rebuild the input."""
 
@@ -71,6 +76,8 @@ class AttackFlags:
         check_numbers(self, {"seeds": 1, "most": 10})
         if self.seeds > MOST_SEEDS:
             raise UmbelError(f"seeds is {self.seeds}; give at most {MOST_SEEDS}")
+        if 0 < self.membership < LEAST_NETWORKS:
+            raise UmbelError(f"membership is {self.membership}; at least {LEAST_NETWORKS} networks are needed, or 0")
         if self.delta is not None and not 0 < self.delta < 1:
             raise UmbelError(f"delta is {self.delta:g}; give a number above 0 and below 1, as 1e-5")
         _ = self.sigmas, self.epsilons, self.counts, self.tried  # refuse what they cannot read

@@ -2,24 +2,29 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from umbel.audit import Audit, Inference, Observed
+from umbel.audit import Audit, Inference, Membership, Observed
 from umbel.audit.kept import kept_audits
 from umbel.core import OperatingPoint, Task
 from umbel.engine import FabricRuntime, FitSettings, evaluate
 from umbel.recipes.auditing.attacked import Attacked, Cell, Samples, check_room, samples_of
 from umbel.recipes.auditing.attacks import KeptPictures, inferred, rebuilt
 from umbel.recipes.auditing.leaks import ITSELF
+from umbel.recipes.auditing.members import attacked_members, check_membership
 from umbel.recipes.auditing.promises import promises, sigmas_of
 from umbel.recipes.auditing.settings import AuditSettings
 from umbel.recipes.auditing.subject import Subject, points_of, subject_of
 from umbel.report import MethodInfo, Results, Run, SampleSheet, TaskInfo, describe_environment
 from umbel.report.records import DataInfo
+from umbel.report.schema import plain
 from umbel.report.summary import point_text
 from umbel.study import Job, Study
 
 NETWORK = "network"
 """Arm of the network's own metrics."""
+MEMBERS = "membership"
+"""Name of what is told of the membership of training samples, in the folder and among the facts."""
 
 
 def audit(settings: AuditSettings, study: Study) -> Results:
@@ -34,6 +39,7 @@ def audit(settings: AuditSettings, study: Study) -> Results:
     places = [(point, count) for point in points for count in settings.counts]
     samples = samples_of(subject.data, settings.most)
     promised = {place: promises(settings, subject, *place) for place in places}
+    check_membership(settings, subject)
     check_room(subject, samples, places[0][0], study.runtime)
     fit = study.settle(settings, FitSettings(precision=subject.precision), subject.data)
     here = study.runtime.with_settings(fit.precision, 1)
@@ -41,6 +47,16 @@ def audit(settings: AuditSettings, study: Study) -> Results:
     one = _Audits(settings, study, subject, samples, here)
     audits = [one.at(point, count, promised[point, count]) for point, count in places]
     return _results(settings, study, subject, audits, one)
+
+
+def _members(settings: AuditSettings, study: Study, subject: Subject, runtime: FabricRuntime) -> dict[str, Any]:
+    """What is told of the membership of training samples, as facts; nothing where it was not asked for."""
+    if not settings.membership:
+        return {}
+    if not study.has_measured(MEMBERS, MEMBERS):
+        study.reporter.expect(1)
+    attack = lambda: attacked_members(settings, subject, runtime, study.reporter)  # noqa: E731
+    return {MEMBERS: plain(study.measured(MEMBERS, MEMBERS, Membership, attack))}
 
 
 @dataclasses.dataclass
@@ -155,7 +171,7 @@ def _results(settings: AuditSettings, study: Study, subject: Subject, audits: Se
         settings=dataclasses.asdict(settings),
         environment=describe_environment("bf16" if one.runtime.bf16 else "float32", "that of the training"),
         samples=tuple(one.sheets),
-        facts=kept_audits(audits),
+        facts=kept_audits(audits) | _members(settings, study, subject, one.runtime),
         headline=({"sigma": audits[0].point["sigma"]},) if several and "sigma" in audits[0].point else (),
         warnings=(*study.warnings, *data.warnings, *dict.fromkeys(note for audit in audits for note in audit.notes)),
     )

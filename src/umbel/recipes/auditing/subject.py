@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from umbel.audit.encoder import EncoderLearner, first_colours
 from umbel.core import Learner, OperatingPoint, Task, UmbelError, unknown
@@ -34,6 +35,7 @@ class Subject:
         precision: Of its evaluations.
         answers: Names of the tasks that it predicts; none for an encoder without heads.
         notes: What a reader must know.
+        made: What the checkpoint of a run says of its making; None for an encoder of the user's own.
     """
 
     title: str
@@ -43,6 +45,7 @@ class Subject:
     precision: Precision
     answers: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    made: Mapping[str, Any] | None = None
 
 
 def subject_of(settings: AuditSettings, say: Callable[[str], object]) -> Subject:
@@ -72,7 +75,7 @@ def _of_run(settings: AuditSettings) -> Subject:
         learner.tasks = (*learner.tasks, *(task for task in _wanted(settings, data.tasks) if task.name not in answers))
     tasks = _wanted(settings, learner.tasks)
     precision: Precision = saved.settings["fit"].get("precision", "float32")
-    return Subject(f"network {settings.run}", learner, data, tasks, precision, answers)
+    return Subject(f"network {settings.run}", learner, data, tasks, precision, answers, made=saved.settings)
 
 
 def _of_encoder(settings: AuditSettings, say: Callable[[str], object]) -> Subject:
