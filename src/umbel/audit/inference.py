@@ -31,6 +31,7 @@ def infer(
     settings: AttackSettings | None = None,
     receivers: Sequence[Group] | None = None,
     reporter: Reporter | None = None,
+    wanted: Sequence[str] | None = None,
 ) -> tuple[Inference, ...]:
     """Try to infer every task from what every receiver, and some together, got of a frozen network.
 
@@ -47,6 +48,7 @@ def infer(
         receivers: Groups of receivers whose features are put together, ("a",) for one alone; None: those of
             `receivers_of`.
         reporter: Is told the progress, in attacks.
+        wanted: Names of the tasks that are inferred; None: all.
 
     Returns:
         One entry for each group and task, in that order.
@@ -62,10 +64,13 @@ def infer(
         )
     )
     _check(splits, tasks, receivers)
+    for name in wanted or ():
+        if name not in (known := [task.name for task in tasks]):
+            raise unknown("task", name, known)
     groups = receivers_of(train, settings.groups) if receivers is None else [tuple(group) for group in receivers]
     tasks = [task.fitted([splits[0].targets[task.name]]) for task in tasks]
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
-        return _all_entries(splits, tasks, groups, settings, reporter or Silent())
+        return _all_entries(splits, tasks, groups, settings, reporter or Silent(), wanted)
 
 
 def receivers_of(observed: Observed, groups: bool = True) -> list[Group]:
@@ -127,19 +132,21 @@ def _all_entries(
     groups: Sequence[Group],
     settings: AttackSettings,
     reporter: Reporter,
+    wanted: Sequence[str] | None,
 ) -> tuple[Inference, ...]:
     train, validation, test = splits
+    inferred = [task for task in tasks if wanted is None or task.name in wanted]
     targets = (train.targets, validation.targets, test.targets)
     blind = {task.name: blind_floor(task, *targets) for task in tasks}
     by_name = {task.name: task for task in tasks}
     attacks: dict[tuple[object, str], _Attacks] = {}
     floors: dict[tuple[tuple[str, ...], str], float] = {}
     entries: list[Inference] = []
-    reporter.begin("cross-task inference", len(groups) * len(tasks))
+    reporter.begin("cross-task inference", len(groups) * len(inferred))
     for group in groups:
         parts = tuple(dict.fromkeys(id(train.features[name]) for name in group))
         serves = tuple(dict.fromkeys(one for name in group for one in train.serves[name]))
-        for task in tasks:
+        for task in inferred:
             if (parts, task.name) not in attacks:
                 attacks[parts, task.name] = _attack(splits, group, task, settings)
             others = tuple(one for one in serves if one != task.name and one in by_name)

@@ -40,7 +40,7 @@ class PrivateFeaturesSettings:
     """Weights of the loss of dependence (HSIC) to choose from on validation, with / between."""
     covariance: str = "4/16/64"
     """Likewise of the loss that sees linear dependence only."""
-    reversal: str = "0.3/1/3"
+    reversal: str = "0.1/0.3/1"
     """Weights of the reversed gradient to choose from."""
     confusion: str = "0.1/0.3/1"
     """Weights of the confusion of adversaries to choose from."""

@@ -215,12 +215,12 @@ def _attacked(
     arm = trained.job.arm
     groups = receivers_of(seen[0], groups=arm in CLOSELY)
     for group in groups:
-        wanted = [task for task in data.tasks if arm in CLOSELY or task.name not in group]
-        cells = infer(*seen, wanted, settings.attack, [group])
+        wanted = [task.name for task in data.tasks if arm in CLOSELY or task.name not in group]
+        cells = infer(*seen, data.tasks, settings.attack, [group], wanted=wanted)
         test = {cell.wanted: _cell(cell) for cell in cells}
         validation = {cell.wanted: {ATTACK: _on_validation(cell)} for cell in cells}
         yield Measurement(test, {**where, "seen": "+".join(group)}, validation)
-    if settings.reconstruct and arm in CLOSELY:
+    if settings.reconstruct and (arm in CLOSELY or where.get("sigma")):
         yield from _rebuilt(settings, trained, seen, groups, where)
 
 
