@@ -174,3 +174,9 @@ def test_overlaid_mnist(mnist_files):
     assert data.input_shape == (1, 32, 32)
     assert len(data.train) == 300
     assert data.train.samples.targets["gap"].unique().tolist() == [4, 5, 6, 7, 8]
+
+
+def test_pairs_of_mnist(mnist_files):
+    data = load_data("digit-pairs", size=30, resolution=14)
+    assert data.input_shape == (1, 14, 28) and len(data.train) == 30
+    assert [task.name for task in data.tasks] == ["left", "right"]
