@@ -59,6 +59,7 @@ ELEVEN = (
         "private_features",
         "MetaMorphosis: features that serve one task and hide the rest",
         "Arefeen et al., IoTDI 2023, arXiv 2305.07815",
+        implemented=True,
     ),
     Method(
         "multi_receiver",
