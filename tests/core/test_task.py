@@ -102,7 +102,7 @@ def test_the_losses_of_samples_are_means_over_each_by_itself(kind):
     assert losses.shape == (len(target),) and torch.isnan(losses[1])
     for i, loss in enumerate(losses):
         one = task.mean_loss(prediction[i : i + 1], target[i : i + 1])
-        assert torch.isnan(loss) and one == 0 or torch.allclose(loss, one)
+        assert (torch.isnan(loss) and one == 0) or torch.allclose(loss, one)
 
 
 def test_a_loss_of_the_wrong_shape_is_named():
