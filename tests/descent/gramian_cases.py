@@ -437,7 +437,7 @@ def by_hand(learner: Learner, batch: Batch, weigh: Callable[[Tensor], Tensor] | 
     ])  # fmt: skip
     gramian = rows @ rows.T
     weights = torch.ones(len(losses), dtype=wide)
-    weights[torch.tensor(settled)] = (weigh or Noted())(gramian)
+    weights[torch.tensor(settled)] = (weigh or Noted())(gramian).to(weights)
     names = {id(p): name for name, p in learner.named_parameters()}
     gradients: dict[str, Tensor | None] = {name: None for name, _ in learner.named_parameters()}
     for place, parameter in enumerate(parameters):
