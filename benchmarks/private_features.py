@@ -58,7 +58,6 @@ def measure() -> list[Row | Note]:
         learners = {
             "private features": private_features(shape, tasks, **options),
             "with covariance": private_features(shape, tasks, kind="covariance", **options),
-            "with hsic": private_features(shape, tasks, kind="hsic", **options),
             "gates alone": without_decorrelation(shape, tasks, **options),
             "loss alone": without_gates(shape, tasks, **options),
             "plain links": plain_links(shape, tasks, **options),

@@ -15,7 +15,8 @@ def standardised(x):
 
 
 def hsic_of_standardised(one, other):
-    return hsic(standardised(one), standardised(other))
+    widths = [(2 * x.shape[1]) ** 0.5 for x in (one, other)]
+    return hsic(standardised(one), standardised(other), widths=widths)
 
 
 OF_A_PAIR = {"covariance": cross_covariance, "hsic": hsic_of_standardised}

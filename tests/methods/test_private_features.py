@@ -45,7 +45,8 @@ PAIRS = [("left", "right"), ("left", "size"), ("right", "size")]
 
 
 def hsic_of_standardised(one, other):
-    return hsic(*((x - x.mean(0)) / x.std(0) for x in (one, other)))
+    features = [(x - x.mean(0)) / x.std(0, unbiased=False) for x in (one, other)]
+    return hsic(*features, widths=[(2 * x.shape[1]) ** 0.5 for x in features])
 
 
 @pytest.mark.parametrize(("kind", "measure"), [("covariance", cross_covariance), ("hsic", hsic_of_standardised)])

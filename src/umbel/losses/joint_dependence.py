@@ -25,7 +25,8 @@ def joint_dependence(sets: Sequence[Tensor], kind: str = "covariance") -> Float[
         hsic:        Σ_{j<k} hsic(z_j, z_k), unbiased            0 in expectation where they are independent
 
     z are the features at mean 0 and deviation 1 over the batch, which `cross_covariance` makes by itself: features that
-    vary little tell as much to who scales them up.
+    vary little tell as much to who scales them up. Kernels of hsic are as wide as two samples are apart on average
+    (in squares): sqrt(2 d) for d features that vary.
 
     **Vectors** are features of one sample each. **Maps of the same height and width**: every position of every sample
     counts as a sample of c features, less the mean of its position over the batch. So what is compared is what two maps
@@ -118,19 +119,23 @@ def _covariances(rows: list[Tensor]) -> Tensor:
 def _kernels(rows: list[Tensor]) -> Tensor:
     """As `hsic` of each pair of standardised sets; kernels of all sets, and products of all pairs, are made at once.
 
-    Narrower sets get features of 0, which change no distance. The diagonal of a kernel is exp(0).
+    Narrower sets get features of 0, which change no distance.
     """
     samples, widths = len(rows[0]), [x.shape[1] for x in rows]
     features = _standardised(torch.cat(rows, 1)).split(widths, 1)
     x = torch.stack([F.pad(z, (0, max(widths) - z.shape[1])) for z in features])
-    lengths = x.square().sum(2)
-    squares = torch.baddbmm(lengths[:, :, None] + lengths[:, None], x, x.mT, alpha=-2).clamp(min=0)
-    middle = samples + samples * (samples - 1) // 2  # the diagonal's zeros, then each distance twice
-    medians = squares.detach().flatten(1).kthvalue(middle).indices
-    medians = squares.flatten(1).gather(1, medians[:, None]).clamp(min=torch.finfo(x.dtype).tiny)
-    kernels = torch.exp(squares / (-2 * medians[:, :, None])) - torch.eye(samples, dtype=x.dtype, device=x.device)
+    usual = 2 * x.square().sum(2).mean(1)  # mean of ||z_i - z_j||² over all pairs
+    x = x / (2 * usual.clamp(min=1)).sqrt()[:, None, None]
+    identity = torch.eye(samples, dtype=x.dtype, device=x.device)
+    kernels = torch.exp(_minus_squares(x)) - identity  # zeros on the diagonal
     flat, of_sample = kernels.flatten(1), kernels.sum(2)
     total = of_sample.sum(1)
     values = flat @ flat.T + total[:, None] * total / ((samples - 1) * (samples - 2))
     values = values - 2 / (samples - 2) * of_sample @ of_sample.T
     return values.triu(1).sum() / (samples * (samples - 3))
+
+
+def _minus_squares(x: Tensor) -> Tensor:
+    """-||x_i - x_j||² of each set, [K, B, B] from [K, B, d], in one product."""
+    lengths, one = x.square().sum(2, keepdim=True), torch.ones_like(x[:, :, :1])
+    return torch.cat([2 * x, -lengths, -one], 2) @ torch.cat([x, one, lengths], 2).mT
