@@ -60,14 +60,14 @@ def position(count, seed):
 
 @pytest.mark.parametrize(("make", "strong"), [(parity, ("mlp", "trees")), (radius, ("neighbours", "trees"))])
 def test_what_no_line_can_tell_is_told_by_others(make, strong):
-    found = attacked(make, settings=by("linear", *strong))
-    assert found.attackers["linear"][0] < 0.6
+    found = attacked(shorter(make, 800), settings=by("linear", *strong))
+    assert found.attackers["linear"][0] < 0.65
     assert all(found.attackers[name][0] > 0.85 for name in strong), found.attackers
     assert found.score > 0.85 and found.chosen[0] in strong
 
 
 def test_where_something_is_on_a_map_is_found_by_convolutions():
-    found = attacked(shorter(position, 600), settings=by("linear", "convolutional"))
+    found = attacked(shorter(position, 450), settings=by("linear", "convolutional"))
     assert found.attackers["linear"][0] < 0.62 and found.attackers["convolutional"][0] > 0.9
     assert found.chosen == ("convolutional",)
 
@@ -82,10 +82,10 @@ def mixture(count, seed):
 def test_the_best_attacker_of_a_gaussian_mixture_is_near_the_best_possible():
     x, y = mixture(SIZES["test"], 2)
     possible = (torch.cdist(x, 0.8 * draw(5, 99, 8)).argmin(1) == y).float().mean().item()
-    found = attacked(mixture, tasks.classification("y", 5), settings=QUICK)
+    found = attacked(mixture, tasks.classification("y", 5), settings=by("linear", "neighbours", "mlp"))
     assert abs(found.score - possible) < 0.02
     assert found.low < possible < found.high and found.high - found.low < 0.08
-    assert set(found.attackers) == {"linear", "neighbours", "trees", "mlp"}
+    assert set(found.attackers) == {"linear", "neighbours", "mlp"}
 
 
 def test_features_that_say_nothing_score_as_the_floor():
@@ -125,7 +125,7 @@ def test_values_yes_or_no_and_missing_labels():
 
     splits = [
         Observed({"a": x}, {"a": ("c",)}, targets, torch.zeros(len(x), 1))
-        for x, targets in (several(count, seed) for seed, count in enumerate(SIZES.values()))
+        for x, targets in (several(count, seed) for seed, count in enumerate((700, 250, 400)))
     ]
     values, answers, classes = infer(*splits, kinds, by("linear", "neighbours", "trees"))
     assert values.score < 0.5 * values.floor and values.chosen[0] != "linear" and not values.higher_is_better
@@ -147,7 +147,7 @@ def test_maps_of_classes_and_boundaries():
     classes, edges = tasks.segmentation("y", 2), tasks.boundaries("edge")
     splits = [
         Observed({"a": x, "b": x}, {"a": ("y",), "b": ("edge",)}, targets, torch.zeros(len(x), 1))
-        for x, targets in (dense(count, seed) for seed, count in enumerate((200, 30, 30)))
+        for x, targets in (dense(count, seed) for seed, count in enumerate((160, 24, 24)))
     ]
     first, again = infer(*splits, [classes], by("linear", "neighbours"))
     assert min(score for scores in first.attackers.values() for score in scores) > 0.7 > first.blind
@@ -162,10 +162,10 @@ def test_the_same_seed_gives_the_same_numbers_and_leaves_generators_alone():
     settings = by("neighbours", "mlp", seeds=2)
     before = torch.get_rng_state()
     with torch.no_grad():
-        first = attacked(shorter(parity, 60), settings=settings)
+        first = attacked(shorter(parity, 32), settings=settings)
     assert torch.equal(torch.get_rng_state(), before)
     torch.rand(3)
-    again = attacked(shorter(parity, 60), settings=settings)
+    again = attacked(shorter(parity, 32), settings=settings)
     assert first == again
     assert len({(first.validation["mlp"][seed], first.attackers["mlp"][seed]) for seed in (0, 1)}) == 2
     assert first.attackers["neighbours"][0] == first.attackers["neighbours"][1]  # its seed changes nothing

@@ -11,6 +11,7 @@ from umbel.audit.problem import Answer, Problem
 
 _WIDTHS = {"quick": (32,), "full": (32, 64)}
 _STEPS = {"quick": 200, "full": 600}
+_BATCH, _DENSE_BATCH = 256, 16  # every position of a map teaches
 _SIDE = 8  # positions along a side that the last layer reads one by one
 
 
@@ -27,7 +28,7 @@ class Convolutional:
     def train(self, problem: Problem) -> Answer:
         """See `Attacker.train`."""
         make = MapDecoder if problem.is_dense else _MapReader
-        recipe = Recipe(_STEPS[problem.effort], rate=3e-3, decay=1e-2)
+        recipe = Recipe(_STEPS[problem.effort], decay=1e-2, batch=_DENSE_BATCH if problem.is_dense else _BATCH)
         return best_of([(partial(make, problem, width), recipe) for width in _WIDTHS[problem.effort]], problem)
 
 

@@ -9,7 +9,7 @@ from umbel.audit.attackers.fitting import Standardised
 from umbel.audit.problem import Problem
 
 _COARSE = 8  # positions along the longer side of the map that a vector is turned into
-_WIDEST = 64  # positions along the longer side, beyond which convolutions cost more than they tell
+_FINEST = {"quick": 32, "full": 64}  # positions along the longer side; beyond, convolutions cost more than they tell
 
 
 def coarse_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -44,7 +44,7 @@ class MapDecoder(nn.Module):
             layers += [nn.Linear(channels, width * math.prod(small)), nn.Unflatten(1, (width, *small)), nn.ReLU()]
             channels, side = width, max(small)
         layers += [*_block(channels, width), *_block(width, width)]
-        while 2 * side <= min(max(self.size), _WIDEST):
+        while 2 * side <= min(max(self.size), _FINEST[problem.effort]):
             layers += [nn.Upsample(scale_factor=2, mode="nearest"), *_block(width, width)]
             side *= 2
         self.layers = nn.Sequential(*layers, nn.Conv2d(width, problem.task.outputs, 1))

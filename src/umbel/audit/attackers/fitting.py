@@ -12,7 +12,7 @@ from umbel.audit.judging import better, score_of
 from umbel.audit.problem import Problem
 from umbel.core import Task
 
-_LEAST_BATCH, _MOST_BATCH = 32, 512
+_LEAST_BATCH = 32  # a sixteenth of the samples from there on
 _VALIDATIONS = 12
 _PASSES = 50  # beyond which a small set is only learnt by heart
 _WARM = 0.15  # of the steps, in which the rate rises
@@ -26,11 +26,13 @@ class Recipe:
         steps: Of the optimizer, at most; 50 passes are enough.
         rate: Peak learning rate.
         decay: Decoupled weight decay.
+        batch: Samples in a step, at most.
     """
 
     steps: int
     rate: float = 3e-3
     decay: float = 1e-4
+    batch: int = 512
 
 
 def learn(network: nn.Module, problem: Problem, recipe: Recipe) -> float:
@@ -44,7 +46,7 @@ def learn(network: nn.Module, problem: Problem, recipe: Recipe) -> float:
     Returns:
         Its score on validation.
     """
-    size = min(max(len(problem) // 16, _LEAST_BATCH), _MOST_BATCH, len(problem))
+    size = min(max(len(problem) // 16, _LEAST_BATCH), recipe.batch, len(problem))
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.rate, weight_decay=recipe.decay, fused=True)
     steps = min(recipe.steps, _PASSES * -(-len(problem) // size))
     every = max(steps // _VALIDATIONS, 1)

@@ -13,6 +13,7 @@ from umbel.audit.problem import Answer, Problem
 
 _STRENGTHS = {"quick": (1e-1, 1e-3, 1e-5), "full": (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-6)}
 _ROUNDS = {"quick": 25, "full": 60}
+_DENSE_BATCH = 32
 _DENSE_STEPS = {"quick": 150, "full": 500}
 
 
@@ -33,7 +34,9 @@ class Linear:
         """See `Attacker.train`."""
         if problem.is_dense:
             steps = _DENSE_STEPS[problem.effort]
-            return best_of([(partial(_Positions, problem), Recipe(steps, rate=1e-2, decay=0.0))], problem)
+            return best_of(
+                [(partial(_Positions, problem), Recipe(steps, rate=1e-2, decay=0.0, batch=_DENSE_BATCH))], problem
+            )
         network = _Vector(problem)
         best, weights = math.nan, {name: value.clone() for name, value in network.state_dict().items()}
         for strength in _STRENGTHS[problem.effort]:  # from simple to free, each from where the last one ended
