@@ -166,11 +166,12 @@ class TrainedDecoder:
         self.network = _network(kind, train, seed).to(train.pictures.device)
         most = _at_most(_LOOKED_AT, _NUMBERS_A_LOOK, validation.pictures)
         looked = Examples(validation.seen[:most], validation.pictures[:most])
-        best, kept, waited = self._score(looked), copy.deepcopy(self.network.state_dict()), 0
+        best, kept = self._score(looked), copy.deepcopy(self.network.state_dict())
+        highest, waited = -math.inf, 0  # of the looks: the first steps may well be worse than the start
         for _ in self._trained(train, effort, seed):
             score = self._score(looked)
-            waited = 0 if score > best else waited + 1
-            if not waited:
+            highest, waited = (score, 0) if score > highest else (highest, waited + 1)
+            if score > best:
                 best, kept = score, copy.deepcopy(self.network.state_dict())
             if waited == _PATIENCE:
                 break
