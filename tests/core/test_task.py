@@ -94,6 +94,17 @@ def test_what_is_predicted_where_labels_are_missing_does_not_matter(kind):
     assert torch.equal(*values)
 
 
+@pytest.mark.parametrize("kind", ["classification", "segmentation", "regression"])
+def test_the_losses_of_samples_are_means_over_each_by_itself(kind):
+    task, prediction, target = made(kind, 0, 0.4)
+    target[1] = -1 if not target.is_floating_point() else math.nan
+    losses = task.sample_losses(prediction, target)
+    assert losses.shape == (len(target),) and torch.isnan(losses[1])
+    for i, loss in enumerate(losses):
+        one = task.mean_loss(prediction[i : i + 1], target[i : i + 1])
+        assert (torch.isnan(loss) and one == 0) or torch.allclose(loss, one)
+
+
 def test_a_loss_of_the_wrong_shape_is_named():
     reduced: ElementLoss = F.mse_loss
     task = Task("age", 1, reduced, {"MSE": MeanSquaredError}, higher_is_better=False)
