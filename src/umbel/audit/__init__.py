@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from umbel.audit.guarantees import delta_below, noise_for_epsilon, release_guarantees
     from umbel.audit.inference import infer, receivers_of
     from umbel.audit.kept import audits_of
-    from umbel.audit.membership import FALSE_ALARMS, Membership, likelihood_ratios, membership
+    from umbel.audit.lira import FALSE_ALARMS, Membership, likelihood_ratios, membership
     from umbel.audit.observed import Observed, observe
     from umbel.audit.problem import Attacker, Problem
     from umbel.audit.reconstruction import Rebuilt, are_pictures, rebuild
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 _HOME = {
     "EFFORTS": "decoder_networks",
-    "FALSE_ALARMS": "membership",
+    "FALSE_ALARMS": "lira",
     "AttackSettings": "settings",
     "Attacker": "problem",
     "Audit": "records",
     "Effort": "decoder_networks",
     "EncoderLearner": "encoder",
     "Inference": "records",
-    "Membership": "membership",
+    "Membership": "lira",
     "Observed": "observed",
     "Problem": "problem",
     "Rebuilt": "reconstruction",
@@ -43,8 +43,8 @@ _HOME = {
     "infer": "inference",
     "label_confidence": "shadows",
     "label_floor": "floors",
-    "likelihood_ratios": "membership",
-    "membership": "membership",
+    "likelihood_ratios": "lira",
+    "membership": "lira",
     "membership_of_trainings": "shadows",
     "noise_for_epsilon": "guarantees",
     "observe": "observed",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from umbel.arguments import whole_number
-from umbel.audit.membership import Membership, membership
+from umbel.audit.lira import Membership, membership
 from umbel.core import Descent, Learner, OperatingPoint, UmbelError
 from umbel.data import Source, TensorSource, seeded
 from umbel.descent import DPSGD
