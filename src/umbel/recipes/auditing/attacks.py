@@ -13,12 +13,17 @@ from umbel.recipes.auditing.settings import AuditSettings
 
 
 def inferred(
-    settings: AuditSettings, splits: Mapping[str, Observed], cell: Cell, tasks: Sequence[Task], reporter: Reporter
+    settings: AuditSettings,
+    splits: Mapping[str, Observed],
+    cell: Cell,
+    tasks: Sequence[Task],
+    wanted: Sequence[str] | None,
+    reporter: Reporter,
 ) -> Sequence[Inference]:
-    """What tasks are told from the features of a cell."""
+    """What the wanted tasks (None: all) are told from the features of a cell; all tasks' labels make the floors."""
     how = AttackSettings(settings.seeds, settings.effort, settings.tried, most=settings.most)
     train, validation, test = splits.values()
-    return infer(train, validation, test, tasks, how, cell, reporter)
+    return infer(train, validation, test, tasks, how, cell, reporter, wanted)
 
 
 @dataclass(frozen=True)

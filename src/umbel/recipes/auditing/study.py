@@ -86,19 +86,18 @@ class _Audits:
         self._own(point)
         job = Job.at("audit", 0, **point, releases=count)
         seen = Attacked(self.subject, self.samples, self.runtime, point, count)
-        tasks = self.subject.learner.tasks
+        tasks, wanted = self.subject.learner.tasks, [task.name for task in self.subject.wanted]
         inference: list[Inference] = []
         for number, cell in enumerate(seen.cells if len(tasks) > 1 or seen.unserved else []):
-            inference += self._inferred(job.key, f"inference-{number}", seen.observed, cell, tasks)
+            inference += self._inferred(job.key, f"inference-{number}", seen.observed, cell, tasks, wanted)
         if seen.unserved:  # once: no operating point changes the input
-            inference += self._inferred("input", "inference", seen.inputs, [(ITSELF,)], seen.unserved)
-        wanted = {task.name for task in self.subject.wanted}
+            inference += self._inferred("input", "inference", seen.inputs, [(ITSELF,)], seen.unserved, None)
         pictures = self._rebuilt(job, seen) if not self.settings.no_reconstruction and seen.has_pictures else None
         return Audit(
             self.subject.title,
             point.as_dict() | ({"releases": count} if len(self.settings.counts) > 1 else {}),
             {split: some.count for split, some in self.samples.items()},
-            tuple(entry for entry in inference if entry.wanted in wanted),
+            tuple(inference),
             pictures.entries if pictures else (),
             tuple(promised),
             (*self.subject.notes, *seen.notes, *(pictures.notes if pictures else ())),
@@ -119,14 +118,20 @@ class _Audits:
             self.runs.append(Run(NETWORK, 0, own, plain))
 
     def _inferred(
-        self, key: str, name: str, splits: Mapping[str, Observed], cell: Cell, tasks: Sequence[Task]
+        self,
+        key: str,
+        name: str,
+        splits: Mapping[str, Observed],
+        cell: Cell,
+        tasks: Sequence[Task],
+        wanted: Sequence[str] | None,
     ) -> Sequence[Inference]:
         """What is inferred from one tensor of features; its receivers have a file together."""
         reporter = self.study.reporter
         if not self.study.has_measured(key, name):
             reporter.expect(1)
         return self.study.measured(
-            key, name, tuple[Inference, ...], lambda: inferred(self.settings, splits, cell, tasks, reporter)
+            key, name, tuple[Inference, ...], lambda: inferred(self.settings, splits, cell, tasks, wanted, reporter)
         )
 
     def _rebuilt(self, job: Job, seen: Attacked) -> KeptPictures:
