@@ -7,9 +7,9 @@
     preference_conditioned   one network whose task preference is an input; what `controllable` is compared with
     private_features         each task's receiver is sent features that serve its task and little else
 
-Gradient split is a descent: `umbel.descent.GradSplit`. Files called "..._ablations" (and
-"..._adversaries") hold what a method is compared with
-in its study. A study builds its networks by these names, so what is measured is what a user gets.
+Gradient split is a descent: `umbel.descent.GradSplit`. Files called "..._ablations" ("..._adversaries", "..._min_max")
+hold what a method is compared with in its study. A study builds its networks by these names, so what is measured is
+what a user gets.
 """
 
 from umbel.methods.controllable import ControllableLearner, controllable, is_controllable, slimmable_model
@@ -37,14 +37,8 @@ from umbel.methods.private_features_ablations import (
     without_decorrelation,
     without_gates,
 )
-from umbel.methods.private_features_adversaries import (
-    Adversaries,
-    AlternatingSteps,
-    MinMaxLearner,
-    ReversalLearner,
-    gradient_reversal,
-    min_max,
-)
+from umbel.methods.private_features_adversaries import Adversaries, ReversalLearner, gradient_reversal
+from umbel.methods.private_features_min_max import AlternatingSteps, MinMaxLearner, min_max
 
 __all__ = [
     "Adversaries",

@@ -1,6 +1,6 @@
 """What private features are compared with, where nothing attacks in training; each releases numbers of the same count.
 
-Those with adversaries in training are in `private_features_adversaries`.
+Those with adversaries in training are in `private_features_adversaries` and `private_features_min_max`.
 """
 
 from collections.abc import Sequence

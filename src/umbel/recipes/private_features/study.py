@@ -22,7 +22,8 @@ from umbel.methods.private_features_ablations import (
     without_decorrelation,
     without_gates,
 )
-from umbel.methods.private_features_adversaries import AlternatingSteps, gradient_reversal, min_max
+from umbel.methods.private_features_adversaries import gradient_reversal
+from umbel.methods.private_features_min_max import AlternatingSteps, min_max
 from umbel.nn import build_model
 from umbel.recipes.build import open_data, with_options
 from umbel.recipes.private_features.scores import ATTACK, BLIND, LABEL_FLOOR, Scores
