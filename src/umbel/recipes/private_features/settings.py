@@ -125,6 +125,9 @@ QUICK = PrivateFeaturesSettings(
     decorrelation="100",
     reversal="1",
     sigma="0/0.2",
+    attackers="linear,mlp",
+    attack_samples=4000,
+    reconstruct=False,
     seeds=2,
     fit=replace(FIT, steps=400, validate_every=100, learning_rate=3e-3),
 )

@@ -42,7 +42,7 @@ from umbel.recipes.private_features.settings import (
     UNIVERSAL,
     PrivateFeaturesSettings,
 )
-from umbel.report import Profile, Results, TaskInfo
+from umbel.report import Profile, Results, SampleSheet, TaskInfo
 from umbel.study import Arm, Bench, Job, Measurement, Study, Trained, Training
 
 TUNING = ", weights tried"
@@ -100,6 +100,7 @@ def private_features_study(settings: PrivateFeaturesSettings, study: Study) -> R
         f"Features that serve their task and hide the rest: {data.title}",
         arms(settings),
         facts={CHOSEN: chosen},
+        samples=tuple(_sheets(study)),
         headline=({"seen": None, "weight": None},),
     )
 
@@ -222,11 +223,12 @@ def _attacked(
         validation = {cell.wanted: {ATTACK: _on_validation(cell)} for cell in cells}
         yield Measurement(test, {**where, "seen": "+".join(group)}, validation)
     if settings.reconstruct and (arm in CLOSELY or where.get("sigma")):
-        yield from _rebuilt(settings, trained, seen, groups, where)
+        yield from _rebuilt(settings, study, trained, seen, groups, where)
 
 
 def _rebuilt(
     settings: PrivateFeaturesSettings,
+    study: Study,
     trained: Trained,
     seen: Sequence[Observed],
     groups: Sequence[Sequence[str]],
@@ -234,9 +236,24 @@ def _rebuilt(
 ) -> Iterator[Profile]:
     """How alike pictures that are rebuilt from what receivers get are to the originals."""
     effort, together = EFFORTS[settings.attack.effort], [group for group in groups if len(group) > 1]
-    for entry in rebuild(*seen, groups=together, effort=effort, seeds=settings.attack.seeds).entries:
+    rebuilt = rebuild(*seen, groups=together, effort=effort, seeds=settings.attack.seeds)
+    if (trained.job.repeat, dict(where)) == (0, {}):
+        rebuilt.draw(study.out / picture_file(trained.job.arm))
+    for entry in rebuilt.entries:
         columns = {"ssim": entry.ssim, "psnr": entry.psnr, "blind ssim": (entry.blind_ssim,) * len(entry.ssim)}
         yield Profile(trained.job.arm, REBUILT, columns, trained.job.repeat, {**where, "seen": entry.seen})
+
+
+def picture_file(arm: str) -> str:
+    """Beside the results: pictures that were rebuilt from what the network of seed 0 sends."""
+    return f"rebuilt-{arm}.png"
+
+
+def _sheets(study: Study) -> Iterator[SampleSheet]:
+    for arm in CLOSELY:
+        if (study.out / picture_file(arm)).exists():
+            alt = "test pictures, and what decoders make of them from what each task is sent"
+            yield SampleSheet(arm, picture_file(arm), "Pictures rebuilt from what is sent", alt)
 
 
 def _cell(cell: Inference) -> dict[str, float]:
