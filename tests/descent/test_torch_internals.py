@@ -207,3 +207,11 @@ def test_no_other_file_of_the_descents_knows_private_names_of_torch():
             assert known
         else:
             assert not known - of_torchjd - public, f"{path.name} knows {sorted(known - of_torchjd - public)}"
+
+
+def test_the_version_of_a_tensor_counts_writes():
+    tensor = torch.zeros(2)
+    before = internals.version_of(tensor)
+    assert (tensor + 1).sum() == 2 and internals.version_of(tensor) == before
+    tensor.add_(1)
+    assert internals.version_of(tensor) != before

@@ -43,6 +43,7 @@ __all__ = [
     "set_compiled_call",
     "tensor_of_leaf",
     "tree_map",
+    "version_of",
     "weight_node",
 ]
 
@@ -229,3 +230,8 @@ def keep_for_several_walks() -> None:
     import torch._functorch.config as settings  # noqa: PLC0415 - slow, and only needed here
 
     settings.donated_buffer = False
+
+
+def version_of(tensor: Tensor) -> int:
+    """A number that changes whenever the tensor is written to in place."""
+    return tensor._version

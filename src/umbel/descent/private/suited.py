@@ -6,12 +6,11 @@ from typing import TypeVar
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.instancenorm import _InstanceNorm
 
 from umbel.core import UmbelError
+from umbel.descent.torch_internals import BatchNorm, InstanceNorm, version_of
 
-_Result = TypeVar("_Result")
+Result = TypeVar("Result")
 
 
 def check_suited(learner: nn.Module, fixed: bool = False) -> None:
@@ -26,9 +25,9 @@ def check_suited(learner: nn.Module, fixed: bool = False) -> None:
     """
     for name, layer in learner.named_modules():
         kept = not layer.training and (fixed or not any(p.requires_grad for p in layer.parameters()))
-        if kept or not isinstance(layer, _BatchNorm | _InstanceNorm):
+        if kept or not isinstance(layer, BatchNorm | InstanceNorm):
             continue
-        if isinstance(layer, _BatchNorm):
+        if isinstance(layer, BatchNorm):
             raise UmbelError(
                 f"{name or 'the model'} is a {type(layer).__name__}, which mixes the samples of a batch, so that none "
                 "has a gradient of its own; build the network with --encoder-options norm=group, or give the model to "
@@ -48,17 +47,17 @@ def buffers_unchanged(learner: nn.Module) -> Iterator[None]:
     Raises:
         UmbelError: Names the buffer.
     """
-    before = {name: (buffer, buffer._version) for name, buffer in learner.named_buffers()}
+    before = {name: (buffer, version_of(buffer)) for name, buffer in learner.named_buffers()}
     yield
     for name, buffer in learner.named_buffers():
-        if name not in before or before[name][0] is not buffer or before[name][1] != buffer._version:
+        if name not in before or before[name][0] is not buffer or before[name][1] != version_of(buffer):
             raise UmbelError(
                 f"buffer {name} changes with the samples of a batch, which would end in the weights without any noise; "
                 "switch that off for private training"
             )
 
 
-def naming_the_layer(learner: nn.Module, run: Callable[[], _Result]) -> _Result:
+def naming_the_layer(learner: nn.Module, run: Callable[[], Result]) -> Result:
     """What `run` gives; where a layer cannot be taken apart into samples, one line that names it.
 
     Args:

@@ -21,7 +21,12 @@ def findings(results: Results) -> Findings:
     """All that follows from the results file."""
     matrices = _Matrices(results)
     claims = tuple(_claims(results, matrices))
-    return Findings(claims, tuple(_charts(results)), (matrices.drawn(),), tuple(_verdict(results, claims, matrices)))
+    return Findings(
+        claims=claims,
+        charts=tuple(_charts(results)),
+        matrices=(matrices.drawn(),),
+        verdict=tuple(_verdict(results, claims, matrices)),
+    )
 
 
 def _gain(results: Results, arm: str) -> Values:
