@@ -121,10 +121,9 @@ class PrivateFeaturesSettings:
 QUICK = PrivateFeaturesSettings(
     data=DataSettings(data="digits-pairs"),
     encoder_options="widths=16/32,norm=group",
-    arms=",".join((OURS, NO_GATES, PLAIN, UNIVERSAL, REVERSAL, NOISY)),
+    arms=",".join((OURS, PLAIN, UNIVERSAL, REVERSAL)),
     decorrelation="100",
     reversal="1",
-    sigma="0/0.2",
     attackers="linear,mlp",
     attack_samples=4000,
     reconstruct=False,
