@@ -166,6 +166,18 @@ def test_leakage_lies_between_the_better_floor_and_universal_features():
     assert scores.cost(OURS).mean == pytest.approx((1.0 + 1.0) / 2)  # a point of accuracy, one percent of the error
 
 
+def test_a_pair_whose_label_tells_it_all_is_left_out():
+    """A coarse class follows from the fine one: features cannot be blamed for it, and there is nothing to divide by."""
+    runs = [dataclasses.replace(run, metrics={t: dict(m) for t, m in run.metrics.items()}) for run in results_of().runs]
+    for run in runs:
+        if run.point.get("seen") == "age":
+            run.metrics["kind"][LABEL_FLOOR] = 0.95
+    scores = Scores(Table(runs), TASKS)
+    assert scores.pairs == [("kind", "age")] and scores.leakage(OURS).mean == pytest.approx(0.25)
+    results = dataclasses.replace(results_of(), runs=tuple(runs))
+    assert math.isnan(findings(results).matrices[0].values[1][0])
+
+
 def test_claims_follow_from_the_numbers():
     state = {one.name: one.state for one in findings(results_of()).claims}
     assert state == {

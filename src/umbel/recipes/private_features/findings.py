@@ -147,9 +147,7 @@ class _Said:
     def matrices(self) -> Iterator[Matrix]:
         """Who can tell what: normalised leakage, of the arms that say most."""
         for arm in (OURS, PLAIN, UNIVERSAL):
-            rows = tuple(
-                tuple(self.scores.leak(arm, seen, wanted).mean for wanted in self.tasks) for seen in self.tasks
-            )
+            rows = tuple(tuple(self._cell(arm, seen, wanted) for wanted in self.tasks) for seen in self.tasks)
             yield Matrix(
                 f"Who can tell what: {self.arms[arm].lower()}",
                 tuple(self.tasks),
@@ -159,11 +157,16 @@ class _Said:
                 "task that is told from them",
                 note=(
                     "Normalised: 0 is what can be guessed without the features, 1 what the same attackers get from "
-                    "universal features. Mean over seeds; the best attacker on validation."
+                    "universal features; blank where the label tells as much. Mean over seeds; the best attacker on "
+                    "validation."
                 ),
                 section="Cross-task inference",
                 centre=None,
             )
+
+    def _cell(self, arm: str, seen: str, wanted: str) -> float:
+        known = seen == wanted or (seen, wanted) in self.scores.pairs
+        return self.scores.leak(arm, seen, wanted).mean if known else math.nan
 
     def charts(self) -> Iterator[Chart]:
         """Leakage against what it costs, and over the noise."""

@@ -51,15 +51,25 @@ class Scores:
         The floor is the better of guessing blindly and guessing from the label that the features are meant for; the
         ceiling what the same attackers get from universal features.
         """
-        at = self._at(place, seen=seen)
-        attack = at(arm, ATTACK, self.split, wanted)
+        attack = self._at(place, seen=seen)(arm, ATTACK, self.split, wanted)
         floor = self._floor(arm, seen, wanted, place)
-        ceiling = self._at({}, seen=wanted)(UNIVERSAL, ATTACK, self.split, wanted)
-        return (attack - floor) / (ceiling - floor)
+        return (attack - floor) / (self._ceiling(wanted) - floor)
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """(seen, wanted) tasks of which the one's label does not tell the other as well as universal features do."""
+        return [pair for pair in permutations(self.info, 2) if self._has_room(*pair)]
 
     def leakage(self, arm: str, **place: Any) -> Values:
-        """Mean over all pairs of different tasks."""
-        return average(self.leak(arm, *pair, **place) for pair in permutations(self.info, 2))
+        """Mean over all pairs where there is something to leak."""
+        return average(self.leak(arm, *pair, **place) for pair in self.pairs)
+
+    def _has_room(self, seen: str, wanted: str) -> bool:
+        room = (self._ceiling(wanted) - self._floor(UNIVERSAL, seen, wanted, {})).mean
+        return room > 0 if self.info[wanted].higher_is_better else room < 0
+
+    def _ceiling(self, wanted: str) -> Values:
+        return self._at({}, seen=wanted)(UNIVERSAL, ATTACK, self.split, wanted)
 
     def _floor(self, arm: str, seen: str, wanted: str, place: dict[str, Any]) -> Values:
         at, better = self._at(place, seen=seen), max if self.info[wanted].higher_is_better else min
