@@ -9,9 +9,9 @@ from torch import nn
 from umbel.arguments import one_of, whole_number
 from umbel.core import MultiTaskModel, OperatingPoint, PointSequential, UmbelError
 from umbel.nn import FeatureRelease
-from umbel.privacy import NEIGHBOURS, Guarantee, Release, gaussian_sigma, guarantee, sensitivity
+from umbel.privacy import NEIGHBOURS, Guarantee, Release, gaussian_sigma, guarantee, sensitivity, usual_delta
 
-_USUAL_DELTA = 1e-5
+_MOST_DELTA = 1e-5
 
 
 def delta_below(samples: int) -> float:
@@ -20,9 +20,7 @@ def delta_below(samples: int) -> float:
     Args:
         samples: Of the set whose samples are protected.
     """
-    samples = whole_number(samples, "samples", least=1)
-    power = math.floor(-math.log10(samples))
-    return min(_USUAL_DELTA, 10.0**power if 10.0**power * samples < 1 else 10.0 ** (power - 1))
+    return min(_MOST_DELTA, usual_delta(samples))
 
 
 def release_guarantees(

@@ -43,7 +43,7 @@ def infer(
         train: What attackers learn from: features as they are released, with labels.
         validation: What their variants, and the best of them, are chosen by.
         test: What they are judged on.
-        tasks: Which are inferred, with their metrics. A label floor knows the labels of these tasks only.
+        tasks: All whose labels are known, with their metrics: label floors are made of these.
         settings: How hard; by default three seeds, quick.
         receivers: Groups of receivers whose features are put together, ("a",) for one alone; None: those of
             `receivers_of`.

@@ -31,6 +31,7 @@ FASHION = ("t-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt"
 GROUPS = ("upper body", "trousers", "dress", "footwear", "bag")
 """Our coarse groups of them."""
 _GROUP_OF = (0, 1, 0, 2, 0, 3, 0, 3, 4, 3)
+_PAIRS = {"train": 50_000, "validation": 5_000, "test": 10_000}
 
 
 def read_idx(path: Path) -> Tensor:
@@ -144,12 +145,8 @@ def overlay_mnist(
         download: Let torchvision download the set when it is missing.
     """
     digits = _read("MNIST", "overlay-mnist", download)
-    counts = {"train": 50_000, "validation": 5_000, "test": 10_000}
     title = "Two MNIST digits, one over the other"
-    return overlay_data("overlay-mnist", title, digits, counts, canvas, seed, size, resolution, _MNIST_NOTE)
-
-
-_PAIRS = {"train": 50_000, "validation": 5_000, "test": 10_000}
+    return overlay_data("overlay-mnist", title, digits, _PAIRS, canvas, seed, size, resolution, _MNIST_NOTE)
 
 
 def digit_pairs(

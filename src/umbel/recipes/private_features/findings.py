@@ -134,11 +134,11 @@ class _Said:
 
     # -- pictures and matrices ---------------------------------------------------------------------------------------
 
-    def ssim(self, arm: str, seen: str, column: str = "ssim", **point: float) -> Values:
+    def ssim(self, arm: str, seen: str, **point: float) -> Values:
         """Of pictures rebuilt from what one receiver gets; NaN where nothing was rebuilt."""
         wanted = {"seen": seen, **point}
         found = {
-            profile.repeat: profile.columns[column]
+            profile.repeat: profile.columns["ssim"]
             for profile in self.results.profiles
             if (profile.method, profile.name, profile.point) == (arm, REBUILT, wanted) and profile.repeat is not None
         }

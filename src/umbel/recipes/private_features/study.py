@@ -1,7 +1,7 @@
 """The study of private features: which networks are trained, all with the same parts, and how they are attacked.
 
-Weights are chosen on validation from networks of seed 0 (`tuned`); then every arm is trained with every seed. What came
-of it is in `findings`.
+Weights are chosen on validation from networks of seed 0 (`chosen_weight`); then every arm is trained with every seed.
+What came of it is in `findings`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -189,10 +189,7 @@ def _measure(settings: PrivateFeaturesSettings, study: Study, trained: Trained) 
     arm, place = trained.job.arm, dict(trained.job.place)
     if arm == JOINT:
         return
-    if not arm.endswith(TUNING):  # a chosen weight is no place of its own
-        place, kept = {}, place
-    else:
-        kept = {}
+    place, kept = (place, {}) if arm.endswith(TUNING) else ({}, place)  # a chosen weight is no place of its own
     sigmas = settings.sigmas if arm in (NOISY, NOISE_ONLY) else [None]
     for sigma in sigmas:
         where = place if sigma is None else {**place, "sigma": sigma}
