@@ -1,5 +1,25 @@
-"""Electric grids: networks as numbers, their exact equations, a solver, and what is injected into them over a year."""
+"""Electric grids: networks as numbers, their exact equations, a solver, and what is injected into them over a year.
 
+Nothing here imports pandapower, lightsim2grid or SimBench before a function needs them.
+"""
+
+from umbel.grids.agreement import cross_check
 from umbel.grids.grid import Branches, Grid
+from umbel.grids.networks import Magnetising, bus_places, grid_of, open_network, same_topology
+from umbel.grids.solver import Solved, Solver
+from umbel.grids.states import Predict, States
 
-__all__ = ["Branches", "Grid"]
+__all__ = [
+    "Branches",
+    "Grid",
+    "Magnetising",
+    "Predict",
+    "Solved",
+    "Solver",
+    "States",
+    "bus_places",
+    "cross_check",
+    "grid_of",
+    "open_network",
+    "same_topology",
+]

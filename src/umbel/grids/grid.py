@@ -130,7 +130,8 @@ class Grid:
         """A checksum of the topology and of all admittances: another one for every grid that solves differently."""
         b = self.branches
         parts = [b.from_bus, b.to_bus, self.pv, self.pq, np.array([self.slack])]
-        rounded = [np.round(x, 9) + 0.0 for x in (b.ff, b.ft, b.tf, b.tt, self.shunts, self.base_voltages[self.pv])]
+        held = np.abs(self.base_voltages[self.pv]), self.base_voltages[[self.slack]]  # set-points, not what is solved
+        rounded = [np.round(x, 9) + 0.0 for x in (b.ff, b.ft, b.tf, b.tt, self.shunts, *held)]
         digest = hashlib.sha256()
         for part in [*parts, *rounded, np.array([self.base_mva])]:
             digest.update(np.ascontiguousarray(part).tobytes())

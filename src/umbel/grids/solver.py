@@ -1,0 +1,214 @@
+"""Power flows of one grid, many at a time, by lightsim2grid: Newton's method in compiled code."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from umbel.arguments import whole_number
+from umbel.errors import UmbelError, shown
+from umbel.grids.conversion import chosen
+from umbel.grids.extra import from_extra
+from umbel.grids.grid import Complexes, Grid, Reals, Whole
+from umbel.grids.states import States
+
+_ROWS_AT_ONCE = 4096
+_MOST_ITERATIONS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """What came of many power flows.
+
+    Attributes:
+        voltages: Complex [rows, buses], per unit; NaN in rows that did not converge.
+        converged: [rows].
+        iterations: [rows], of Newton's method.
+        seconds: In the solver, without what prepares its arrays.
+    """
+
+    voltages: Complexes
+    converged: NDArray[np.bool_]
+    iterations: Whole
+    seconds: float
+
+    def __len__(self) -> int:
+        return len(self.voltages)
+
+    @property
+    def states(self) -> States:
+        """The voltages as magnitudes and angles."""
+        return States.of(self.voltages)
+
+
+class Solver:
+    """Solves a grid for many injections.
+
+    Args:
+        grid: As `grid_of` makes it.
+        threads: Of the solver.
+        tolerance_mva: Greatest mismatch of a bus at the solution.
+
+    Raises:
+        UmbelError: The extra is missing, or a branch has no equal transfer admittances, as an unsymmetrical impedance.
+    """
+
+    def __init__(self, grid: Grid, threads: int = 1, tolerance_mva: float = 1e-6) -> None:
+        self.grid = grid
+        self._threads = whole_number(threads, "threads of the solver", least=1)
+        self._tolerance = tolerance_mva / grid.base_mva
+        self._model = _model(grid)
+
+    def solve(
+        self,
+        p_mw: Reals,
+        q_mvar: Reals,
+        start: str | Complexes = "base",
+        say: Callable[[int, int], None] | None = None,
+    ) -> Solved:
+        """Solve one power flow for each row.
+
+        Args:
+            p_mw: [rows, buses], injected (generation minus load); not used at the slack.
+            q_mvar: Likewise; not used at the slack and at `grid.pv`.
+            start: "base" (the base case), "flat" (1 per unit, set-points at generators, the slack's angle), or
+                complex voltages, [buses] for all rows or [rows, buses], one for each, which is slower.
+            say: Told how many rows of how many are done.
+
+        Raises:
+            UmbelError: Other shapes, or values that are not finite.
+        """
+        p, q = self._injections(p_mw, q_mvar)
+        first = self._start(start, len(p))
+        parts = []
+        for begin in range(0, len(p), _ROWS_AT_ONCE):
+            rows = slice(begin, begin + _ROWS_AT_ONCE)
+            parts.append(
+                self._swept(p[rows], q[rows], first) if first.ndim == 1 else self._each(p[rows], q[rows], first[rows])
+            )
+            if say is not None:
+                say(min(begin + _ROWS_AT_ONCE, len(p)), len(p))
+        voltages = [part.voltages for part in parts] or [np.zeros((0, len(self.grid)), complex)]
+        return Solved(
+            np.concatenate(voltages),
+            np.concatenate([np.zeros(0, bool), *(part.converged for part in parts)]),
+            np.concatenate([np.zeros(0, np.int64), *(part.iterations for part in parts)]),
+            sum(part.seconds for part in parts),
+        )
+
+    def __call__(self, p_mw: Reals, q_mvar: Reals) -> States:
+        """Solve from the base case; so a solver can stand wherever something predicts states (`Predict`)."""
+        return self.solve(p_mw, q_mvar).states
+
+    def without_branch(self, branch: int) -> "Solver":
+        """The solver of the grid with one branch out of service (N-1), and its base case solved anew.
+
+        Args:
+            branch: Its place in `grid.branches`.
+
+        Raises:
+            UmbelError: Buses are then cut off, or the base case does not converge.
+        """
+        branches = self.grid.branches
+        place = whole_number(branch, "the branch", least=0, most=len(branches) - 1)
+        name = f"{self.grid.name} without {branches.names[place]}"
+        kept = chosen(branches, np.delete(np.arange(len(branches)), place))
+        solver = Solver(
+            replace(self.grid, name=name, branches=kept), self._threads, self._tolerance * self.grid.base_mva
+        )
+        solved = solver.solve(self.grid.base_p_mw[None], self.grid.base_q_mvar[None])
+        if not solved.converged[0]:
+            raise UmbelError(f"{name}: the base case does not converge; leave this outage out")
+        solver.grid = replace(solver.grid, base_voltages=solved.voltages[0])
+        return solver
+
+    def _injections(self, p_mw: Reals, q_mvar: Reals) -> tuple[Reals, Reals]:
+        p, q = (np.ascontiguousarray(x, np.float64) for x in (p_mw, q_mvar))
+        if p.ndim != 2 or p.shape != q.shape or p.shape[1] != len(self.grid):
+            raise UmbelError(
+                f"injections {p.shape} and {q.shape}; give two arrays [rows, {len(self.grid)}], a column for each bus"
+            )
+        if not (np.isfinite(p).all() and np.isfinite(q).all()):
+            raise UmbelError("injections hold values that are not finite; fill them in or leave their rows out")
+        return p, q
+
+    def _start(self, start: str | Complexes, rows: int) -> Complexes:
+        grid, base = self.grid, self.grid.base_voltages
+        if isinstance(start, str):
+            if start not in ("base", "flat"):
+                raise UmbelError(f"start of a power flow is {shown(start)}; give 'base', 'flat' or complex voltages")
+            if start == "base":
+                return base.copy()
+            magnitude = np.ones(len(grid))
+            magnitude[grid.pv] = np.abs(base[grid.pv])
+            return magnitude * np.exp(1j * np.angle(base[grid.slack]))
+        given = np.array(start, complex)
+        if given.shape not in ((len(grid),), (rows, len(grid))):
+            raise UmbelError(f"start {given.shape} of {rows} power flows; give [{len(grid)}] or [{rows}, {len(grid)}]")
+        return given
+
+    def _swept(self, p: Reals, q: Reals, first: Complexes) -> Solved:
+        """All rows from one start, in compiled code."""
+        cpp = from_extra("lightsim2grid.lightsim2grid_cpp", "solving power flows")
+        sweep = cpp.InjectionSweepCPP(self._model)
+        sweep.nb_thread = self._threads
+        generators = np.zeros((len(p), len(self.grid.pv) + 1))
+        none = np.zeros((len(p), 0))
+        load_p, load_q = -p, -q
+        begin = time.perf_counter()
+        sweep.compute_Vs(generators, none, load_p, load_q, first.copy(), _MOST_ITERATIONS, self._tolerance)
+        seconds = time.perf_counter() - begin
+        converged = np.array(sweep.converged_mask(), bool)
+        return self._solved(
+            np.array(sweep.get_voltages()), converged, np.array(sweep.get_row_nb_iter(), np.int64), seconds
+        )
+
+    def _each(self, p: Reals, q: Reals, first: Complexes) -> Solved:
+        """Every row from its own start."""
+        parts = [self._swept(p[row : row + 1], q[row : row + 1], first[row]) for row in range(len(p))]
+        return Solved(
+            np.concatenate([part.voltages for part in parts]),
+            np.concatenate([part.converged for part in parts]),
+            np.concatenate([part.iterations for part in parts]),
+            sum(part.seconds for part in parts),
+        )
+
+    def _solved(self, voltages: Complexes, converged: NDArray[np.bool_], iterations: Whole, seconds: float) -> Solved:
+        # The slack's angle is the start's in the solver; ext_grid.va_degree is part of the base voltages.
+        slack = self.grid.slack
+        turn = np.angle(self.grid.base_voltages[slack]) - np.angle(voltages[:, slack])
+        voltages = voltages * np.exp(1j * turn)[:, None]
+        voltages[~converged] = np.nan
+        return Solved(voltages, converged, iterations, seconds)
+
+
+def _model(grid: Grid) -> Any:
+    """The grid in lightsim2grid: series admittances as branches, all that is on the diagonal of Y besides as shunts."""
+    cpp = from_extra("lightsim2grid.lightsim2grid_cpp", "solving power flows")
+    b, n = grid.branches, len(grid)
+    if not np.allclose(np.abs(b.ft), np.abs(b.tf), rtol=1e-9):
+        raise UmbelError(f"{grid.name}: a branch has other impedances forth and back, which the solver does not know")
+    shift = np.angle(b.ft / b.tf) / 2  # half a turn more or less only changes the sign of `series`
+    series = -b.ft * np.exp(-1j * shift)
+    diagonal = grid.admittance.diagonal()
+    for ends in (b.from_bus, b.to_bus):
+        np.subtract.at(diagonal, ends, series)
+    impedance = 1 / series
+    model = cpp.LSGrid()
+    model.set_sn_mva(grid.base_mva)
+    model.init_bus(n, 1, grid.bus_kv, 0, len(b))
+    start, end = b.from_bus.astype(np.int32), b.to_bus.astype(np.int32)
+    one, none = np.ones(len(b)), np.zeros(len(b), complex)
+    model.init_trafo(impedance.real, impedance.imag, none, one, np.rad2deg(shift), [True] * len(b), start, end, False)
+    model.init_shunt(diagonal.real * grid.base_mva, -diagonal.imag * grid.base_mva, np.arange(n, dtype=np.int32))
+    held = np.append(grid.slack, grid.pv).astype(np.int32)
+    zero, wide = np.zeros(len(held)), np.full(len(held), 1e9)
+    model.init_generators(zero, np.abs(grid.base_voltages[held]), -wide, wide, held)
+    model.init_loads(np.zeros(n), np.zeros(n), np.arange(n, dtype=np.int32))
+    model.add_gen_slackbus(0, 1.0)
+    if cpp.AlgorithmType.NR_KLU in model.available_default_algorithms():
+        model.change_algorithm(cpp.AlgorithmType.NR_KLU)
+    return model
