@@ -180,8 +180,9 @@ def chosen(branches: Branches, which: Whole) -> Branches:
 
 def _names(net: Any, table: str, rows: Whole) -> tuple[str, ...]:
     """Names of rows, each once: the table's own, with the index behind those that several rows have."""
-    given = net[table]["name"].loc[rows].fillna("") if "name" in net[table] else [""] * len(rows)
-    names = [str(name) or f"{table} {row}" for name, row in zip(given, rows, strict=True)]
+    given = net[table]["name"].loc[rows] if "name" in net[table] else None
+    texts = [""] * len(rows) if given is None else np.where(given.isna(), "", given.astype(object))
+    names = [str(name) or f"{table} {row}" for name, row in zip(texts, rows, strict=True)]
     times = Counter(names)
     shown = [name if times[name] == 1 else f"{name} ({row})" for name, row in zip(names, rows, strict=True)]
     return tuple(plain_name(name, f"the name of {table} {row}") for name, row in zip(shown, rows, strict=True))
