@@ -1,5 +1,6 @@
 """Electric grids: networks as numbers, their exact equations, a solver, and what is injected into them over a year."""
 
+from umbel.grids.equations import Flows, GridEquations, jacobian
 from umbel.grids.grid import Branches, Grid
 
-__all__ = ["Branches", "Grid"]
+__all__ = ["Branches", "Flows", "Grid", "GridEquations", "jacobian"]
