@@ -36,6 +36,23 @@ class GridEquations(nn.Module):
         dtype: Of states and results.
     """
 
+    from_bus: Tensor
+    to_bus: Tensor
+    ff_real: Tensor
+    ff_imaginary: Tensor
+    ft_real: Tensor
+    ft_imaginary: Tensor
+    tf_real: Tensor
+    tf_imaginary: Tensor
+    tt_real: Tensor
+    tt_imaginary: Tensor
+    shunt_real: Tensor
+    shunt_imaginary: Tensor
+    active: Tensor
+    reactive: Tensor
+    most_from: Tensor
+    most_to: Tensor
+
     def __init__(self, grid: Grid, dtype: torch.dtype = torch.float64) -> None:
         super().__init__()
         b, kv = grid.branches, grid.bus_kv
