@@ -4,6 +4,8 @@ Nothing here imports pandapower, lightsim2grid or SimBench before a function nee
 """
 
 from umbel.grids.agreement import cross_check
+from umbel.grids.chord import ChordSteps
+from umbel.grids.equations import Flows, GridEquations, jacobian
 from umbel.grids.grid import Branches, Grid
 from umbel.grids.networks import Magnetising, bus_places, grid_of, open_network, same_topology
 from umbel.grids.solver import Solved, Solver
@@ -11,7 +13,10 @@ from umbel.grids.states import Predict, States
 
 __all__ = [
     "Branches",
+    "ChordSteps",
+    "Flows",
     "Grid",
+    "GridEquations",
     "Magnetising",
     "Predict",
     "Solved",
@@ -20,6 +25,7 @@ __all__ = [
     "bus_places",
     "cross_check",
     "grid_of",
+    "jacobian",
     "open_network",
     "same_topology",
 ]

@@ -18,6 +18,7 @@ from umbel.nn.heads import ConvHead, MapHead, VectorHead, build_head
 from umbel.nn.pixel import PictureHead, PixelEncoder, PooledHead, SmoothBlock
 from umbel.nn.pretrained import FeatureMaps, torchvision_encoder
 from umbel.nn.release import FeatureRelease, ReleasingLink
+from umbel.nn.ridge import LinearMap, principal_components, ridge
 from umbel.nn.slimming import (
     WIDTH_NAMES,
     WIDTHS,
@@ -55,6 +56,7 @@ __all__ = [
     "GRUEncoder",
     "GatedEncoder",
     "GatedFeatures",
+    "LinearMap",
     "MLPEncoder",
     "MapHead",
     "ModelCost",
@@ -85,7 +87,9 @@ __all__ = [
     "fixed_model",
     "model_cost",
     "preferences_at",
+    "principal_components",
     "recalibrate",
+    "ridge",
     "seeded_start",
     "slimmable",
     "synchronise_norms",
