@@ -42,7 +42,7 @@ class Profiles(ABC):
 
     @abstractmethod
     def powers(self, elements: Elements, settings: ScenarioSettings, steps: Whole) -> Powers:
-        """What loads and renewables do in some steps; the same for a step whichever others are asked for."""
+        """What loads and renewables do in some steps; but for rounding, a step is the same whichever others are asked."""
 
 
 @dataclass(frozen=True, eq=False)
