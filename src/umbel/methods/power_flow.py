@@ -95,11 +95,22 @@ class PowerFlowModel(PointModule):
         hidden = self.encoder(z)
         parts = []
         for name in (MAGNITUDE, ANGLE):
-            given = self.heads[name](hidden)
-            parts.append(given if self.frame.modes is None else given @ self._buffers[f"modes_{name}"])
+            given, modes = self.heads[name](hidden), self.modes_of(name)
+            parts.append(given if modes is None else given @ modes)
         parts[0] = parts[0] * self.by_network
         raw = torch.cat(parts, dim=1)
         return raw if self.linear is None else raw + self.linear(z)
+
+    def modes_of(self, task: str) -> Tensor | None:
+        """[k, outputs], what the head of a task speaks through; None where it does not."""
+        return self._buffers.get(f"modes_{task}")
+
+    @property
+    def chord(self) -> ChordSteps:
+        """Steps of the exact equations, made when they are first used."""
+        if self._chord is None:
+            object.__setattr__(self, "_chord", ChordSteps(self.grid, self.mean_voltages).to(self.centre.device))
+        return self._chord  # type: ignore[return-value]
 
     def states(self, p_mw: Tensor, q_mvar: Tensor, corrections: int = 1) -> tuple[Tensor, Tensor]:
         """Voltage magnitudes (per unit) and angles (radians) of all buses: float64 [B, n].
@@ -119,9 +130,10 @@ class PowerFlowModel(PointModule):
         """States after some chord steps: float64 [B, n]."""
         if not steps:
             return magnitude, angle
-        if self._chord is None:
-            object.__setattr__(self, "_chord", ChordSteps(self.grid, self.mean_voltages).to(magnitude.device))
-        return self._chord(magnitude, angle, p_mw, q_mvar, steps)  # type: ignore[misc]
+        order = self.chord.order
+        state = [part[:, order].T.contiguous() for part in (magnitude, angle, p_mw, q_mvar)]
+        moved = self.chord(*state, steps)
+        return tuple(part.T[:, order.argsort()] for part in moved)  # type: ignore[return-value]
 
     def specified(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """All injections from the inputs and what did not vary in training: float64 [B, n] each."""
