@@ -8,6 +8,7 @@ from umbel.grids.chord import ChordSteps
 from umbel.grids.equations import Flows, GridEquations, jacobian
 from umbel.grids.grid import Branches, Grid
 from umbel.grids.networks import Magnetising, bus_places, grid_of, open_network, same_topology
+from umbel.grids.sensitivities import Sensitivities
 from umbel.grids.solver import Solved, Solver
 from umbel.grids.states import Predict, States
 
@@ -19,6 +20,7 @@ __all__ = [
     "GridEquations",
     "Magnetising",
     "Predict",
+    "Sensitivities",
     "Solved",
     "Solver",
     "States",
