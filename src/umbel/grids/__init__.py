@@ -11,6 +11,7 @@ from umbel.grids.grid import Branches, Grid
 from umbel.grids.networks import Magnetising, bus_places, grid_of, open_network, same_topology
 from umbel.grids.profiles import KindProfiles, Profiles, simbench_year
 from umbel.grids.scenarios import Injections, injections
+from umbel.grids.sensitivities import Sensitivities
 from umbel.grids.settings import ScenarioSettings
 from umbel.grids.solver import Solved, Solver
 from umbel.grids.splitting import split_days
@@ -30,6 +31,7 @@ __all__ = [
     "Predict",
     "Profiles",
     "ScenarioSettings",
+    "Sensitivities",
     "Solved",
     "Solver",
     "States",
