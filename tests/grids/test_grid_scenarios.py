@@ -9,6 +9,7 @@ from umbel.core import UmbelError
 from umbel.grids import (
     DrawnProfiles,
     ElementProfiles,
+    Injections,
     KindProfiles,
     Profiles,
     ScenarioSettings,
@@ -76,6 +77,7 @@ def test_generation_follows_the_net_load(opened, grids, year):
     assert elements.slack_mw == pytest.approx(opened_slack(net), abs=1e-6)
     change = powers.load_p_mw.sum(1) - powers.more_mw.sum(1) - net.load.p_mw.sum()
     share = change * elements.fleet_mw.sum() / (elements.fleet_mw.sum() + elements.slack_mw)
+    assert isinstance(made, Injections)
     assert np.allclose((made.p_mw - grid.base_p_mw).sum(1), share - change, atol=1e-9)
     assert not made.p_mw[:, grid.slack].any() and not made.q_mvar[:, grid.pv].any() and not made.warnings
     assert Solver(grid).solve(made.p_mw, made.q_mvar).converged.all()

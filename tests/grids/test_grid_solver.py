@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from umbel.core import UmbelError
-from umbel.grids import Solver, grid_of, solver
+from umbel.grids import Solved, Solver, grid_of, solver
 from umbel.grids.states import Predict, States
 
 
@@ -22,7 +22,13 @@ def test_rows_meet_what_is_injected_and_turn_with_the_slack(grids):
     p, q = around(grid, 5)
     found = Solver(grid).solve(p, q)
     powers = found.voltages * (grid.admittance @ found.voltages.T).T.conj() * grid.base_mva
-    assert found.converged.all() and (found.iterations > 0).all() and found.seconds > 0 and len(found) == 5
+    assert (
+        isinstance(found, Solved)
+        and found.converged.all()
+        and (found.iterations > 0).all()
+        and found.seconds > 0
+        and len(found) == 5
+    )
     assert np.abs(powers.real - p)[:, grid.not_slack].max() < 1e-5
     assert np.abs(powers.imag - q)[:, grid.pq].max() < 1e-5
     assert np.allclose(np.rad2deg(np.angle(found.voltages[:, grid.slack])), 30.0)  # ext_grid.va_degree
@@ -58,6 +64,8 @@ def test_many_rows_go_in_parts_and_are_told(grids, monkeypatch):
     told = []
     parts = Solver(grid).solve(p, q, say=lambda done, rows: told.append((done, rows)))
     assert told == [(3, 7), (6, 7), (7, 7)] and np.array_equal(parts.voltages, whole.voltages)
+    each = Solver(grid).solve(p, q, start=whole.voltages, say=lambda done, rows: told.append((done, rows)))
+    assert told[3:] == told[:3] and np.abs(each.voltages - whole.voltages).max() < 1e-8
     assert Solver(grid).solve(p[:0], q[:0]).voltages.shape == (0, 14)
 
 
