@@ -36,7 +36,7 @@ _NEEDED = {
 _TRUSTED = ("pandas", "numpy", "networkx", "pandapower.auxiliary", "pandapower.control", "pandapower.timeseries")
 
 
-def open_network(name_or_file: str) -> Any:
+def open_network(name_or_file: str | Path) -> Any:
     """A network by the name of a function in `pandapower.networks`, a code of SimBench, or from a file.
 
     Args:
@@ -45,7 +45,7 @@ def open_network(name_or_file: str) -> Any:
     Raises:
         UmbelError: No such name or file, a file that is no network, or the extra is missing.
     """
-    name = text(name_or_file, "the network")
+    name = text(str(name_or_file) if isinstance(name_or_file, Path) else name_or_file, "the network")
     if name.endswith(".json") or "/" in name:
         return _from_file(Path(name))
     known = _named_networks()
@@ -90,9 +90,9 @@ def _from_file(path: Path) -> Any:
     with reading(path, remedy):
         content = path.read_text(encoding="utf-8")
         held = json.loads(content)
-    if not isinstance(held, dict) or "bus" not in (held.get("_object") or held):
-        raise UmbelError(f"{path} holds no network; {remedy}")
-    _refuse_code(held, path)
+        if not isinstance(held, dict) or "bus" not in (held.get("_object") or held):
+            raise UmbelError(f"{path} holds no network; {remedy}")
+        _refuse_code(held, path)
     pandapower = from_extra("pandapower", f"the network {path.name}")
     try:
         with quiet():
@@ -113,7 +113,7 @@ def _refuse_code(value: Any, path: Path) -> None:
         try:
             value = json.loads(value)  # tables and objects are JSON in texts
         except ValueError:
-            return
+            return  # a text that only begins like JSON
     if isinstance(value, dict):
         module = str(value.get("_module", "pandas"))
         trusted = any(module == known or module.startswith(f"{known}.") for known in _TRUSTED)
@@ -189,7 +189,7 @@ def bus_places(net: Any, grid: Grid) -> Whole:
 def _unsolved(net: Any, magnetising: Magnetising) -> Grid:
     """The grid of a network with the voltages from which pandapower would start."""
     pandapower = from_extra("pandapower", "a grid")
-    name = _checked(net, pandapower)
+    name = checked(net)
     work = copy.deepcopy(net)
     try:
         run_pandapower(work, init="flat", max_iteration=0)
@@ -234,8 +234,13 @@ def _corrected(grid: Grid, near: Grid) -> Any:
     return solved.voltages[0]
 
 
-def _checked(net: Any, pandapower: Any) -> str:
-    """The network's name, if nothing of it is missing or not supported."""
+def checked(net: Any) -> str:
+    """The network's name, if nothing of it is missing or not supported.
+
+    Raises:
+        UmbelError: Something is.
+    """
+    pandapower = from_extra("pandapower", "a grid")
     if not isinstance(net, pandapower.pandapowerNet):
         raise UmbelError(f"the network is {shown(net)}; give a pandapower network, as open_network gives it")
     name = str(net.get("name") or f"network of {len(net.bus)} buses")

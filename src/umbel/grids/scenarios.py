@@ -85,7 +85,7 @@ def injections(
     q[:, grid.slack] = 0
     q[:, grid.pv] = 0
     gap = GAP_STEPS if profiles.step_minutes > 0 else 0
-    return Injections(p, q, profiles.day[steps], steps, gap, profiles.note, warnings)
+    return Injections(p, q, profiles.day[steps], steps, gap, profiles.note, powers.notes + warnings)
 
 
 def _steps(profiles: Profiles, rows: int | Whole | None, seed: int) -> Whole:

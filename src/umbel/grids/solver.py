@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from umbel.arguments import whole_number
+from umbel.arguments import real_number, whole_number
 from umbel.errors import UmbelError, shown
 from umbel.grids.conversion import chosen
 from umbel.grids.extra import from_extra
@@ -50,21 +50,23 @@ class Solver:
     Args:
         grid: As `grid_of` makes it.
         threads: Of the solver.
-        tolerance_mva: Greatest mismatch of a bus at the solution.
+        tolerance_mva: Greatest mismatch of a bus at the solution; pandapower's default.
 
     Raises:
         UmbelError: The extra is missing, or a branch has no equal transfer admittances, as an unsymmetrical impedance.
     """
 
-    def __init__(self, grid: Grid, threads: int = 1, tolerance_mva: float = 1e-6) -> None:
+    def __init__(self, grid: Grid, threads: int = 1, tolerance_mva: float = 1e-8) -> None:
         self.grid = grid
         self._threads = whole_number(threads, "threads of the solver", least=1)
-        self._tolerance = tolerance_mva / grid.base_mva
+        self._tolerance_mva = real_number(tolerance_mva, "tolerance_mva of the solver")
         model = _model(grid)
         cpp = from_extra("lightsim2grid.lightsim2grid_cpp", "solving power flows")
         # Each keeps its matrices from call to call as long as the number of rows is the same.
         self._one, self._many = cpp.InjectionSweepCPP(model), cpp.InjectionSweepCPP(model)
         self._many.nb_thread = self._threads
+        # The first call makes those matrices, and must converge for that, whatever start the user's first row has.
+        self.solve(grid.base_p_mw[None], grid.base_q_mvar[None])
 
     def solve(
         self,
@@ -118,9 +120,7 @@ class Solver:
         place = whole_number(branch, "the branch", least=0, most=len(branches) - 1)
         name = f"{self.grid.name} without {branches.names[place]}"
         kept = chosen(branches, np.delete(np.arange(len(branches)), place))
-        solver = Solver(
-            replace(self.grid, name=name, branches=kept), self._threads, self._tolerance * self.grid.base_mva
-        )
+        solver = Solver(replace(self.grid, name=name, branches=kept), self._threads, self._tolerance_mva)
         solved = solver.solve(self.grid.base_p_mw[None], self.grid.base_q_mvar[None])
         if not solved.converged[0]:
             raise UmbelError(f"{name}: the base case does not converge; leave this outage out")
@@ -158,7 +158,7 @@ class Solver:
         sweep = self._one if len(load_p) == 1 else self._many
         generators, others = np.zeros((len(load_p), len(self.grid.pv) + 1)), np.zeros((len(load_p), 0))
         begin = time.perf_counter()
-        sweep.compute_Vs(generators, others, load_p, load_q, first.copy(), _MOST_ITERATIONS, self._tolerance)
+        sweep.compute_Vs(generators, others, load_p, load_q, first.copy(), _MOST_ITERATIONS, self._tolerance_mva)
         seconds = time.perf_counter() - begin
         voltages = np.array(sweep.get_voltages())
         # The slack's angle is the start's in the solver; ext_grid.va_degree is part of the base voltages.

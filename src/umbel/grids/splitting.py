@@ -38,6 +38,10 @@ def split_days(
     """
     days = np.asarray(day)
     steps = np.arange(len(days)) if time is None else np.asarray(time)
+    if steps.shape != days.shape or days.ndim != 1 or (np.diff(steps) < 0).any():
+        raise UmbelError(
+            f"a day {days.shape} and a time {steps.shape} of rows to split; give one of each, times rising"
+        )
     gap = whole_number(gap_steps, "gap_steps", least=0)
     counts = _counts(len(np.unique(days)), shares)
     order = np.random.default_rng(seed_number(seed, "seed of the split")).permutation(np.unique(days))
