@@ -42,7 +42,7 @@ class Profiles(ABC):
 
     @abstractmethod
     def powers(self, elements: Elements, settings: ScenarioSettings, steps: Whole) -> Powers:
-        """What loads and renewables do in some steps; the same for a step whichever others are asked for."""
+        """What loads and renewables do in some steps; but for rounding, no step depends on which others are asked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +112,17 @@ def varied(seed: int, stream: int, steps: Whole, width: int, distribution: str) 
     return values
 
 
-@cache
 def simbench_year() -> KindProfiles:
     """The year of quarter-hours that comes with the package `simbench`: real loads, sun and wind of 2016.
 
     Raises:
         UmbelError: The package is not installed, or its files are not those that are known.
     """
+    return _simbench_year()
+
+
+@cache
+def _simbench_year() -> KindProfiles:
     place = importlib.util.find_spec("simbench")  # importing it would load all of pandapower
     if place is None or place.origin is None:
         from_extra("simbench", "SimBench's year of profiles")
