@@ -9,14 +9,12 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from umbel.core import Learner, OneOf, OperatingPoint, PointModule, UmbelError, unknown
 from umbel.data.grid_samples import ANGLE, MAGNITUDE
-from umbel.grids import ChordSteps
-from umbel.methods.power_flow_frame import DIFFERENCE, PowerFlowFrame, fixed_tensors, held_voltages
+from umbel.methods.power_flow_frame import DIFFERENCE, PowerFlowFrame, as_outputs, fixed_tensors
 from umbel.nn import LinearMap, seeded_start
 
 
@@ -57,17 +55,13 @@ class PowerFlowModel(PointModule):
         for name, count in outputs.items():
             with seeded_start(seed, name):
                 self.heads[name] = nn.Linear(width, count if frame.modes is None else len(frame.modes[name]))
-            if frame.linear is not None:  # it starts as the linear map
+            if frame.linear is not None or frame.sensitivities is not None:  # it starts as the linear part
                 nn.init.zeros_(self.heads[name].weight)
                 nn.init.zeros_(self.heads[name].bias)
         self.linear = None if frame.linear is None else LinearMap(frame.linear.matrices, frame.linear.bias).float()
         for name, value in fixed_tensors(frame).items():
             self.register_buffer(name, value, persistent=False)
-        mean = samples.voltages[samples.split["train"]].mean(0)
-        self.mean_voltages = np.where(
-            np.isin(np.arange(len(self.grid)), self.grid.pq), mean, held_voltages(self.grid, mean)
-        )
-        self._chord: ChordSteps | None = None
+        self.chord, self.sensitivities = frame.chord, frame.sensitivities
 
     def axes(self) -> Any:
         """Trained without corrections, evaluated with 0, 1 and 2."""
@@ -99,18 +93,17 @@ class PowerFlowModel(PointModule):
             parts.append(given if modes is None else given @ modes)
         parts[0] = parts[0] * self.by_network
         raw = torch.cat(parts, dim=1)
-        return raw if self.linear is None else raw + self.linear(z)
+        if self.linear is not None:
+            raw = raw + self.linear(z)
+        if self.sensitivities is not None:
+            p, q = (part[:, self.chord.order].T.contiguous() for part in self.specified(x))
+            outputs = as_outputs(self.sensitivities(p, q).T, self.frame.samples)
+            raw = raw + ((outputs - self.centre) / self.scale).float()
+        return raw
 
     def modes_of(self, task: str) -> Tensor | None:
         """[k, outputs], what the head of a task speaks through; None where it does not."""
         return self._buffers.get(f"modes_{task}")
-
-    @property
-    def chord(self) -> ChordSteps:
-        """Steps of the exact equations, made when they are first used."""
-        if self._chord is None:
-            object.__setattr__(self, "_chord", ChordSteps(self.grid, self.mean_voltages).to(self.centre.device))
-        return self._chord  # type: ignore[return-value]
 
     def states(self, p_mw: Tensor, q_mvar: Tensor, corrections: int = 1) -> tuple[Tensor, Tensor]:
         """Voltage magnitudes (per unit) and angles (radians) of all buses: float64 [B, n].

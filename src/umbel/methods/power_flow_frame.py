@@ -1,41 +1,45 @@
 """What is fitted in closed form before a network for power flows is trained, and what its outputs mean."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from umbel.arguments import one_of
 from umbel.core import Task
 from umbel.data.grid_samples import ANGLE, MAGNITUDE, GridSamples
-from umbel.grids import Grid
+from umbel.grids import ChordSteps, Grid, Sensitivities
 from umbel.nn import LinearMap, principal_components, ridge
 from umbel.tasks import regression
 
 DIFFERENCE = "difference"
 """Task of the angle differences over branches, which active power follows."""
+Linear = Literal["ridge", "sensitivities", "none"]
 _LEAST_SCALE = 1e-9
+_ROWS = 256  # at a time, through the equations
 
 
 @dataclass(frozen=True, eq=False)
 class PowerFlowFrame:
-    """What is fitted in closed form before a network is trained, and what the network's outputs mean.
-
-    Outputs are those of "magnitude", then those of "angle".
+    """What is fitted before a network is trained. Outputs are those of "magnitude", then those of "angle".
 
     Attributes:
         samples: What it was fitted to.
         input_centre: [F], of the training inputs.
         input_scale: [F], their spread.
         centre: [K], of the training targets.
-        scale: [K], of one unit of the loss: what the linear map leaves over, or the targets' spread without it.
+        scale: [K], of one unit of the loss: what the linear part leaves over, or the targets' spread without it.
         difference_scale: [branches of `samples.links`], likewise of the angle differences.
-        linear: Standardised inputs -> outputs in units of `scale`; None where the network does all.
+        linear: Standardised inputs -> outputs in units of `scale` ("ridge"); None for "sensitivities" and "none".
+        chord: Chord steps about the mean state of training.
+        chord_state: Complex [n], that state.
+        sensitivities: Those of the mean state, where they are the linear part.
         modes: Task -> [k, outputs], the principal components of what the network has to give; None: each output has a
             weight of its own.
-        by_network: [outputs of "magnitude"], whether the network takes part; the linear map alone does the others.
+        by_network: [outputs of "magnitude"], whether the network takes part; the linear part alone does the others.
     """
 
     samples: GridSamples
@@ -45,6 +49,9 @@ class PowerFlowFrame:
     scale: Tensor
     difference_scale: Tensor
     linear: LinearMap | None
+    chord: ChordSteps
+    chord_state: NDArray[np.complex128]
+    sensitivities: Sensitivities | None
     modes: dict[str, Tensor] | None
     by_network: NDArray[np.bool_]
 
@@ -62,9 +69,8 @@ class PowerFlowFrame:
             return padded[:, ends[0]] - padded[:, ends[1]]
 
         padded = nn.functional.pad(self.centre[magnitudes:], (0, 1), value=slack_angle(grid))
-        differences = regression(
-            DIFFERENCE, len(links), padded[ends[0]] - padded[ends[1]], self.difference_scale, unit="°"
-        )
+        usual = padded[ends[0]] - padded[ends[1]]
+        differences = regression(DIFFERENCE, len(links), usual, self.difference_scale, unit="°")
         return (
             regression(MAGNITUDE, magnitudes, self.centre[:magnitudes], self.scale[:magnitudes], buses, unit="pu"),
             angles,
@@ -85,67 +91,132 @@ def end_places(grid: Grid, links: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.stack([place[grid.branches.from_bus[links]], place[grid.branches.to_bus[links]]])
 
 
+def mean_state(samples: GridSamples) -> NDArray[np.complex128]:
+    """Mean magnitudes and mean angles of training, with the magnitudes that generators hold and the slack as given.
+
+    Not the mean of complex voltages: where angles vary, that is shorter than any of them, and a bus that hardly varies
+    would be off by more than it ever is.
+    """
+    grid, train = samples.grid, samples.split["train"]
+    magnitude = np.abs(grid.base_voltages)
+    magnitude[grid.pq] = np.abs(samples.voltages[train]).mean(0)[grid.pq]
+    voltages = magnitude * np.exp(1j * np.deg2rad(samples.angles[train].mean(0)))
+    voltages[grid.slack] = grid.base_voltages[grid.slack]
+    return voltages
+
+
+def by_sensitivities(sensitivities: Sensitivities, samples: GridSamples, rows: NDArray[np.int64]) -> Tensor:
+    """Outputs (per unit, degrees) of the equations made linear: float64 [rows, K]."""
+    order = sensitivities.chord.order.numpy()
+    parts = []
+    for start in range(0, len(rows), _ROWS):
+        chosen = rows[start : start + _ROWS]
+        p, q = (torch.tensor(values[chosen][:, order].T) for values in (samples.p_mw, samples.q_mvar))
+        parts.append(sensitivities(p, q).T)
+    return as_outputs(torch.cat(parts), samples)
+
+
+def as_outputs(unknown: Tensor, samples: GridSamples) -> Tensor:
+    """From angles (radians) of all but the slack and magnitudes of PQ buses to outputs: [rows, K]."""
+    angles = len(samples.grid.not_slack)
+    place = {int(bus): at for at, bus in enumerate(samples.grid.pq)}
+    magnitudes = unknown[:, angles + torch.tensor([place[int(bus)] for bus in samples.varying], dtype=torch.long)]
+    return torch.cat([magnitudes, unknown[:, :angles].rad2deg()], dim=1)
+
+
 def power_flow_frame(
     samples: GridSamples,
     *,
-    residual: bool = True,
+    linear: Linear = "ridge",
     rank: int | None = None,
+    steady: bool = False,
     modes: int | None = 64,
     tolerance: float = 1e-6,
 ) -> PowerFlowFrame:
-    """Fit what needs no network: moments, the linear map, the modes, and which buses need more than the linear map.
+    """Fit what needs no network: moments, the linear part, the modes, and which buses need more than the linear part.
 
-    The linear map is ridge regression, its penalty chosen on validation. Modes are the principal components of what it
-    leaves over in training, in units of each output's own remainder: errors of a network that speaks through modes keep
-    to the grid's own patterns, which keeps the flows of branches with small impedance right.
+    The linear part is ridge regression, its penalty chosen on validation, or the equations made linear at the mean
+    state, whose sparse matrices are quicker on large grids. Modes are the principal components of what it leaves over
+    in training, in units of each output's own remainder: errors of a network that speaks through modes keep to the
+    grid's own patterns, which keeps the flows of branches with small impedance right.
 
     Args:
         samples: Training and validation rows are looked at.
-        residual: Whether there is a linear map; else the network does all, in units of the targets' spread.
-        rank: Of the linear map; None leaves it whole. Large grids are quicker with a few hundred.
+        linear: "ridge", "sensitivities" or "none"; without it the network does all, in units of the targets' spread.
+        rank: Of ridge's map; None leaves it whole. Large grids are quicker with a few hundred.
+        steady: Whether ridge serves steady buses *instead* of the network, and the network does the others alone, as
+            the paper's abstract has it; otherwise the network adds to the linear part.
         modes: Of each task; None gives each output weights of its own.
-        tolerance: A bus whose |V| varies less than some amount is left to the linear map; the amount is the largest for
-            which the map's error on validation stays below this for all such buses. Per unit. Without a linear map
-            the network does all.
+        tolerance: A bus whose |V| varies less than some amount is steady: left to the linear part. The amount is the
+            largest for which the linear part's error on validation stays below this for all such buses. Per unit.
+            Without a linear part the network does all.
+
+    Raises:
+        UmbelError: Another linear part.
     """
+    kind = one_of(linear, "linear part", get_args(Linear))
     train, validation = (samples.split[name] for name in ("train", "validation"))
     x, x_validation = samples.inputs(train).double(), samples.inputs(validation).double()
     y, y_validation = (torch.cat(list(samples.targets(rows).values()), 1) for rows in (train, validation))
     input_centre, input_scale = x.mean(0), x.std(0)
     x, x_validation = (x - input_centre) / input_scale, (x_validation - input_centre) / input_scale
     centre, spread = y.mean(0), y.std(0).clamp(min=_LEAST_SCALE)
-    y, y_validation = (y - centre) / spread, (y_validation - centre) / spread
+    state = mean_state(samples)
+    chord = ChordSteps(samples.grid, state)
+    sensitivities = Sensitivities(chord, state) if kind == "sensitivities" else None
+    fitted = None
+    guess, guess_validation = centre.expand_as(y), centre.expand_as(y_validation)
+    if sensitivities is not None:
+        guess, guess_validation = (by_sensitivities(sensitivities, samples, rows) for rows in (train, validation))
+    if kind == "ridge":
+        fitted = ridge(x, (y - centre) / spread, x_validation, (y_validation - centre) / spread, rank)
+        guess, guess_validation = fitted(x) * spread + centre, fitted(x_validation) * spread + centre
     magnitudes = len(samples.varying)
-    linear, left, scale = None, y, spread
     by_network = np.ones(magnitudes, dtype=bool)
-    if residual:
-        fitted = ridge(x, y, x_validation, y_validation, rank)
-        left = y - fitted(x)
-        unit = left.square().mean(0).sqrt().clamp(min=_LEAST_SCALE)
-        scale, left = spread * unit, left / unit
-        linear = LinearMap([*fitted.matrices[:-1], fitted.matrices[-1] / unit], fitted.bias / unit)
-        error = ((y_validation - fitted(x_validation)) * spread)[:, :magnitudes].square().mean(0).sqrt()
+    if kind != "none":
+        error = (guess_validation - y_validation)[:, :magnitudes].square().mean(0).sqrt()
         by_network = _needs_network(spread[:magnitudes].numpy(), error.numpy(), tolerance)
-    left = left * torch.cat([torch.tensor(by_network), torch.ones(y.shape[1] - magnitudes, dtype=torch.bool)])
-    parts = {MAGNITUDE: left[:, :magnitudes], ANGLE: left[:, magnitudes:]}
-    ends = torch.tensor(end_places(samples.grid, samples.links))
-    padded = nn.functional.pad(left[:, magnitudes:] * scale[magnitudes:], (0, 1))
-    differences = (padded[:, ends[0]] - padded[:, ends[1]]).square().mean(0).sqrt().clamp(min=_LEAST_SCALE)
+    alone = torch.cat([torch.tensor(~by_network), torch.full((y.shape[1] - magnitudes,), False)])
+    served = alone if steady else torch.full_like(alone, kind != "none")
+    left = torch.where(served, y - guess, y - centre)
+    scale = left.square().mean(0).sqrt().clamp(min=_LEAST_SCALE)
+    left = torch.where(alone, 0.0, left / scale)
     return PowerFlowFrame(
         samples,
         input_centre,
         input_scale,
         centre,
         scale,
-        differences,
-        linear,
-        None if modes is None else {name: principal_components(part, modes) for name, part in parts.items()},
+        _difference_scale(samples, left, scale),
+        None if fitted is None else _in_units(fitted, torch.where(served, spread / scale, 0.0)),
+        chord,
+        state,
+        sensitivities,
+        None if modes is None else _modes(left, magnitudes, modes),
         by_network,
     )
 
 
+def _in_units(fitted: LinearMap, factor: Tensor) -> LinearMap:
+    """A linear map whose outputs are multiplied by factors."""
+    return LinearMap([*fitted.matrices[:-1], fitted.matrices[-1] * factor], fitted.bias * factor)
+
+
+def _modes(left: Tensor, magnitudes: int, count: int) -> dict[str, Tensor]:
+    parts = {MAGNITUDE: left[:, :magnitudes], ANGLE: left[:, magnitudes:]}
+    return {name: principal_components(part, count) for name, part in parts.items()}
+
+
+def _difference_scale(samples: GridSamples, left: Tensor, scale: Tensor) -> Tensor:
+    """Of what is left over of the angle differences."""
+    magnitudes = len(samples.varying)
+    ends = torch.tensor(end_places(samples.grid, samples.links))
+    padded = nn.functional.pad(left[:, magnitudes:] * scale[magnitudes:], (0, 1))
+    return (padded[:, ends[0]] - padded[:, ends[1]]).square().mean(0).sqrt().clamp(min=_LEAST_SCALE)
+
+
 def _needs_network(variation: NDArray[np.float64], error: NDArray[np.float64], tolerance: float) -> NDArray[np.bool_]:
-    """All buses from the least varying one on that the linear map gets wrong by more than the tolerance."""
+    """All buses from the least varying one on that the linear part gets wrong by more than the tolerance."""
     order = np.argsort(variation, kind="stable")
     wrong = np.flatnonzero(error[order] > tolerance)
     needs = np.zeros(len(variation), dtype=bool)
@@ -153,19 +224,10 @@ def _needs_network(variation: NDArray[np.float64], error: NDArray[np.float64], t
     return needs
 
 
-def held_voltages(grid: Grid, mean: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    """The mean state with the magnitudes that generators hold, and the slack as it is given."""
-    held = np.abs(grid.base_voltages) * np.exp(1j * np.angle(mean))
-    held[grid.slack] = grid.base_voltages[grid.slack]
-    return held
-
-
 def fixed_tensors(frame: PowerFlowFrame) -> dict[str, Tensor]:
     """Everything of a frame that a model keeps beside its weights."""
     samples = frame.samples
     grid, train = samples.grid, samples.split["train"]
-    mean = np.abs(samples.voltages[train]).mean(0)
-    mean[np.append(grid.pv, grid.slack)] = np.abs(grid.base_voltages)[np.append(grid.pv, grid.slack)]
     usual = np.concatenate([samples.p_mw[train].mean(0), samples.q_mvar[train].mean(0)])
     fixed = {
         "input_centre": frame.input_centre.float(),
@@ -178,7 +240,7 @@ def fixed_tensors(frame: PowerFlowFrame) -> dict[str, Tensor]:
         "varying": torch.tensor(samples.varying),
         "not_slack": torch.tensor(grid.not_slack),
         "ends": torch.tensor(end_places(grid, samples.links)),
-        "mean_magnitude": torch.tensor(mean),
+        "mean_magnitude": torch.tensor(np.abs(mean_state(samples))),
         "mean_angle": torch.full((len(grid),), np.deg2rad(slack_angle(grid)), dtype=torch.float64),
         "usual": torch.tensor(usual),
     }

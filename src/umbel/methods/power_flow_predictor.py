@@ -47,7 +47,7 @@ class PowerFlowPredictor:
         weights = [(layer.weight.double(), layer.bias.double()) for layer in layers]
         weights[0] = weights[0][0] / model.input_scale, weights[0][1]
         heads = [model.heads[name] for name in (ANGLE, MAGNITUDE)]
-        self._squeezed = heads[0].out_features
+        self._squeezed = [head.out_features for head in heads]
         weights.append((torch.cat([h.weight for h in heads]).double(), torch.cat([h.bias for h in heads]).double()))
         self._layers = [(w.float().contiguous(), b.float()[:, None].contiguous()) for w, b in weights]
         self._centre = model.input_centre[:, None]
@@ -71,6 +71,7 @@ class PowerFlowPredictor:
         usual[rows] = model.centre[:m]
         bias = torch.cat([model.centre[m:].deg2rad(), usual])
         self._linear: list[Tensor] = []
+        self._sensitivities = model.sensitivities
         if isinstance(model.linear, LinearMap):
             *first, last = (matrix.double() for matrix in model.linear.matrices)
             bias = bias + unit @ model.linear.bias.double()
@@ -116,19 +117,19 @@ class PowerFlowPredictor:
         """Magnitudes and angles [n, B] in the order of the chord steps, and injections likewise."""
         both = torch.cat([p_mw, q_mvar], dim=1)
         x = both.T[self._columns].float() - self._centre
-        unknown = self._unknown(x)
+        injected = [part.T[self.order] for part in (p_mw, q_mvar)] if ordered or self._sensitivities else []
+        unknown = self._unknown(x, injected)
         n, held = len(self.grid), self.chord.held
         magnitude = self._magnitude.repeat(1, x.shape[1])
         angle = self._angle.repeat(1, x.shape[1])
         angle[:-1] = unknown[: n - 1]
         magnitude[held:-1] = unknown[n - 1 :]
-        injected = [part.T[self.order] for part in (p_mw, q_mvar)] if ordered else []
         if self.corrections:
             magnitude, angle = self.chord(magnitude, angle, *injected, self.corrections)
         return magnitude, angle, injected
 
-    def _unknown(self, x: Tensor) -> Tensor:
-        """Angles and magnitudes of PQ buses: float32 [unknowns, B]."""
+    def _unknown(self, x: Tensor, injected: list[Tensor]) -> Tensor:
+        """Angles and magnitudes of PQ buses: [unknowns, B]."""
         hidden = x
         for number, (weight, bias) in enumerate(self._layers):
             hidden = torch.addmm(bias, weight, hidden)
@@ -138,9 +139,15 @@ class PowerFlowPredictor:
             *first, last = self._linear
             given = first[0] @ x if first else x
             unknown = torch.addmm(self._bias, last, given)
+        elif self._sensitivities is not None:
+            unknown = self._sensitivities(*injected)
         else:
             unknown = self._bias.repeat(1, x.shape[1])
         angles = len(self.grid) - 1
-        unknown[:angles].addmm_(self._from_modes[0], hidden[: self._squeezed])
-        unknown[angles:].addmm_(self._from_modes[1], hidden[self._squeezed :])
+        parts = zip((slice(angles), slice(angles, None)), hidden.split(self._squeezed), self._from_modes, strict=True)
+        for rows, given, modes in parts:
+            if unknown.dtype == torch.float32:
+                unknown[rows].addmm_(modes, given)
+            else:
+                unknown[rows] += modes @ given
         return unknown
