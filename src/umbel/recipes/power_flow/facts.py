@@ -101,7 +101,7 @@ def _violations(networks: Networks, model: PowerFlowModel) -> dict[str, Any]:
         for states in (networks.states(model, GUARDED, "test"), truth.states)
     )
 
-    def likeliest(names: tuple[str, ...], mine: Any, theirs: Any) -> list[list[Any]]:
+    def likeliest(names: list[str], mine: Any, theirs: Any) -> list[list[Any]]:
         order = np.argsort(-np.nan_to_num(theirs.value))[:_LIKELIEST]
         return [
             [names[k], float(mine.value[k]), float(mine.low[k]), float(mine.high[k]), float(theirs.value[k])]
@@ -110,8 +110,12 @@ def _violations(networks: Networks, model: PowerFlowModel) -> dict[str, Any]:
         ]
 
     return {
-        "bus": likeliest(truth.grid.bus_names, ours.voltage_violation, true.voltage_violation),
-        "branch": likeliest(truth.grid.branches.names, ours.loading_violation, true.loading_violation),
+        "bus": likeliest(list(truth.grid.bus_names), ours.bus_violation, true.bus_violation),
+        "branch": likeliest(
+            [truth.grid.branches.names[k] for k in true.limited], ours.branch_violation, true.branch_violation
+        ),
+        "any": likeliest(["any voltage"], ours.any_voltage, true.any_voltage)
+        + likeliest(["any overload"], ours.any_loading, true.any_loading),
     }
 
 

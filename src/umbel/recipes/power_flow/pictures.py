@@ -53,7 +53,9 @@ def _violations(networks: Networks, model: PowerFlowModel) -> Figure:
     settings, truth = networks.settings, networks.truths["test"]
     limits = Limits(settings.low, settings.high, settings.loading)
     found = analyse(truth.grid, networks.states(model, GUARDED, "test"), limits)
-    return violation_map(truth.grid, found.voltage_violation.value, found.loading_violation.value)
+    by_branch = np.full(len(truth.grid.branches), np.nan)
+    by_branch[found.limited] = found.branch_violation.value
+    return violation_map(truth.grid, found.bus_violation.value, by_branch)
 
 
 def _distance(networks: Networks, model: PowerFlowModel) -> Figure:
