@@ -92,7 +92,7 @@ def test_a_step_holds_the_same_whoever_else_is_asked_for(opened, grids, year):
     assert np.array_equal(again.day, year.day[made.time[10:13]]) and again.note == year.note
     part = made.chosen(np.arange(10, 13))
     assert np.array_equal(part.p_mw, made.p_mw[10:13]) and np.array_equal(part.time, again.time) and len(part) == 3
-    other = injections(net, grid, year, ScenarioSettings(seed=1), rows=made.time)
+    other = injections(net, grid, year, ScenarioSettings(scenario_seed=1), rows=made.time)
     assert np.abs(other.p_mw - made.p_mw).max() > 0.1
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from umbel.core import Batch, Task, UmbelError
 from umbel.data.source import MultiTaskData, TensorSource
-from umbel.grids import Grid
+from umbel.grids import Grid, Injections, Solved
 
 SPLITS = ("train", "validation", "test")
 MAGNITUDE, ANGLE = "magnitude", "angle"
@@ -27,6 +27,7 @@ class GridSamples:
         q_mvar: [rows, n], injected reactive power.
         voltages: Complex [rows, n], per unit; no NaN.
         day: [rows], what is dealt to a split as a whole.
+        time: [rows], the step of the profiles.
         split: Split -> rows.
         unsolved: Split -> rows that the solver could not solve, which are in none.
         note: Where the injections come from.
@@ -38,6 +39,7 @@ class GridSamples:
     q_mvar: NDArray[np.float64]
     voltages: NDArray[np.complex128]
     day: NDArray[np.int64]
+    time: NDArray[np.int64]
     split: Mapping[str, NDArray[np.int64]]
     unsolved: Mapping[str, int]
     note: str = ""
@@ -49,6 +51,33 @@ class GridSamples:
                 raise UmbelError(
                     f"{self.grid.name}: {len(self.split[name])} solved power flow(s) for {name}; take more rows"
                 )
+
+    @classmethod
+    def of(cls, grid: Grid, injected: Injections, solved: Solved, seed: int = 0) -> "GridSamples":
+        """Dealt to splits by whole days, 70 %, 10 % and 20 % of them; rows without a solution are counted and left out.
+
+        Args:
+            grid: That was solved.
+            injected: Of all rows.
+            solved: What came of them.
+            seed: Of the choice of days.
+        """
+        parts = dict(zip(SPLITS, injected.split(seed=seed), strict=True))
+        place = np.cumsum(solved.converged) - 1
+        kept = {name: place[rows[solved.converged[rows]]] for name, rows in parts.items()}
+        good = injected.chosen(solved.converged)
+        return cls(
+            grid,
+            good.p_mw,
+            good.q_mvar,
+            solved.voltages[solved.converged],
+            good.day,
+            good.time,
+            kept,
+            {name: int((~solved.converged[rows]).sum()) for name, rows in parts.items()},
+            injected.note,
+            injected.warnings,
+        )
 
     @cached_property
     def columns(self) -> NDArray[np.int64]:
@@ -91,11 +120,13 @@ class GridSamples:
             ANGLE: torch.tensor(self.angles[rows][:, self.grid.not_slack]),
         }
 
+    @cached_property
+    def _sources(self) -> dict[str, TensorSource]:
+        parts = self.split.items()
+        return {name: TensorSource(Batch(self.inputs(rows), self.targets(rows))) for name, rows in parts}
+
     def data(self, tasks: tuple[Task, ...]) -> MultiTaskData:
         """The data set for tasks whose targets are "magnitude", "angle", or derived from them."""
-        sources = {
-            name: TensorSource(Batch(self.inputs(self.split[name]), self.targets(self.split[name]))) for name in SPLITS
-        }
         days = ", ".join(f"{len(np.unique(self.day[self.split[name]]))} for {name}" for name in SPLITS)
         lost = sum(self.unsolved.values())
         warnings = self.warnings
@@ -106,7 +137,7 @@ class GridSamples:
             self.grid.name,
             f"Power flows of {self.grid.name} ({len(self.grid)} buses, {len(self.grid.branches)} branches)",
             tasks,
-            **sources,
+            **self._sources,
             input_shape=(len(self.columns),),
             note=f"{self.note} Whole days in one split each: {days}.",
             warnings=warnings,

@@ -72,7 +72,7 @@ class KindProfiles(Profiles):
         kinds, loads = len(self.names), len(elements.load_rows)
         if settings.mix > kinds:
             raise UmbelError(f"mix is {settings.mix}, but there are {kinds} kinds of load; give at most as many")
-        generator = np.random.default_rng([settings.seed, 0])
+        generator = np.random.default_rng([settings.scenario_seed, 0])
         weights = np.zeros((kinds, loads))
         for load in range(loads):
             weights[generator.choice(kinds, settings.mix, replace=False), load] = generator.dirichlet(
@@ -81,7 +81,7 @@ class KindProfiles(Profiles):
         base_p, base_q = elements.load_p_mw, elements.load_q_mvar
         total = self.load_p @ (weights @ base_p)
         scale = settings.peak * settings.load * base_p.sum() / total.max()
-        noise = varied(settings.seed, 1, steps, 2 * loads, "standard_normal") * settings.noise + 1
+        noise = varied(settings.scenario_seed, 1, steps, 2 * loads, "standard_normal") * settings.noise + 1
         p = self.load_p[steps] @ (weights * base_p * scale) * noise[:, :loads]
         q = self.load_q[steps] @ (weights * base_q * scale) * noise[:, loads:]
         sites, capacity = placed(elements, settings, generator)

@@ -35,6 +35,7 @@ class PowerFlowFrame:
         difference_scale: [branches of `samples.links`], likewise of the angle differences.
         linear: Standardised inputs -> outputs in units of `scale` ("ridge"); None for "sensitivities" and "none".
         chord: Chord steps about the mean state of training.
+        chord_state: Complex [n], that state.
         sensitivities: Those of the mean state, where they are the linear part.
         modes: Task -> [k, outputs], the principal components of what the network has to give; None: each output has a
             weight of its own.
@@ -49,6 +50,7 @@ class PowerFlowFrame:
     difference_scale: Tensor
     linear: LinearMap | None
     chord: ChordSteps
+    chord_state: NDArray[np.complex128]
     sensitivities: Sensitivities | None
     modes: dict[str, Tensor] | None
     by_network: NDArray[np.bool_]
@@ -90,13 +92,17 @@ def end_places(grid: Grid, links: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def mean_state(samples: GridSamples) -> NDArray[np.complex128]:
-    """The mean of the training states, with the magnitudes that generators hold and the slack as it is given."""
-    grid = samples.grid
-    mean = samples.voltages[samples.split["train"]].mean(0)
-    held = np.abs(grid.base_voltages) * np.exp(1j * np.angle(mean))
-    held[grid.pq] = mean[grid.pq]
-    held[grid.slack] = grid.base_voltages[grid.slack]
-    return held
+    """Mean magnitudes and mean angles of training, with the magnitudes that generators hold and the slack as given.
+
+    Not the mean of complex voltages: where angles vary, that is shorter than any of them, and a bus that hardly varies
+    would be off by more than it ever is.
+    """
+    grid, train = samples.grid, samples.split["train"]
+    magnitude = np.abs(grid.base_voltages)
+    magnitude[grid.pq] = np.abs(samples.voltages[train]).mean(0)[grid.pq]
+    voltages = magnitude * np.exp(1j * np.deg2rad(samples.angles[train].mean(0)))
+    voltages[grid.slack] = grid.base_voltages[grid.slack]
+    return voltages
 
 
 def by_sensitivities(sensitivities: Sensitivities, samples: GridSamples, rows: NDArray[np.int64]) -> Tensor:
@@ -184,6 +190,7 @@ def power_flow_frame(
         _difference_scale(samples, left, scale),
         None if fitted is None else _in_units(fitted, torch.where(served, spread / scale, 0.0)),
         chord,
+        state,
         sensitivities,
         None if modes is None else _modes(left, magnitudes, modes),
         by_network,

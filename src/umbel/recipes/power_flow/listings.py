@@ -1,0 +1,202 @@
+"""Tables of a power flow study: errors of all arms, speed, equal time, violations, weights, costs."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from umbel.recipes.power_flow.errors import Errors
+from umbel.recipes.power_flow.speed import PANDAPOWER, Speed
+from umbel.report import Estimate, Listing, Results
+from umbel.study import Table, Values
+
+SCENARIOS = (None, "load +20 %", "outage")
+"""Values of the operating point's "scenario"; None are the test days."""
+_NOT_QUIET = (
+    "Medians of turns in one run, one thread each, on a machine that did other things as well. The last columns divide "
+    "by the fastest solver of the full equations, and by pandapower."
+)
+
+
+def listings(results: Results, errors: Errors, speed: Speed) -> Iterator[Listing]:
+    """The tables for which something was measured."""
+    parts: Iterable[Listing | None] = (
+        _arms(results, errors),
+        _speed(speed),
+        _equal_time(results.facts.get("equal time", {})),
+        _away(results),
+        *_violations(results.facts.get("violations", {})),
+        _weights(results.facts),
+        _costs(results.facts.get("costs", {})),
+        _grid(results.facts.get("grid", {})),
+    )
+    yield from (part for part in parts if part is not None)
+
+
+def number(value: float) -> str:
+    """A number with three digits: "0.000183", "37,200", "never" where it is infinite, "-" where it is unknown."""
+    if math.isnan(value):
+        return "-"
+    if math.isinf(value):
+        return "never"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def estimated(value: Estimate) -> str:
+    """A mean and its half width, with three and two digits."""
+    return number(value.mean) + (f" ± {value.half_width:.2g}" if value.has_interval else "")
+
+
+def _arms(results: Results, errors: Errors) -> Listing | None:
+    columns = {
+        "magnitude": "|V| RMSE, pu",
+        "angle": "angle RMSE, degrees",
+        "flow": "flow error",
+        "std error": "std error, %",
+        "quantile error": "quantile error, pu",
+    }
+    rows = []
+    for method in results.methods:
+        for corrections in _corrections(results, method.key):
+            values = [errors.estimate(column, (method.key, corrections)) for column in columns]
+            if any(value.known for value in values):
+                rows.append((method.title, str(corrections), *map(estimated, values)))
+    note = (
+        "Test days. |V|: over buses where it varies; flows: mean over branches of the RMSE in parts of the flow's "
+        "spread; quantiles: 1 and 99 % of |V|. ±: 95 %, over seeds and days. A correction is a chord step of the exact "
+        "equations."
+    )
+    numbers = ("corrections", *columns.values())
+    return _listing("Errors of all arms", ("arm", *numbers), rows, numbers, note)
+
+
+def _corrections(results: Results, arm: str) -> list[int]:
+    return sorted({int(run.point["corrections"]) for run in results.runs if run.method == arm})
+
+
+def _speed(speed: Speed) -> Listing | None:
+    fastest = speed.fastest
+    columns = ("flows per second", "times the fastest solver", "times pandapower")
+    rows = []
+    for name in sorted(speed.table, key=lambda one: -speed[one]):
+        rate = speed[name]
+        ratios = (rate / speed[fastest] if fastest else math.nan, rate / speed[PANDAPOWER])
+        rows.append((name, number(rate), *map(number, ratios), str(speed.table[name].get("note", ""))))
+    note = _NOT_QUIET + (f" Fastest solver here: {fastest}." if fastest else "")
+    return _listing("Power flows per second", ("what", *columns, "note"), rows, columns, note)
+
+
+def _equal_time(facts: Mapping[str, Any]) -> Listing | None:
+    errors = {
+        "mean error": "mean |V|, pu",
+        "std error": "std, %",
+        "quantile error": "1 and 99 % quantile, pu",
+        "violation error": "probability of a violation, points",
+    }
+    rows = []
+    for who in ("surrogate", "monte carlo"):
+        if measured := facts.get(who):
+            flows = facts.get("surrogate flows" if who == "surrogate" else "solved flows", math.nan)
+            values = (number(measured.get(name, math.nan)) for name in errors)
+            rows.append(("the network" if who == "surrogate" else "Monte Carlo on the solver", number(flows), *values))
+    note = (
+        f"Errors of what operators ask for, after {number(facts.get('seconds', math.nan))} seconds each; those of the "
+        "surrogate include labels and training."
+    )
+    numbers = ("flows", *errors.values())
+    return _listing("Equal time", ("who", *numbers), rows, numbers, note)
+
+
+def _away(results: Results) -> Listing | None:
+    """The trained network, and its guard, on test days and away from them."""
+    table = Table(results.runs)
+    metrics = {
+        "|V| RMSE, pu": ("magnitude", "RMSE"),
+        "flow error": ("flow", "nRMSE"),
+        "given to the solver, %": ("guard", "solved"),
+        "greatest error of what was accepted, pu": ("guard", "accepted greatest"),
+        "wrong among the accepted, %": ("guard", "wrong"),
+    }
+    rows = []
+    for scenario in SCENARIOS:
+        if not any(run.point.get("scenario") == scenario for run in results.runs if run.method == "ours"):
+            continue
+        values: list[Values] = [
+            table("ours", metric, task=task, corrections=1, scenario=scenario) for task, metric in metrics.values()
+        ]
+        rows.append((scenario or "test days", *(estimated(one.estimate) for one in values)))
+    note = (
+        "The network with 1 correction, without training again. The guard gives a power flow to the solver where the "
+        "predicted state leaves more power unbalanced than a limit that was chosen on validation. ±: over seeds."
+    )
+    return _listing("Away from training", ("scenario", *metrics), rows, tuple(metrics), note)
+
+
+def _violations(facts: Mapping[str, Any]) -> Iterator[Listing | None]:
+    columns = ("surrogate, %", "95 % interval, %", "solver, %")
+    titles = {
+        "any": "Probability that any limit is violated",
+        "bus": "Buses whose voltage is likeliest to leave its limits",
+        "branch": "Branches that are likeliest to be overloaded",
+    }
+    note = "Test days; the interval is over days. The solver's number is on the same power flows."
+    for kind, title in titles.items():
+        entries = facts.get(kind, [])
+        entries = [entries] if entries and not isinstance(entries[0], list | tuple) else entries
+        rows = []
+        for name, share, low, high, truth in entries:
+            interval = f"{_percent(low)} to {_percent(high)}"
+            rows.append((str(name), _percent(share), interval, _percent(truth)))
+        yield _listing(title, (kind, *columns), rows, (columns[0], columns[2]), note)
+
+
+def _percent(share: float) -> str:
+    return "-" if math.isnan(share) else f"{100 * share:.2f}"
+
+
+def _weights(facts: Mapping[str, Any]) -> Listing | None:
+    tried, chosen = facts.get("weights", {}), facts.get("weight")
+    columns = {"magnitude": "|V| RMSE, pu", "angle": "angle RMSE, degrees", "flow": "flow error"}
+    rows = []
+    for weight in sorted(tried, key=float):
+        mark = " (chosen)" if chosen is not None and float(weight) == float(chosen) else ""
+        values = (number(tried[weight].get(name, math.nan)) for name in columns)
+        rows.append((f"{float(weight):g}{mark}", *values))
+    note = "Validation days, seed 0, no correction: how much the angle differences count beside |V| and angles."
+    numbers = ("weight of the differences", *columns.values())
+    return _listing("Weights of the angle differences", numbers, rows, numbers, note)
+
+
+def _costs(facts: Mapping[str, float]) -> Listing | None:
+    names = {
+        "labels": "solving the training flows, seconds",
+        "training": "training, seconds",
+        "break even": "flows after which the network has paid for itself",
+        "break even, guarded": "the same with the guard",
+    }
+    rows = [(text, number(float(facts[name]))) for name, text in names.items() if name in facts]
+    note = "Against the fastest solver, on the machine of this run; 'never' where the solver is as fast."
+    return _listing("What it costs", ("what", "number"), rows, ("number",), note)
+
+
+def _grid(facts: Mapping[str, Any]) -> Listing | None:
+    names = {
+        "buses": "buses",
+        "branches": "branches",
+        "by network": "buses whose |V| the network predicts",
+        "steady": "buses whose |V| the linear map predicts alone",
+        "constant": "buses whose |V| does not vary",
+        "unsolved": "power flows without a solution, left out",
+        "cross check": "greatest difference of the solver and pandapower, pu",
+    }
+    rows = [(text, _plain(facts[name])) for name, text in names.items() if name in facts]
+    return _listing("The grid", ("what", "number"), rows, (), "")
+
+
+def _plain(value: Any) -> str:
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
+
+
+def _listing(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str], note: str
+) -> Listing | None:
+    return Listing(title, tuple(columns), tuple(map(tuple, rows)), tuple(numbers), note) if rows else None

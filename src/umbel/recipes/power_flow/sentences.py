@@ -1,0 +1,136 @@
+"""The verdict of a power flow study, in sentences."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from umbel.recipes.power_flow.errors import Errors
+from umbel.recipes.power_flow.listings import SCENARIOS, number
+from umbel.recipes.power_flow.speed import BASE, PANDAPOWER, Speed, mean_and_steps, surrogate
+from umbel.report import REFUTED, SHOWN, Claim, Estimate, Results
+from umbel.study import Table
+
+
+def verdict(results: Results, errors: Errors, speed: Speed, claims: Sequence[Claim]) -> Iterator[str]:
+    """Plain sentences, the most important first."""
+    yield from _errors(results, errors)
+    yield from _pays(claims)
+    yield from _speeds(results, errors, speed)
+    yield from _equal_time(results.facts.get("equal time", {}))
+    yield from _term(errors)
+    yield from _guard(results)
+    if missed := [claim.name for claim in claims if claim.state == REFUTED]:
+        yield f"Claimed and refuted: {'; '.join(missed)}."
+    yield (
+        "When not to use it: for fewer flows than the break-even, on small grids, where the solver is fast enough, or "
+        "where the topology changes, since every topology needs training of its own."
+    )
+
+
+def _times(value: Estimate) -> str:
+    return value.text(places=2 if value.mean < 10 else 0, signed=False)
+
+
+def _errors(results: Results, errors: Errors) -> Iterator[str]:
+    for corrections in (0, 1):
+        ours = ("ours", corrections)
+        size, flow = (errors.estimate(column, ours) for column in ("magnitude", "flow"))
+        if not size.known:
+            continue
+        rivals = {"ridge": ("ridge", 0), "a plain network": ("plain", 0)}
+        ratios = {name: errors.ratio("magnitude", ours, rival) for name, rival in rivals.items()}
+        told = "".join(f", {_times(one)} times that of {name}" for name, one in ratios.items() if one.known)
+        steps = "without corrections" if not corrections else "with 1 correction"
+        yield (
+            f"On {results.data.name}, {steps}, the network misses |V| by {number(size.mean)} per unit (RMSE){told}, "
+            f"and flows by {number(flow.mean)} of their spread."
+        )
+
+
+def _pays(claims: Sequence[Claim]) -> Iterator[str]:
+    """Whether a network is needed beside a linear map and exact equations."""
+    asked = [claim for claim in claims if "pays over" in claim.name]
+    parts = {
+        "better": [claim.name for claim in asked if claim.state == SHOWN],
+        "worse": [claim.name for claim in asked if claim.state == REFUTED],
+    }
+    told = [f"{word} in {len(names)} ({'; '.join(names)})" for word, names in parts.items() if names]
+    if told:
+        yield (
+            "Against ridge with as many corrections, and against the mean state with chord steps that take at least "
+            f"as long, the network is {' and '.join(told)} of {len(asked)} comparisons."
+        )
+
+
+def _speeds(results: Results, errors: Errors, speed: Speed) -> Iterator[str]:
+    if not (rates := [k for k in (0, 1, 2) if surrogate(k) in speed]):
+        return
+    listed = ", ".join(f"{number(speed[surrogate(k)])} with {k}" for k in rates)
+    sentence = f"Power flows per second in this run, by chord steps: {listed}"
+    if BASE in speed:
+        ratios = ", ".join(f"{speed[surrogate(k)] / speed[BASE]:.1f}" for k in rates)
+        sentence += f"; lightsim2grid from the base case: {number(speed[BASE])}, which they are {ratios} times"
+    if PANDAPOWER in speed:
+        sentence += f"; pandapower: {number(speed[PANDAPOWER])}"
+    yield sentence + "."
+    if steps := speed.steps_as_slow(surrogate(1)):
+        mean, ours = errors.estimate("magnitude", ("mean", steps)), errors.estimate("magnitude", ("ours", 1))
+        if mean.known and ours.known:
+            rate = number(speed[mean_and_steps(steps)])
+            yield (
+                f"Without any learning, from the mean state by {steps} chord steps ({rate} flows per second), |V| is "
+                f"missed by {number(mean.mean)} per unit; by the network with 1 correction by {number(ours.mean)}."
+            )
+    costs = results.facts.get("costs", {})
+    if "break even" in costs:
+        names = ("labels", "training", "break even", "break even, guarded")
+        labels, training, flows, guarded = (number(costs.get(name, math.nan)) for name in names)
+        yield (
+            f"Labels and training take {labels} and {training} seconds; they are paid back after {flows} power flows, "
+            f"{guarded} with the guard."
+        )
+
+
+def _equal_time(facts: dict[str, Any]) -> Iterator[str]:
+    ours, theirs = facts.get("surrogate"), facts.get("monte carlo")
+    if not (ours and theirs):
+        return
+    names = {
+        "mean error": "means",
+        "std error": "standard deviations",
+        "quantile error": "quantiles",
+        "violation error": "probabilities of a violation",
+    }
+    nearer = [word for name, word in names.items() if ours.get(name, math.nan) < theirs.get(name, math.nan)]
+    other = [word for name, word in names.items() if ours.get(name, math.nan) >= theirs.get(name, math.nan)]
+    parts = [f"the network is nearer the truth in {', '.join(nearer)}"] if nearer else []
+    parts += [f"the solver in {', '.join(other)}"] if other else []
+    counts = ("seconds", "surrogate flows", "solved flows")
+    seconds, flows, solved = (number(facts.get(name, math.nan)) for name in counts)
+    yield f"In {seconds} seconds, training included, {'; '.join(parts)} ({flows} flows against {solved})."
+
+
+def _term(errors: Errors) -> Iterator[str]:
+    pairs = {
+        "with modes": ("ours", "without-difference"),
+        "with a free head": ("free-head", "free-head-without"),
+        "in a plain network": ("plain-difference", "plain"),
+    }
+    flows = {name: errors.ratio("flow", (arm, 0), (rival, 0)) for name, (arm, rival) in pairs.items()}
+    sizes = {name: errors.ratio("magnitude", (arm, 0), (rival, 0)) for name, (arm, rival) in pairs.items()}
+    told = [f"{name} by {_times(flow)} (|V| by {_times(sizes[name])})" for name, flow in flows.items() if flow.known]
+    if told:
+        yield f"Angle differences as a task multiply the flow error {', '.join(told)}; no corrections."
+
+
+def _guard(results: Results) -> Iterator[str]:
+    table, told = Table(results.runs), []
+    for scenario in SCENARIOS:
+        solved, wrong = (
+            table("ours", metric, task="guard", corrections=1, scenario=scenario).estimate
+            for metric in ("solved", "wrong")
+        )
+        if solved.known:
+            told.append(f"{scenario or 'test days'} {number(solved.mean)} % ({number(wrong.mean)} % of the rest wrong)")
+    if told:
+        yield f"The guard gives to the solver: {'; '.join(told)}."
