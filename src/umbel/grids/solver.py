@@ -65,7 +65,7 @@ class Solver:
         cpp = from_extra("lightsim2grid.lightsim2grid_cpp", "solving power flows")
         self._new = partial(cpp.InjectionSweepCPP, model)
         self._kept: dict[int, Any] = {}
-        # The first call makes matrices that are kept, and must converge for that, whatever start a user's first row has.
+        # The first call makes matrices that are kept, and must converge for that: users may begin with any start.
         self.solve(grid.base_p_mw[None], grid.base_q_mvar[None])
 
     def solve(
