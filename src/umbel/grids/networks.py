@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from umbel.arguments import one_of, text
+from umbel.arguments import instance, one_of, text
 from umbel.errors import UmbelError, shown, unknown
 from umbel.files import reading
 from umbel.grids.conversion import to_grid
@@ -33,6 +33,7 @@ _NEEDED = {
     "line": ("length_km", "r_ohm_per_km", "x_ohm_per_km", "c_nf_per_km"),
     "trafo": ("sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "vkr_percent", "pfe_kw", "i0_percent"),
 }
+_NETWORK = "a pandapower network, as open_network gives it"
 _TRUSTED = ("pandas", "numpy", "networkx", "pandapower.auxiliary", "pandapower.control", "pandapower.timeseries")
 
 
@@ -156,6 +157,7 @@ def same_topology(grid: Grid, net: Any) -> None:
     Raises:
         UmbelError: Says what has changed.
     """
+    instance(grid, Grid, "the grid", "one that grid_of made")
     now = _unsolved(net, "pandapower")
     if now.fingerprint != grid.fingerprint and (net.trafo.i0_percent < 0).any():
         signed = _unsolved(net, "signed")
@@ -169,6 +171,8 @@ def bus_places(net: Any, grid: Grid) -> Whole:
     from scipy.sparse import coo_array  # noqa: PLC0415 - of no use but here
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
 
+    instance(grid, Grid, "the grid", "one that grid_of made")
+    instance(net, _network_class(), "the network", _NETWORK)
     index, n = net.bus.index, len(net.bus)
     switches = net.switch[(net.switch.et == "b") & net.switch.closed.astype(bool)]
     ends = index.get_indexer(switches.bus), index.get_indexer(switches.element)
@@ -234,15 +238,17 @@ def _corrected(grid: Grid, near: Grid) -> Any:
     return solved.voltages[0]
 
 
+def _network_class() -> type:
+    return from_extra("pandapower", "a grid").pandapowerNet
+
+
 def checked(net: Any) -> str:
     """The network's name, if nothing of it is missing or not supported.
 
     Raises:
         UmbelError: Something is.
     """
-    pandapower = from_extra("pandapower", "a grid")
-    if not isinstance(net, pandapower.pandapowerNet):
-        raise UmbelError(f"the network is {shown(net)}; give a pandapower network, as open_network gives it")
+    instance(net, _network_class(), "the network", _NETWORK)
     name = str(net.get("name") or f"network of {len(net.bus)} buses")
     for table in _NOT_SUPPORTED:
         if table in net and len(net[table]) and net[table].get("in_service", net[table].index >= 0).any():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from umbel.arguments import real_number, whole_number
+from umbel.arguments import instance, real_number, whole_number
 from umbel.errors import UmbelError, shown
 from umbel.grids.conversion import chosen
 from umbel.grids.extra import from_extra
@@ -58,6 +58,7 @@ class Solver:
     """
 
     def __init__(self, grid: Grid, threads: int = 1, tolerance_mva: float = 1e-8) -> None:
+        instance(grid, Grid, "the grid of a solver", "one that grid_of made")
         self.grid = grid
         self._threads = whole_number(threads, "threads of the solver", least=1)
         self._tolerance_mva = real_number(tolerance_mva, "tolerance_mva of the solver")
@@ -128,7 +129,7 @@ class Solver:
         return solver
 
     def _injections(self, p_mw: Reals, q_mvar: Reals) -> tuple[Reals, Reals]:
-        p, q = (np.ascontiguousarray(x, np.float64) for x in (p_mw, q_mvar))
+        p, q = (_array(x, np.float64, "injections") for x in (p_mw, q_mvar))
         if p.ndim != 2 or p.shape != q.shape or p.shape[1] != len(self.grid):
             raise UmbelError(
                 f"injections {p.shape} and {q.shape}; give two arrays [rows, {len(self.grid)}], a column for each bus"
@@ -147,7 +148,7 @@ class Solver:
             magnitude = np.ones(len(grid))
             magnitude[grid.pv] = np.abs(base[grid.pv])
             return magnitude * np.exp(1j * np.angle(base[grid.slack]))
-        given = np.array(start, complex)
+        given = _array(start, np.complex128, "start of a power flow")
         if given.shape not in ((len(grid),), (rows, len(grid))):
             raise UmbelError(f"start {given.shape} of {rows} power flows; give [{len(grid)}] or [{rows}, {len(grid)}]")
         return given
@@ -177,6 +178,14 @@ class Solver:
         found.converged[rows] = converged
         found.iterations[rows] = sweep.get_row_nb_iter()
         return seconds
+
+
+def _array(values: object, kind: type, what: str) -> Any:
+    """The values as an array of its own order in memory, which compiled code can read."""
+    try:
+        return np.ascontiguousarray(values, kind)
+    except (TypeError, ValueError) as error:
+        raise UmbelError(f"{what}: {shown(values)} holds no numbers; give an array") from error
 
 
 def _unsolved(rows: int, buses: int) -> Solved:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from umbel.arguments import real_number, seed_number, whole_number
-from umbel.errors import UmbelError
+from umbel.errors import UmbelError, shown
 from umbel.grids.grid import Whole
 
 GAP_STEPS = 4
@@ -58,6 +58,8 @@ def split_days(
 
 def _counts(days: int, shares: Sequence[float]) -> list[int]:
     """How many days each split gets: its share, but one at least."""
+    if not isinstance(shares, Sequence) or isinstance(shares, str):
+        raise UmbelError(f"shares of the split are {shown(shares)}; give three numbers")
     numbers = [real_number(share, "a share of the days") for share in shares]
     if len(numbers) != 3 or min(numbers) <= 0 or abs(sum(numbers) - 1) > 1e-6:
         raise UmbelError(f"shares of the split are {tuple(shares)}; give three numbers above 0 that add up to 1")
