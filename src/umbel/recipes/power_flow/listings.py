@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from umbel.recipes.power_flow.errors import Errors
+from umbel.recipes.power_flow.settings import ARMS, OURS
 from umbel.recipes.power_flow.speed import PANDAPOWER, Speed
 from umbel.report import Estimate, Listing, Results
 from umbel.study import Table, Values
@@ -56,14 +57,14 @@ def _arms(results: Results, errors: Errors) -> Listing | None:
     }
     rows = []
     for method in results.methods:
-        for corrections in _corrections(results, method.key):
+        for corrections in _corrections(results, method.key) if method.key in ARMS else ():
             values = [errors.estimate(column, (method.key, corrections)) for column in columns]
             if any(value.known for value in values):
                 rows.append((method.title, str(corrections), *map(estimated, values)))
     note = (
         "Test days. |V|: over buses where it varies; flows: mean over branches of the RMSE in parts of the flow's "
-        "spread; quantiles: 1 and 99 % of |V|. ±: 95 %, over seeds and days. A correction is a chord step of the exact "
-        "equations."
+        "spread; std: mean over buses; quantiles: 1 and 99 % of |V|, the greatest over buses. ±: 95 %, over seeds and "
+        "days. A correction is a chord step of the exact equations."
     )
     numbers = ("corrections", *columns.values())
     return _listing("Errors of all arms", ("arm", *numbers), rows, numbers, note)
@@ -118,10 +119,10 @@ def _away(results: Results) -> Listing | None:
     }
     rows = []
     for scenario in SCENARIOS:
-        if not any(run.point.get("scenario") == scenario for run in results.runs if run.method == "ours"):
+        if not any(run.point.get("scenario") == scenario for run in results.runs if run.method == OURS):
             continue
         values: list[Values] = [
-            table("ours", metric, task=task, corrections=1, scenario=scenario) for task, metric in metrics.values()
+            table(OURS, metric, task=task, corrections=1, scenario=scenario) for task, metric in metrics.values()
         ]
         rows.append((scenario or "test days", *(estimated(one.estimate) for one in values)))
     note = (
@@ -161,7 +162,7 @@ def _weights(facts: Mapping[str, Any]) -> Listing | None:
         mark = " (chosen)" if chosen is not None and float(weight) == float(chosen) else ""
         values = (number(tried[weight].get(name, math.nan)) for name in columns)
         rows.append((f"{float(weight):g}{mark}", *values))
-    note = "Validation days, seed 0, no correction: how much the angle differences count beside |V| and angles."
+    note = "Validation days, seed 0: how much the angle differences count beside |V| and angles."
     numbers = ("weight of the differences", *columns.values())
     return _listing("Weights of the angle differences", numbers, rows, numbers, note)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from umbel.recipes.power_flow.errors import Errors
 from umbel.recipes.power_flow.listings import SCENARIOS, number
+from umbel.recipes.power_flow.settings import FREE, FREE_WITHOUT, MEAN, OURS, PLAIN, PLAIN_DIFFERENCE, RIDGE, WITHOUT
 from umbel.recipes.power_flow.speed import BASE, PANDAPOWER, Speed, mean_and_steps, surrogate
 from umbel.report import REFUTED, SHOWN, Claim, Estimate, Results
 from umbel.study import Table
@@ -33,11 +34,11 @@ def _times(value: Estimate) -> str:
 
 def _errors(results: Results, errors: Errors) -> Iterator[str]:
     for corrections in (0, 1):
-        ours = ("ours", corrections)
+        ours = (OURS, corrections)
         size, flow = (errors.estimate(column, ours) for column in ("magnitude", "flow"))
         if not size.known:
             continue
-        rivals = {"ridge": ("ridge", 0), "a plain network": ("plain", 0)}
+        rivals = {"ridge": (RIDGE, 0), "a plain network": (PLAIN, 0)}
         ratios = {name: errors.ratio("magnitude", ours, rival) for name, rival in rivals.items()}
         told = "".join(f", {_times(one)} times that of {name}" for name, one in ratios.items() if one.known)
         steps = "without corrections" if not corrections else "with 1 correction"
@@ -74,7 +75,7 @@ def _speeds(results: Results, errors: Errors, speed: Speed) -> Iterator[str]:
         sentence += f"; pandapower: {number(speed[PANDAPOWER])}"
     yield sentence + "."
     if steps := speed.steps_as_slow(surrogate(1)):
-        mean, ours = errors.estimate("magnitude", ("mean", steps)), errors.estimate("magnitude", ("ours", 1))
+        mean, ours = errors.estimate("magnitude", (MEAN, steps)), errors.estimate("magnitude", (OURS, 1))
         if mean.known and ours.known:
             rate = number(speed[mean_and_steps(steps)])
             yield (
@@ -112,9 +113,9 @@ def _equal_time(facts: dict[str, Any]) -> Iterator[str]:
 
 def _term(errors: Errors) -> Iterator[str]:
     pairs = {
-        "with modes": ("ours", "without-difference"),
-        "with a free head": ("free-head", "free-head-without"),
-        "in a plain network": ("plain-difference", "plain"),
+        "with modes": (OURS, WITHOUT),
+        "with a free head": (FREE, FREE_WITHOUT),
+        "in a plain network": (PLAIN_DIFFERENCE, PLAIN),
     }
     flows = {name: errors.ratio("flow", (arm, 0), (rival, 0)) for name, (arm, rival) in pairs.items()}
     sizes = {name: errors.ratio("magnitude", (arm, 0), (rival, 0)) for name, (arm, rival) in pairs.items()}
@@ -127,7 +128,7 @@ def _guard(results: Results) -> Iterator[str]:
     table, told = Table(results.runs), []
     for scenario in SCENARIOS:
         solved, wrong = (
-            table("ours", metric, task="guard", corrections=1, scenario=scenario).estimate
+            table(OURS, metric, task="guard", corrections=1, scenario=scenario).estimate
             for metric in ("solved", "wrong")
         )
         if solved.known:
