@@ -14,6 +14,7 @@ from umbel.power_flow import (
     GuardedStates,
     Guarding,
     GuardLimit,
+    balanced,
     break_even,
     greatest_errors_pu,
     judge,
@@ -40,7 +41,7 @@ def wrong_on(rows: slice | list[int], by: float = 0.01):
 
 def guarded(predict, limit_mva: float, solver=None) -> GuardedStates:
     grid = three_buses()
-    return Guarded(predict, solver or Solver(grid), GridEquations(grid), limit_mva).run(*injections(ROWS))
+    return Guarded(balanced(predict, GridEquations(grid)), solver or Solver(grid), limit_mva).run(*injections(ROWS))
 
 
 def test_wrong_rows_are_solved_and_right_ones_kept():
@@ -68,7 +69,7 @@ def test_rows_that_do_not_converge_are_counted_and_nan():
     p[4, 2] = -5000  # more than the lines can carry
     grid = three_buses()
     flat = States(np.ones((ROWS, 3)), np.zeros((ROWS, 3)))
-    result = Guarded(lambda p_mw, q_mvar: flat, Solver(grid), GridEquations(grid), 1.0).run(p, q)
+    result = Guarded(balanced(lambda p_mw, q_mvar: flat, GridEquations(grid)), Solver(grid), 1.0).run(p, q)
     assert result.unsolved == 1 and np.isnan(result.states.magnitude[4]).all()
     assert np.isfinite(np.delete(result.states.magnitude, 4, 0)).all()
     truth = Solver(grid).solve(p, q).states

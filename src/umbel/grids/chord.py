@@ -145,10 +145,11 @@ def _sparse_inverse(triangle: csr_array, lower: bool) -> csr_array:
 
 def _torch_csr(matrix: csr_array, dtype: torch.dtype) -> Tensor:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        warnings.filterwarnings("ignore", message="Sparse (CSR tensor support is in beta|invariant checks)")
         return torch.sparse_csr_tensor(
             torch.tensor(matrix.indptr.astype(np.int64)),
             torch.tensor(matrix.indices.astype(np.int64)),
             torch.tensor(matrix.data, dtype=dtype),
             matrix.shape,
+            check_invariants=False,
         )

@@ -39,7 +39,7 @@ def to_grid(net: Any, name: str, signed: bool) -> Grid:
     count = len(inside["bus"])
     rows = np.array(net.bus.index[net.bus.in_service.to_numpy(bool)], np.int64)
     places = np.asarray(net._pd2ppc_lookups["bus"], np.int64)[rows]
-    _refuse_islands(net, name, rows[(places < 0) | (places >= count)])
+    _refuse_islands(name, rows[(places < 0) | (places >= count)])
     first = np.full(count, -1, np.int64)
     first[places[::-1]] = rows[::-1]  # the first bus of those that are one
     branches, shunts = _branches(net, inside, signed)
@@ -62,12 +62,12 @@ def to_grid(net: Any, name: str, signed: bool) -> Grid:
     )  # fmt: skip
 
 
-def _refuse_islands(net: Any, name: str, alone: Whole) -> None:
+def _refuse_islands(name: str, alone: Whole) -> None:
     if len(alone):
-        names = ", ".join(_names(net, "bus", alone[:3]))
+        names = ", ".join(f"bus {row}" for row in alone[:3]) + (", ..." if len(alone) > 3 else "")
         raise UmbelError(
-            f"{name}: {len(alone)} buses ({names}{', ...' if len(alone) > 3 else ''}) are in service but not connected "
-            "to the slack; give each island a network of its own, or take its buses out of service"
+            f"{name}: buses in service are not connected to the slack ({len(alone)}: {names}); give each island a "
+            "network of its own, or take its buses out of service"
         )
 
 

@@ -34,7 +34,7 @@ class DrawnProfiles(Profiles):
         loads = len(elements.load_rows)
         around = self._around(steps, 2 * loads) * self.spread + 1
         factor = settings.peak * settings.load
-        sites, capacity = placed(elements, settings, np.random.default_rng([settings.seed, 0]))
+        sites, capacity = placed(elements, settings, np.random.default_rng([settings.scenario_seed, 0]))
         output = varied(self.seed, 3, steps, len(sites), "random")
         return Powers(
             factor * elements.load_p_mw * around[:, :loads],

@@ -10,7 +10,7 @@ from scipy.sparse.csgraph import dijkstra
 from umbel.grids.grid import Branches, Reals
 
 _PIVOTS = 50
-_REFINED_UP_TO = 2500  # buses: refining needs distances between all pairs
+_REFINED_UP_TO = 2000  # buses: refining needs distances between all pairs
 
 
 def coordinates(value: Any) -> tuple[float, float] | None:

@@ -89,15 +89,16 @@ def _from_file(path: Path) -> Any:
     remedy = "give a file that pandapower.to_json wrote"
     with reading(path, remedy):
         content = path.read_text(encoding="utf-8")
-        _refuse_code(json.loads(content), path)
+        held = json.loads(content)
+    if not isinstance(held, dict) or "bus" not in (held.get("_object") or held):
+        raise UmbelError(f"{path} holds no network; {remedy}")
+    _refuse_code(held, path)
     pandapower = from_extra("pandapower", f"the network {path.name}")
     try:
         with quiet():
             net = pandapower.from_json_string(content, convert=True)
     except Exception as error:
         raise UmbelError(f"{path} cannot be read by pandapower ({_line(error)}); {remedy}") from error
-    if not isinstance(net, pandapower.pandapowerNet):
-        raise UmbelError(f"{path} holds no network; {remedy}")
     return _with_name(net, path.stem)
 
 

@@ -42,7 +42,7 @@ class Profiles(ABC):
 
     @abstractmethod
     def powers(self, elements: Elements, settings: ScenarioSettings, steps: Whole) -> Powers:
-        """What loads and renewables do in some steps; the same for a step whichever others are asked for."""
+        """What loads and renewables do in some steps; but for rounding, no step depends on which others are asked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class KindProfiles(Profiles):
         kinds, loads = len(self.names), len(elements.load_rows)
         if settings.mix > kinds:
             raise UmbelError(f"mix is {settings.mix}, but there are {kinds} kinds of load; give at most as many")
-        generator = np.random.default_rng([settings.seed, 0])
+        generator = np.random.default_rng([settings.scenario_seed, 0])
         weights = np.zeros((kinds, loads))
         for load in range(loads):
             weights[generator.choice(kinds, settings.mix, replace=False), load] = generator.dirichlet(
@@ -81,7 +81,7 @@ class KindProfiles(Profiles):
         base_p, base_q = elements.load_p_mw, elements.load_q_mvar
         total = self.load_p @ (weights @ base_p)
         scale = settings.peak * settings.load * base_p.sum() / total.max()
-        noise = varied(settings.seed, 1, steps, 2 * loads, "standard_normal") * settings.noise + 1
+        noise = varied(settings.scenario_seed, 1, steps, 2 * loads, "standard_normal") * settings.noise + 1
         p = self.load_p[steps] @ (weights * base_p * scale) * noise[:, :loads]
         q = self.load_q[steps] @ (weights * base_q * scale) * noise[:, loads:]
         sites, capacity = placed(elements, settings, generator)
@@ -112,13 +112,17 @@ def varied(seed: int, stream: int, steps: Whole, width: int, distribution: str) 
     return values
 
 
-@cache
 def simbench_year() -> KindProfiles:
     """The year of quarter-hours that comes with the package `simbench`: real loads, sun and wind of 2016.
 
     Raises:
         UmbelError: The package is not installed, or its files are not those that are known.
     """
+    return _simbench_year()
+
+
+@cache
+def _simbench_year() -> KindProfiles:
     place = importlib.util.find_spec("simbench")  # importing it would load all of pandapower
     if place is None or place.origin is None:
         from_extra("simbench", "SimBench's year of profiles")

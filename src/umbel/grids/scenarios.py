@@ -71,7 +71,7 @@ def injections(
         UmbelError: More rows than steps, a network without loads, or profiles of another one.
     """
     settings = settings or ScenarioSettings()
-    steps = _steps(profiles, rows, settings.seed)
+    steps = _steps(profiles, rows, settings.scenario_seed)
     elements = elements_of(net, grid)
     powers = profiles.powers(elements, settings, steps)
     p = np.tile(grid.base_p_mw, (len(steps), 1))

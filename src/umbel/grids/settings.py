@@ -17,7 +17,7 @@ class ScenarioSettings:
         mix: Kinds of profiles that each load is a mixture of (weights from a flat Dirichlet distribution).
         noise: Standard deviation of what each load does by itself in each step, relative.
         load: Factor on all loads; generation follows. 1.2 for the test of 20 % more.
-        seed: Of mixtures, sites and noise.
+        scenario_seed: Of mixtures, sites and noise.
     """
 
     penetration: float = 0.3
@@ -26,7 +26,7 @@ class ScenarioSettings:
     mix: int = 4
     noise: float = 0.03
     load: float = 1.0
-    seed: int = 0
+    scenario_seed: int = 0
 
     def __post_init__(self) -> None:
         check_numbers(self, least={"mix": 1})

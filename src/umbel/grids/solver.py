@@ -45,7 +45,7 @@ class Solved:
 
 
 class Solver:
-    """Solves a grid for many injections.
+    """Solves a grid for many injections. Not to be used by several threads at once.
 
     Args:
         grid: As `grid_of` makes it.
@@ -60,7 +60,11 @@ class Solver:
         self.grid = grid
         self._threads = whole_number(threads, "threads of the solver", least=1)
         self._tolerance = tolerance_mva / grid.base_mva
-        self._model = _model(grid)
+        model = _model(grid)
+        cpp = from_extra("lightsim2grid.lightsim2grid_cpp", "solving power flows")
+        # Each keeps its matrices from call to call as long as the number of rows is the same.
+        self._one, self._many = cpp.InjectionSweepCPP(model), cpp.InjectionSweepCPP(model)
+        self._many.nb_thread = self._threads
 
     def solve(
         self,
@@ -75,7 +79,7 @@ class Solver:
             p_mw: [rows, buses], injected (generation minus load); not used at the slack.
             q_mvar: Likewise; not used at the slack and at `grid.pv`.
             start: "base" (the base case), "flat" (1 per unit, set-points at generators, the slack's angle), or
-                complex voltages, [buses] for all rows or [rows, buses], one for each, which is slower.
+                complex voltages, [buses] for all rows or [rows, buses], one for each.
             say: Told how many rows of how many are done.
 
         Raises:
@@ -83,21 +87,19 @@ class Solver:
         """
         p, q = self._injections(p_mw, q_mvar)
         first = self._start(start, len(p))
-        parts = []
+        found = _unsolved(len(p), len(self.grid))
+        seconds = 0.0
         for begin in range(0, len(p), _ROWS_AT_ONCE):
-            rows = slice(begin, begin + _ROWS_AT_ONCE)
-            parts.append(
-                self._swept(p[rows], q[rows], first) if first.ndim == 1 else self._each(p[rows], q[rows], first[rows])
-            )
+            end = min(begin + _ROWS_AT_ONCE, len(p))
+            if first.ndim == 1:
+                seconds += self._solve_into(found, slice(begin, end), p, q, first)
+            else:
+                seconds += sum(
+                    self._solve_into(found, slice(row, row + 1), p, q, first[row]) for row in range(begin, end)
+                )
             if say is not None:
-                say(min(begin + _ROWS_AT_ONCE, len(p)), len(p))
-        voltages = [part.voltages for part in parts] or [np.zeros((0, len(self.grid)), complex)]
-        return Solved(
-            np.concatenate(voltages),
-            np.concatenate([np.zeros(0, bool), *(part.converged for part in parts)]),
-            np.concatenate([np.zeros(0, np.int64), *(part.iterations for part in parts)]),
-            sum(part.seconds for part in parts),
-        )
+                say(end, len(p))
+        return replace(found, seconds=seconds)
 
     def __call__(self, p_mw: Reals, q_mvar: Reals) -> States:
         """Solve from the base case; so a solver can stand wherever something predicts states (`Predict`)."""
@@ -150,39 +152,29 @@ class Solver:
             raise UmbelError(f"start {given.shape} of {rows} power flows; give [{len(grid)}] or [{rows}, {len(grid)}]")
         return given
 
-    def _swept(self, p: Reals, q: Reals, first: Complexes) -> Solved:
-        """All rows from one start, in compiled code."""
-        cpp = from_extra("lightsim2grid.lightsim2grid_cpp", "solving power flows")
-        sweep = cpp.InjectionSweepCPP(self._model)
-        sweep.nb_thread = self._threads
-        generators = np.zeros((len(p), len(self.grid.pv) + 1))
-        none = np.zeros((len(p), 0))
-        load_p, load_q = -p, -q
+    def _solve_into(self, found: Solved, rows: slice, p: Reals, q: Reals, first: Complexes) -> float:
+        """Solve some rows from one start and write what comes of them into their places; returns the seconds."""
+        load_p, load_q = -p[rows], -q[rows]
+        sweep = self._one if len(load_p) == 1 else self._many
+        generators, others = np.zeros((len(load_p), len(self.grid.pv) + 1)), np.zeros((len(load_p), 0))
         begin = time.perf_counter()
-        sweep.compute_Vs(generators, none, load_p, load_q, first.copy(), _MOST_ITERATIONS, self._tolerance)
+        sweep.compute_Vs(generators, others, load_p, load_q, first.copy(), _MOST_ITERATIONS, self._tolerance)
         seconds = time.perf_counter() - begin
-        converged = np.array(sweep.converged_mask(), bool)
-        return self._solved(
-            np.array(sweep.get_voltages()), converged, np.array(sweep.get_row_nb_iter(), np.int64), seconds
-        )
-
-    def _each(self, p: Reals, q: Reals, first: Complexes) -> Solved:
-        """Every row from its own start."""
-        parts = [self._swept(p[row : row + 1], q[row : row + 1], first[row]) for row in range(len(p))]
-        return Solved(
-            np.concatenate([part.voltages for part in parts]),
-            np.concatenate([part.converged for part in parts]),
-            np.concatenate([part.iterations for part in parts]),
-            sum(part.seconds for part in parts),
-        )
-
-    def _solved(self, voltages: Complexes, converged: NDArray[np.bool_], iterations: Whole, seconds: float) -> Solved:
+        voltages = np.array(sweep.get_voltages())
         # The slack's angle is the start's in the solver; ext_grid.va_degree is part of the base voltages.
         slack = self.grid.slack
         turn = np.angle(self.grid.base_voltages[slack]) - np.angle(voltages[:, slack])
-        voltages = voltages * np.exp(1j * turn)[:, None]
-        voltages[~converged] = np.nan
-        return Solved(voltages, converged, iterations, seconds)
+        converged = np.array(sweep.converged_mask(), bool)
+        found.voltages[rows] = np.where(converged[:, None], voltages * np.exp(1j * turn)[:, None], np.nan)
+        found.converged[rows] = converged
+        found.iterations[rows] = sweep.get_row_nb_iter()
+        return seconds
+
+
+def _unsolved(rows: int, buses: int) -> Solved:
+    """Room for what comes of so many power flows."""
+    voltages = np.full((rows, buses), np.nan, complex)
+    return Solved(voltages, np.zeros(rows, bool), np.zeros(rows, np.int64), 0.0)
 
 
 def _model(grid: Grid) -> Any:
@@ -207,7 +199,7 @@ def _model(grid: Grid) -> Any:
     held = np.append(grid.slack, grid.pv).astype(np.int32)
     zero, wide = np.zeros(len(held)), np.full(len(held), 1e9)
     model.init_generators(zero, np.abs(grid.base_voltages[held]), -wide, wide, held)
-    model.init_loads(np.zeros(n), np.zeros(n), np.arange(n, dtype=np.int32))
+    model.init_loads(-grid.base_p_mw, -grid.base_q_mvar, np.arange(n, dtype=np.int32))
     model.add_gen_slackbus(0, 1.0)
     if cpp.AlgorithmType.NR_KLU in model.available_default_algorithms():
         model.change_algorithm(cpp.AlgorithmType.NR_KLU)

@@ -7,12 +7,98 @@ from torch import Tensor, nn
 
 from umbel.core import UmbelError
 from umbel.data.grid_samples import ANGLE, MAGNITUDE
-from umbel.grids import Grid, States
+from umbel.grids import ChordSteps, Grid, Predict, Sensitivities, States
 from umbel.methods.power_flow import PowerFlowModel
+from umbel.methods.power_flow_frame import PowerFlowFrame
 from umbel.nn import LinearMap
 
+_ROWS = 512
 
-class PowerFlowPredictor:
+
+class _InChunks:
+    """States of many rows, a chunk that stays in the processor's cache at a time; states are columns inside.
+
+    Args:
+        grid: Of n buses.
+        chord: Its chord steps.
+        corrections: Chord steps after what `_unknown` gives.
+        chunk: Rows at a time.
+
+    Raises:
+        UmbelError: Fewer than 0 corrections, or than 1 row.
+    """
+
+    def __init__(self, grid: Grid, chord: ChordSteps, corrections: int, chunk: int) -> None:
+        if corrections < 0 or chunk < 1:
+            raise UmbelError(f"{corrections} corrections, {chunk} rows at a time; give at least 0 and 1")
+        self.grid, self.chord, self.corrections, self.chunk = grid, chord, corrections, chunk
+        self.order = chord.order.numpy()
+        self._checked_by = chord
+        self._back = np.argsort(self.order)
+        ends = abs(grid.base_voltages), np.angle(grid.base_voltages)
+        self._magnitude, self._angle = (torch.tensor(part[self.order])[:, None] for part in ends)
+
+    def _unknown(self, p_mw: Tensor, q_mvar: Tensor, injected: list[Tensor]) -> Tensor:
+        """Angles of all buses but the slack, then magnitudes of PQ buses: [unknowns, B].
+
+        Args:
+            p_mw: [B, n], in the order of the grid.
+            q_mvar: Likewise.
+            injected: Both as [n, B], in the order of the chord steps.
+        """
+        raise NotImplementedError
+
+    def check_with(self, grid: Grid) -> None:
+        """Take mismatches by the equations of another grid with the same buses: of an outage that is known."""
+        self._checked_by = ChordSteps(grid, grid.base_voltages)
+
+    def __call__(self, p_mw: NDArray[np.float64], q_mvar: NDArray[np.float64]) -> States:
+        """States of all rows.
+
+        Args:
+            p_mw: [rows, n], injected; that of the slack is not looked at.
+            q_mvar: Likewise; looked at where |V| is not held.
+        """
+        return self.guarded(p_mw, q_mvar, mismatch=False)[0]
+
+    def guarded(
+        self, p_mw: NDArray[np.float64], q_mvar: NDArray[np.float64], mismatch: bool = True
+    ) -> tuple[States, NDArray[np.float64]]:
+        """States of all rows, and the greatest power that a bus of each misses, in MVA: [rows].
+
+        Args:
+            p_mw: As in a call.
+            q_mvar: Likewise.
+            mismatch: Whether the second is computed at all; NaN otherwise.
+        """
+        rows, n = p_mw.shape
+        states = np.empty((2, rows, n))
+        missing = np.full(rows, np.nan)
+        for start in range(0, rows, self.chunk):
+            part = slice(start, min(start + self.chunk, rows))
+            p, q = torch.from_numpy(p_mw[part]), torch.from_numpy(q_mvar[part])
+            magnitude, angle, injected = self._chunk(p, q)
+            if mismatch:
+                missing[part] = self._checked_by.mismatch_mva(magnitude, angle, *injected).numpy()
+            states[0, part] = magnitude.numpy()[self._back].T
+            states[1, part] = angle.numpy()[self._back].T
+        return States(*states), missing
+
+    @torch.no_grad()
+    def _chunk(self, p_mw: Tensor, q_mvar: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Magnitudes and angles [n, B] in the order of the chord steps, and injections likewise."""
+        injected = [part.T[self.order] for part in (p_mw, q_mvar)]
+        unknown = self._unknown(p_mw, q_mvar, injected)
+        magnitude = self._magnitude.repeat(1, len(p_mw))
+        angle = self._angle.repeat(1, len(p_mw))
+        angle[:-1] = unknown[: len(self.grid) - 1]
+        magnitude[self.chord.held : -1] = unknown[len(self.grid) - 1 :]
+        if self.corrections:
+            magnitude, angle = self.chord(magnitude, angle, *injected, self.corrections)
+        return magnitude, angle, injected
+
+
+class PowerFlowPredictor(_InChunks):
     """What `PowerFlowModel.states` gives, several times as fast: a `Predict`.
 
     Standardisation and units are multiplied into the matrices; states are columns, as sparse products want them; rows
@@ -28,18 +114,11 @@ class PowerFlowPredictor:
     """
 
     def __init__(self, model: PowerFlowModel, corrections: int = 1, chunk: int = 128) -> None:
-        if corrections < 0 or chunk < 1:
-            raise UmbelError(f"{corrections} corrections, {chunk} rows at a time; give at least 0 and 1")
-        self.grid: Grid = model.grid
-        self.corrections, self.chunk, self.chord = corrections, chunk, model.chord
-        self.order = self.chord.order.numpy()
-        self._back = np.argsort(self.order)
+        super().__init__(model.grid, model.chord, corrections, chunk)
         self._columns = model.columns.numpy()
         with torch.no_grad():
             self._trunk(model)
             self._outputs(model)
-        ends = abs(self.grid.base_voltages), np.angle(self.grid.base_voltages)
-        self._magnitude, self._angle = (torch.tensor(part[self.order])[:, None] for part in ends)
 
     def _trunk(self, model: PowerFlowModel) -> None:
         """Layers of the trunk, and one for both heads, as (weight, bias)."""
@@ -80,56 +159,8 @@ class PowerFlowPredictor:
             self._linear = [part.T.float().contiguous() for part in parts]
         self._bias = bias.float()[:, None].contiguous()
 
-    def __call__(self, p_mw: NDArray[np.float64], q_mvar: NDArray[np.float64]) -> States:
-        """States of all rows.
-
-        Args:
-            p_mw: [rows, n], injected; that of the slack is not looked at.
-            q_mvar: Likewise; looked at where |V| is not held.
-        """
-        return self.guarded(p_mw, q_mvar, mismatch=False)[0]
-
-    def guarded(
-        self, p_mw: NDArray[np.float64], q_mvar: NDArray[np.float64], mismatch: bool = True
-    ) -> tuple[States, NDArray[np.float64]]:
-        """States of all rows, and the greatest power that a bus of each misses, in MVA: [rows].
-
-        Args:
-            p_mw: As in a call.
-            q_mvar: Likewise.
-            mismatch: Whether the second is computed at all; NaN otherwise.
-        """
-        rows, n = p_mw.shape
-        states = np.empty((2, rows, n))
-        missing = np.full(rows, np.nan)
-        for start in range(0, rows, self.chunk):
-            part = slice(start, min(start + self.chunk, rows))
-            p, q = torch.from_numpy(p_mw[part]), torch.from_numpy(q_mvar[part])
-            magnitude, angle, ordered = self._chunk(p, q, self.corrections > 0 or mismatch)
-            if mismatch:
-                missing[part] = self.chord.mismatch_mva(magnitude, angle, *ordered).numpy()
-            states[0, part] = magnitude.numpy()[self._back].T
-            states[1, part] = angle.numpy()[self._back].T
-        return States(*states), missing
-
-    @torch.no_grad()
-    def _chunk(self, p_mw: Tensor, q_mvar: Tensor, ordered: bool) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Magnitudes and angles [n, B] in the order of the chord steps, and injections likewise."""
-        both = torch.cat([p_mw, q_mvar], dim=1)
-        x = both.T[self._columns].float() - self._centre
-        injected = [part.T[self.order] for part in (p_mw, q_mvar)] if ordered or self._sensitivities else []
-        unknown = self._unknown(x, injected)
-        n, held = len(self.grid), self.chord.held
-        magnitude = self._magnitude.repeat(1, x.shape[1])
-        angle = self._angle.repeat(1, x.shape[1])
-        angle[:-1] = unknown[: n - 1]
-        magnitude[held:-1] = unknown[n - 1 :]
-        if self.corrections:
-            magnitude, angle = self.chord(magnitude, angle, *injected, self.corrections)
-        return magnitude, angle, injected
-
-    def _unknown(self, x: Tensor, injected: list[Tensor]) -> Tensor:
-        """Angles and magnitudes of PQ buses: [unknowns, B]."""
+    def _unknown(self, p_mw: Tensor, q_mvar: Tensor, injected: list[Tensor]) -> Tensor:
+        x = torch.cat([p_mw, q_mvar], dim=1).T[self._columns].float() - self._centre
         hidden = x
         for number, (weight, bias) in enumerate(self._layers):
             hidden = torch.addmm(bias, weight, hidden)
@@ -151,3 +182,43 @@ class PowerFlowPredictor:
             else:
                 unknown[rows] += modes @ given
         return unknown
+
+
+class StepsFromMean(_InChunks):
+    """Chord steps from the mean state of training: what needs no network, at its own full speed.
+
+    The first step is the equations made linear, at the cost of its solve alone.
+
+    Args:
+        frame: Whose mean state.
+        steps: 1 or more.
+        chunk: Rows at a time.
+    """
+
+    def __init__(self, frame: PowerFlowFrame, steps: int, chunk: int = 128) -> None:
+        super().__init__(frame.samples.grid, frame.chord, steps - 1, chunk)
+        self._sensitivities = Sensitivities(frame.chord, frame.chord_state)
+
+    def _unknown(self, p_mw: Tensor, q_mvar: Tensor, injected: list[Tensor]) -> Tensor:
+        return self._sensitivities(*injected)
+
+
+def predictor(model: PowerFlowModel, corrections: int = 1) -> Predict:
+    """The quickest `Predict` of a model: laid out for speed, or row by row of its own `states` where it is a variant.
+
+    Args:
+        model: Trained.
+        corrections: Chord steps after the network.
+    """
+    if type(model) is PowerFlowModel:
+        return PowerFlowPredictor(model, corrections)
+
+    @torch.no_grad()
+    def predict(p_mw: NDArray[np.float64], q_mvar: NDArray[np.float64]) -> States:
+        chunks = [slice(start, start + _ROWS) for start in range(0, len(p_mw), _ROWS)]
+        parts = [
+            model.states(torch.from_numpy(p_mw[rows]), torch.from_numpy(q_mvar[rows]), corrections) for rows in chunks
+        ]
+        return States(*(torch.cat(some).double().numpy() for some in zip(*parts, strict=True)))
+
+    return predict

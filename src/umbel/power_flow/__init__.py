@@ -4,10 +4,12 @@ from umbel.power_flow.analysis import QUANTILES, Analysis, Limits, Spread, analy
 from umbel.power_flow.comparison import Differences, Gap, compare
 from umbel.power_flow.costs import break_even
 from umbel.power_flow.guard import (
+    Balanced,
     Guarded,
     GuardedStates,
     Guarding,
     GuardLimit,
+    balanced,
     greatest_errors_pu,
     judge,
     limit_from,
@@ -23,6 +25,7 @@ __all__ = [
     "OFF_PU",
     "QUANTILES",
     "Analysis",
+    "Balanced",
     "Candidate",
     "Differences",
     "DirectCurrent",
@@ -39,6 +42,7 @@ __all__ = [
     "Spread",
     "Throughput",
     "analyse",
+    "balanced",
     "branch_values",
     "break_even",
     "by_pandapower",

@@ -7,6 +7,7 @@ like of. What it cannot see is how much voltage a megawatt of mismatch is worth,
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,11 @@ from umbel.grids.grid import Reals
 
 _BATCH = 4096
 Flags = NDArray[np.bool_]
+Balanced = Callable[[Reals, Reals], tuple[States, Reals]]
+"""What predicts states from injections [rows, n] and says by how many MVA each row misses the power balance: [rows].
+
+`PowerFlowPredictor.guarded` of `umbel.methods` is one; `balanced` makes one of anything that predicts.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,20 +66,19 @@ class Guarded:
     different starts cannot share a sweep, which costs several times more.
 
     Args:
-        predict: What predicts states from injections.
+        predict: What predicts, and says by how much the balance is missed.
         solver: For the rest.
-        equations: Of the same grid.
         limit_mva: The greatest mismatch of a bus that is accepted; see `limit_from`. 0 solves everything.
 
     Raises:
         UmbelError: A limit below 0.
     """
 
-    def __init__(self, predict: Predict, solver: Solver, equations: GridEquations, limit_mva: float) -> None:
+    def __init__(self, predict: Balanced, solver: Solver, limit_mva: float) -> None:
         self.limit_mva = real_number(limit_mva, "limit_mva")
         if self.limit_mva < 0:
             raise UmbelError(f"limit_mva is {limit_mva:g}; give 0 (solve everything) or more")
-        self.predict, self.solver, self.equations = predict, solver, equations
+        self.predict, self.solver = predict, solver
 
     def run(self, p_mw: Reals, q_mvar: Reals) -> GuardedStates:
         """Predict all rows and solve those whose predictions do not balance.
@@ -83,8 +88,7 @@ class Guarded:
             q_mvar: Likewise.
         """
         began = time.perf_counter()
-        predicted = self.predict(p_mw, q_mvar)
-        mismatch = mismatches_mva(self.equations, predicted, p_mw, q_mvar)
+        predicted, mismatch = self.predict(p_mw, q_mvar)
         accepted = mismatch <= self.limit_mva  # a prediction that is not finite has no such mismatch
         between = time.perf_counter()
         magnitude, angle = predicted.magnitude.copy(), predicted.angle.copy()
@@ -97,6 +101,21 @@ class Guarded:
         ended = time.perf_counter()
         states = States(magnitude, angle)
         return GuardedStates(states, accepted, mismatch, unsolved, between - began, ended - between)
+
+
+def balanced(predict: Predict, equations: GridEquations) -> Balanced:
+    """Anything that predicts, with the mismatch of each row.
+
+    Args:
+        predict: States from injections.
+        equations: Of the same grid.
+    """
+
+    def with_mismatch(p_mw: Reals, q_mvar: Reals) -> tuple[States, Reals]:
+        states = predict(p_mw, q_mvar)
+        return states, mismatches_mva(equations, states, p_mw, q_mvar)
+
+    return with_mismatch
 
 
 def mismatches_mva(equations: GridEquations, states: States, p_mw: Reals, q_mvar: Reals) -> Reals:

@@ -1,12 +1,14 @@
 """Models that answer at once and are wrong by more: direct current, and one matrix learnt from solved rows."""
 
 import numpy as np
+import torch
 from scipy.sparse import coo_array
 from scipy.sparse.linalg import splu
 
 from umbel.errors import UmbelError
 from umbel.grids import Grid, States
 from umbel.grids.grid import Reals
+from umbel.nn import ridge
 from umbel.power_flow.pi_circuits import PiCircuits
 
 
@@ -61,14 +63,16 @@ class LinearPowerFlow:
         if not solved.any():
             raise UmbelError("none of the rows is solved; a linear model needs solved rows to learn from")
         inputs = np.concatenate([p_mw, q_mvar], 1)[solved]
-        targets = np.concatenate([states.magnitude, states.angle], 1)[solved]
+        angle = states.angle[solved]
+        turns = np.round((angle - angle[0]) / (2 * np.pi))  # angles near half a turn lie on one side
+        targets = np.concatenate([states.magnitude[solved], angle - 2 * np.pi * turns], 1)
         spread = inputs.std(0)
         self._moves = np.flatnonzero(spread > 1e-9)
         self._centre, self._mean = inputs.mean(0)[self._moves], targets.mean(0)
         inputs = (inputs[:, self._moves] - self._centre) / spread[self._moves]
-        squares = inputs.T @ inputs + penalty * np.eye(len(self._moves))
-        weights = np.linalg.solve(squares, inputs.T @ (targets - self._mean))
-        self._weights = (weights / spread[self._moves, None]).astype(np.float32)
+        x, y = torch.from_numpy(inputs), torch.from_numpy(targets - self._mean)
+        (weights,) = ridge(x, y, x, y, ridges=[penalty]).matrices
+        self._weights = (weights.numpy() / spread[self._moves, None]).astype(np.float32)
 
     def __call__(self, p_mw: Reals, q_mvar: Reals) -> States:
         """States [rows, n] from what is injected at every bus [rows, n]."""

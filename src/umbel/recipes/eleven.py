@@ -71,6 +71,7 @@ ELEVEN = (
         "power_flow",
         "Variation-cognizant probabilistic power flow",
         "Chen & Zhang 2022, arXiv 2205.00598",
+        implemented=True,
     ),
     Method(
         "multi_round",

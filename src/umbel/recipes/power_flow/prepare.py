@@ -7,7 +7,7 @@ import numpy as np
 
 from umbel.core import UmbelError
 from umbel.data.grid_samples import GridSamples
-from umbel.engine import Reporter
+from umbel.engine.progress import Reporter
 from umbel.grids import (
     Grid,
     Injections,
@@ -100,7 +100,7 @@ def _solved(
     reporter.begin(f"solving power flows of {grid.name}", len(drawn))
     solved = solver.solve(drawn.p_mw, drawn.q_mvar, say=lambda done, _: reporter.step(done, {}))
     reporter.end()
-    samples = GridSamples.of(grid, drawn, solved, settings.scenarios.seed)
+    samples = GridSamples.of(grid, drawn, solved, settings.scenarios.scenario_seed)
     learnt = 1 - len(samples.split["test"]) / max(sum(map(len, samples.split.values())), 1)
     return samples, solved.seconds * learnt
 
@@ -109,7 +109,7 @@ def _scenarios(
     settings: PowerFlowSettings, net: Any, grid: Grid, solver: Solver, profiles: Profiles, samples: GridSamples
 ) -> list[Scenario]:
     """Test days with more load, and outages of branches."""
-    generator = np.random.default_rng([settings.scenarios.seed, 15])
+    generator = np.random.default_rng([settings.scenarios.scenario_seed, 15])
     test = samples.split["test"]
     rows = np.sort(generator.choice(test, min(settings.stressed, len(test)), replace=False))
     more = replace(settings.scenarios, load=settings.scenarios.load * _MORE_LOAD)

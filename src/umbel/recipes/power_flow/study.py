@@ -5,13 +5,14 @@ seed. Arms without a network are computed once. What came of it is in `findings`
 """
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from umbel.descent import make_descent
 from umbel.recipes.power_flow.facts import facts
+from umbel.recipes.power_flow.networks import TUNING, Networks
+from umbel.recipes.power_flow.pictures import PICTURES, draw
 from umbel.recipes.power_flow.prepare import prepare
 from umbel.recipes.power_flow.settings import (
     CLOSED,
@@ -28,13 +29,9 @@ from umbel.recipes.power_flow.settings import (
     WITHOUT,
     PowerFlowSettings,
 )
-from umbel.report import Results, TaskInfo
+from umbel.report import Results, SampleSheet, TaskInfo
 from umbel.study import Arm, Bench, Job, Study
 
-TUNING = ", weights tried"
-"""Behind the key of our arm: networks of seed 0 with each weight of the angle differences."""
-DAYS = "days"
-"""Name of the profiles with metrics on drawn days."""
 TASKS = (
     TaskInfo("magnitude", "voltage magnitude", "RMSE", False, "pu", metrics=("RMSE", "greatest")),
     TaskInfo("angle", "voltage angle", "RMSE", False, "°", metrics=("RMSE",)),
@@ -79,27 +76,26 @@ def power_flow_study(settings: PowerFlowSettings, study: Study) -> Results:
     """
     make_descent(settings.descent)
     prepared = prepare(settings, study.reporter)
-    made = _Made(settings, prepared)
-    bench = Bench(study, settings, settings.fit, prepared.samples.data(made.frame(OURS).tasks), settings.descent)
+    networks = Networks(settings, prepared)
+    bench = Bench(study, settings, settings.fit, networks.data, settings.descent)
     weights = settings.weights
-    make = made.training
-    bench.check(jobs(settings, weights[0]), make)
+    bench.check(jobs(settings, weights[0]), networks.make)
     if len(weights) > 1:
         tried = [Job.at(OURS + TUNING, 0, weight=weight) for weight in weights]
-        bench.run(tried, make, made.measure_validation)
+        bench.run(tried, networks.make, networks.on_validation)
     weight = chosen_weight(bench, weights)
     every = list(jobs(settings, weight))
-    bench.run(every, make, partial(made.measure, study.reporter))
+    bench.run(every, networks.make, networks.measure)
     first = next(job for job in every if job.arm == OURS)
-    told = study.measured(first.key, "facts", dict[str, Any], lambda: facts(made, bench, first, study))
+    told = study.measured(first.key, "facts", dict[str, Any], lambda: facts(networks, bench, first))
+    draw(study.out, networks, bench.learner(first).model)
     return bench.results(
         "power_flow",
         f"Power flows of {prepared.grid.name}, predicted and checked",
         arms(settings),
         tasks=TASKS,
         facts={"weight": weight, **told},
-        samples=tuple(made.sheets(study)),
-        warnings=prepared.samples.warnings,
+        samples=sheets(study),
         headline=({"corrections": 1},),
     )
 
@@ -128,3 +124,8 @@ def chosen_weight(bench: Bench[PowerFlowSettings], weights: list[float]) -> floa
 
 
 _CHOSEN_BY = (("magnitude", "RMSE"), ("flow", "nRMSE"))
+
+
+def sheets(study: Study) -> tuple[SampleSheet, ...]:
+    """The pictures beside the results."""
+    return tuple(SampleSheet(OURS, file, title, alt) for file, title, alt in PICTURES if (study.out / file).exists())
