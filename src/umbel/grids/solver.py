@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,9 +63,8 @@ class Solver:
         self._tolerance = tolerance_mva / grid.base_mva
         model = _model(grid)
         cpp = from_extra("lightsim2grid.lightsim2grid_cpp", "solving power flows")
-        # Each keeps its matrices from call to call as long as the number of rows is the same.
-        self._one, self._many = cpp.InjectionSweepCPP(model), cpp.InjectionSweepCPP(model)
-        self._many.nb_thread = self._threads
+        self._new = partial(cpp.InjectionSweepCPP, model)
+        self._kept: dict[int, Any] = {}
 
     def solve(
         self,
@@ -152,10 +152,18 @@ class Solver:
             raise UmbelError(f"start {given.shape} of {rows} power flows; give [{len(grid)}] or [{rows}, {len(grid)}]")
         return given
 
+    def _sweep(self, rows: int) -> Any:
+        """A sweep of so many rows, which a sweep cannot change; those of the usual sizes keep their matrices."""
+        sweep = self._kept.get(rows) or self._new()
+        sweep.nb_thread = self._threads
+        if rows in (1, _ROWS_AT_ONCE):
+            self._kept[rows] = sweep
+        return sweep
+
     def _solve_into(self, found: Solved, rows: slice, p: Reals, q: Reals, first: Complexes) -> float:
         """Solve some rows from one start and write what comes of them into their places; returns the seconds."""
         load_p, load_q = -p[rows], -q[rows]
-        sweep = self._one if len(load_p) == 1 else self._many
+        sweep = self._sweep(len(load_p))
         generators, others = np.zeros((len(load_p), len(self.grid.pv) + 1)), np.zeros((len(load_p), 0))
         begin = time.perf_counter()
         sweep.compute_Vs(generators, others, load_p, load_q, first.copy(), _MOST_ITERATIONS, self._tolerance)
