@@ -6,12 +6,11 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from umbel.recipes.power_flow.networks import DAYS
 from umbel.recipes.power_flow.settings import CLOSED
 from umbel.report import Estimate, Results
 from umbel.study import Table, Values
 
-DAYS = "days"
-"""Name of the profiles that hold a metric on draws of test days with replacement, the same draws for every arm."""
 METRICS = {
     "magnitude": ("magnitude", "RMSE"),
     "angle": ("angle", "RMSE"),
@@ -19,7 +18,7 @@ METRICS = {
     "std error": ("distribution", "std error"),
     "quantile error": ("distribution", "quantile error"),
 }
-"""Column of such a profile -> task and metric of the runs."""
+"""Column of the profiles on draws of test days -> task and metric of the runs."""
 _NORMAL = 1.96
 
 
