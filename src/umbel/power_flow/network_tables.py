@@ -153,9 +153,9 @@ def _branch_table(net: Any, grid: Grid, places: Whole, states: States, flows: Fl
     magnitude = np.where(at >= 0, states.magnitude[0][at], np.nan)
     angle = np.where(at >= 0, np.rad2deg(states.angle[0][at]), np.nan)
     current = np.nan_to_num(np.hypot(p, q) / (np.sqrt(3) * magnitude * kv))
-    result = {}
-    for end in (0, 1):
-        result |= {f"p_{ends[end]}_mw": p[end], f"q_{ends[end]}_mvar": q[end]}
+    result: dict[str, Reals] = {}
+    for place, end in enumerate(ends):
+        result |= {f"p_{end}_mw": p[place], f"q_{end}_mvar": q[place]}
     result |= {"pl_mw": p.sum(0), "ql_mvar": q.sum(0)}
     result |= {f"i_{end}_ka": current[place] for place, end in enumerate(ends)}
     if table == "line":

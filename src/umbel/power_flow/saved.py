@@ -86,7 +86,8 @@ def load_surrogate(path: Path) -> Kept:
             raise UmbelError(f"{path} is no surrogate ({error}); {_REMEDY}") from error
     if words.get("format") != _FORMAT:
         raise UmbelError(f"{path} holds no surrogate of format {_FORMAT}; {_REMEDY}")
-    branches = Branches(**_numbers(tensors, "branches."), **{name: tuple(v) for name, v in words["branches"].items()})
+    texts: dict[str, Any] = {name: tuple(given) for name, given in words["branches"].items()}
+    branches = Branches(**_numbers(tensors, "branches."), **texts)
     about = {**words["grid"], "bus_names": tuple(words["grid"]["bus_names"])}
     grid = Grid(**_numbers(tensors, "grid."), **about, branches=branches)
     if grid.fingerprint != words["fingerprint"]:

@@ -33,11 +33,20 @@ from umbel.grids import (
     simbench_year,
 )
 from umbel.grids.grid import Reals, Whole
-from umbel.methods.power_flow import power_flow
+from umbel.methods.power_flow import PowerFlowModel, power_flow
 from umbel.methods.power_flow_frame import power_flow_frame
 from umbel.methods.power_flow_predictor import PowerFlowPredictor
 from umbel.power_flow.analysis import Analysis, Limits, analyse
-from umbel.power_flow.guard import Guarded, GuardedStates, Guarding, GuardLimit, greatest_errors_pu, judge, limit_from
+from umbel.power_flow.guard import (
+    Guarded,
+    GuardedStates,
+    Guarding,
+    GuardLimit,
+    greatest_errors_pu,
+    judge,
+    limit_from,
+    solve_from,
+)
 from umbel.power_flow.network_tables import (
     constant_powers,
     element_injections,
@@ -257,16 +266,16 @@ class PowerFlowSurrogate:
         """
         net["converged"] = False
         places = self._checked(net)
-        moving, constant = element_injections(net, self.grid, places), self.constant or (0.0, 0.0)
-        p, q = ((now + always)[None] for now, always in zip(moving, constant, strict=True))
+        nothing = np.zeros(len(self.grid))
+        moving, constant = element_injections(net, self.grid, places), self.constant or (nothing, nothing)
+        p, q = (moving[0] + constant[0])[None], (moving[1] + constant[1])[None]
         limit = self.facts.limit.limit_mva if limit_mva is None else limit_mva
         states, mismatch, steps = self._corrected(p, q, limit)
         solved = not mismatch <= limit
         if solved:
-            answer = self.solver.solve(p, q)
-            if not answer.converged[0]:
+            states = solve_from(states, self.solver, p, q)
+            if not np.isfinite(states.magnitude).all():
                 raise UmbelError(f"{self.grid.name}: the power flow does not converge with these loads; lower them")
-            states = answer.states
             mismatch = float(self.equations.mismatch_mva(*map(torch.from_numpy, (*_parts(states), p, q))))
         write_results(net, self.equations, self.grid, places, states)
         net["converged"] = True
@@ -306,6 +315,7 @@ def _trained(samples: GridSamples, settings: SurrogateSettings, reporter: Report
     learner = power_flow(frame, width=settings.width, depth=settings.depth, seed=settings.fit.seed)
     data = samples.data(frame.tasks)
     fit(learner, make_descent(settings.descent), data.train, data.validation, settings.fit, reporter=reporter)
+    assert isinstance(learner.model, PowerFlowModel)
     return PowerFlowPredictor(learner.model, settings.corrections)
 
 
