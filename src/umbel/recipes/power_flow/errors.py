@@ -6,11 +6,11 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from umbel.recipes.power_flow.networks import DAYS
+from umbel.recipes.power_flow.settings import CLOSED
 from umbel.report import Estimate, Results
 from umbel.study import Table, Values
 
-DAYS = "days"
-"""Name of the profiles that hold a metric on draws of test days with replacement, the same draws for every arm."""
 METRICS = {
     "magnitude": ("magnitude", "RMSE"),
     "angle": ("angle", "RMSE"),
@@ -18,9 +18,7 @@ METRICS = {
     "std error": ("distribution", "std error"),
     "quantile error": ("distribution", "quantile error"),
 }
-"""Column of such a profile -> task and metric of the runs."""
-WITHOUT_SEED = ("ridge", "quadratic", "mean")
-"""Arms that no seed changes: they have repeat 0 only, which stands for all."""
+"""Column of the profiles on draws of test days -> task and metric of the runs."""
 _NORMAL = 1.96
 
 
@@ -29,7 +27,8 @@ class Errors:
 
         errors.ratio("magnitude", ("ours", 1), ("ridge", 0))
 
-    An arm and its number of corrections are named together, as ("ours", 1).
+    An arm and its number of corrections are named together, as ("ours", 1). Arms without a network have repeat 0
+    only, which stands for every seed.
 
     Args:
         results: Of the study.
@@ -50,18 +49,18 @@ class Errors:
 
     def estimate(self, column: str, arm: tuple[str, int]) -> Estimate:
         """The metric with an interval over seeds and days."""
-        values, seeded = self.values(column, arm), arm[0] not in WITHOUT_SEED
+        values, seeded = self.values(column, arm), arm[0] not in CLOSED
         return _estimate(values, (self._drawn(column, arm, repeat) for repeat in values), seeded)
 
     def ratio(self, column: str, arm: tuple[str, int], rival: tuple[str, int]) -> Estimate:
         """The metric in parts of a rival's; seeds are paired, and so are draws of days."""
         mine, theirs = self.values(column, arm), self.values(column, rival)
-        alone = rival[0] in WITHOUT_SEED and bool(theirs)
+        alone = rival[0] in CLOSED and bool(theirs)
         ratio = mine / (theirs.constant if alone else theirs)
         draws = (
             self._drawn(column, arm, repeat) / self._drawn(column, rival, 0 if alone else repeat) for repeat in ratio
         )
-        return _estimate(ratio, draws, arm[0] not in WITHOUT_SEED or not alone)
+        return _estimate(ratio, draws, arm[0] not in CLOSED or not alone)
 
     def _drawn(self, column: str, arm: tuple[str, int], repeat: int) -> NDArray[np.float64]:
         """The metric on each draw of days; one NaN where there are no draws."""

@@ -5,15 +5,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from umbel.recipes.power_flow.errors import Errors
-from umbel.recipes.power_flow.speed import PANDAPOWER, Speed
+from umbel.recipes.power_flow.networks import GUARDED
+from umbel.recipes.power_flow.prepare import LOAD, OUTAGE
+from umbel.recipes.power_flow.settings import ARMS, OURS
+from umbel.recipes.power_flow.speed import PANDAPOWER, Speed, corrected
 from umbel.report import Estimate, Listing, Results
-from umbel.study import Table, Values
+from umbel.study import Table
 
-SCENARIOS = (None, "load +20 %", "outage")
-"""Values of the operating point's "scenario"; None are the test days."""
+USUAL = "usual"
+
+SCENARIOS = (USUAL, LOAD, OUTAGE)
+"""Where the guard is tried: test days, and days that are unlike those of training."""
 _NOT_QUIET = (
-    "Medians of turns in one run, one thread each, on a machine that did other things as well. The last columns divide "
-    "by the fastest solver of the full equations, and by pandapower."
+    "Medians of turns in one run, one thread each, on a machine that did other things as well; the fastest solver is "
+    "that of the full equations. |V| RMSE is of the rows that were timed."
 )
 
 
@@ -21,7 +26,7 @@ def listings(results: Results, errors: Errors, speed: Speed) -> Iterator[Listing
     """The tables for which something was measured."""
     parts: Iterable[Listing | None] = (
         _arms(results, errors),
-        _speed(speed),
+        _speed(speed, results.facts.get("machine", "")),
         _equal_time(results.facts.get("equal time", {})),
         _away(results),
         *_violations(results.facts.get("violations", {})),
@@ -56,14 +61,14 @@ def _arms(results: Results, errors: Errors) -> Listing | None:
     }
     rows = []
     for method in results.methods:
-        for corrections in _corrections(results, method.key):
+        for corrections in _corrections(results, method.key) if method.key in ARMS else ():
             values = [errors.estimate(column, (method.key, corrections)) for column in columns]
             if any(value.known for value in values):
                 rows.append((method.title, str(corrections), *map(estimated, values)))
     note = (
         "Test days. |V|: over buses where it varies; flows: mean over branches of the RMSE in parts of the flow's "
-        "spread; quantiles: 1 and 99 % of |V|. ±: 95 %, over seeds and days. A correction is a chord step of the exact "
-        "equations."
+        "spread; std: mean over buses; quantiles: 1 and 99 % of |V|, the greatest over buses. ±: 95 %, over seeds and "
+        "days. A correction is a chord step of the exact equations."
     )
     numbers = ("corrections", *columns.values())
     return _listing("Errors of all arms", ("arm", *numbers), rows, numbers, note)
@@ -73,16 +78,18 @@ def _corrections(results: Results, arm: str) -> list[int]:
     return sorted({int(run.point["corrections"]) for run in results.runs if run.method == arm})
 
 
-def _speed(speed: Speed) -> Listing | None:
+def _speed(speed: Speed, machine: str) -> Listing | None:
     fastest = speed.fastest
-    columns = ("flows per second", "times the fastest solver", "times pandapower")
+    columns = ("flows a second", "times the fastest solver", "times pandapower", "|V| RMSE, pu")
     rows = []
     for name in sorted(speed.table, key=lambda one: -speed[one]):
         rate = speed[name]
         ratios = (rate / speed[fastest] if fastest else math.nan, rate / speed[PANDAPOWER])
-        rows.append((name, number(rate), *map(number, ratios), str(speed.table[name].get("note", ""))))
+        error = speed.table[name].get("error pu", math.nan)
+        rows.append((name, *map(number, (rate, *ratios, error)), str(speed.table[name].get("note", ""))))
     note = _NOT_QUIET + (f" Fastest solver here: {fastest}." if fastest else "")
-    return _listing("Power flows per second", ("what", *columns, "note"), rows, columns, note)
+    note += f" Machine: {machine}." if machine else ""
+    return _listing("Power flows a second", ("what", *columns, "note"), rows, columns, note)
 
 
 def _equal_time(facts: Mapping[str, Any]) -> Listing | None:
@@ -92,43 +99,48 @@ def _equal_time(facts: Mapping[str, Any]) -> Listing | None:
         "quantile error": "1 and 99 % quantile, pu",
         "violation error": "probability of a violation, points",
     }
+    whole, answering = (number(facts.get(name, math.nan)) for name in ("seconds", "answering seconds"))
+    names = {
+        "surrogate": ("the network: labels, training and answers", whole),
+        "monte carlo": ("Monte Carlo on the solver, in the same time", whole),
+        "monte carlo, answering time": ("Monte Carlo on the solver, in the time of the answers alone", answering),
+    }
     rows = []
-    for who in ("surrogate", "monte carlo"):
-        if measured := facts.get(who):
-            flows = facts.get("surrogate flows" if who == "surrogate" else "solved flows", math.nan)
-            values = (number(measured.get(name, math.nan)) for name in errors)
-            rows.append(("the network" if who == "surrogate" else "Monte Carlo on the solver", number(flows), *values))
+    for key, (text, seconds) in names.items():
+        if measured := facts.get(key):
+            covered = 100 * measured.get("of the test", 1.0)
+            rows.append((text, seconds, number(covered), *(number(measured.get(e, math.nan)) for e in errors)))
     note = (
-        f"Errors of what operators ask for, after {number(facts.get('seconds', math.nan))} seconds each; those of the "
-        "surrogate include labels and training."
+        "Errors of what operators ask for, against all solved test days: std is a mean over buses, the others are of "
+        "the worst bus. Monte Carlo draws from the same days, so that it is without error where its time covers them."
     )
-    numbers = ("flows", *errors.values())
+    numbers = ("seconds", "test days covered, %", *errors.values())
     return _listing("Equal time", ("who", *numbers), rows, numbers, note)
 
 
 def _away(results: Results) -> Listing | None:
-    """The trained network, and its guard, on test days and away from them."""
-    table = Table(results.runs)
+    """What the guard makes of the trained network, on test days and away from them."""
+    table = Table(results.runs, "guard").at(corrections=GUARDED)
     metrics = {
-        "|V| RMSE, pu": ("magnitude", "RMSE"),
-        "flow error": ("flow", "nRMSE"),
-        "given to the solver, %": ("guard", "solved"),
-        "greatest error of what was accepted, pu": ("guard", "accepted greatest"),
-        "wrong among the accepted, %": ("guard", "wrong"),
+        "median error": "median of the greatest |V| error, pu",
+        "solved": "given to the solver, %",
+        "accepted greatest": "greatest error of what was accepted, pu",
+        "wrong": "wrong among the accepted, %",
+        "unsolved": "without a solution",
     }
     rows = []
     for scenario in SCENARIOS:
-        if not any(run.point.get("scenario") == scenario for run in results.runs if run.method == "ours"):
-            continue
-        values: list[Values] = [
-            table("ours", metric, task=task, corrections=1, scenario=scenario) for task, metric in metrics.values()
-        ]
-        rows.append((scenario or "test days", *(estimated(one.estimate) for one in values)))
+        values = [table(OURS, metric, scenario=scenario).estimate for metric in metrics]
+        if any(value.known for value in values):
+            rows.append((scenario, *map(estimated, values)))
     note = (
         "The network with 1 correction, without training again. The guard gives a power flow to the solver where the "
-        "predicted state leaves more power unbalanced than a limit that was chosen on validation. ±: over seeds."
+        "predicted state leaves more power unbalanced than a limit that was chosen on validation; wrong is what is off "
+        "by more than the study's bar somewhere. Outages: mean over branches, one at a time. ±: over seeds."
     )
-    return _listing("Away from training", ("scenario", *metrics), rows, tuple(metrics), note)
+    return _listing(
+        "Guarded, near training and away from it", ("scenario", *metrics.values()), rows, tuple(metrics.values()), note
+    )
 
 
 def _violations(facts: Mapping[str, Any]) -> Iterator[Listing | None]:
@@ -155,13 +167,14 @@ def _percent(share: float) -> str:
 
 def _weights(facts: Mapping[str, Any]) -> Listing | None:
     tried, chosen = facts.get("weights", {}), facts.get("weight")
-    columns = {"magnitude": "|V| RMSE, pu", "angle": "angle RMSE, degrees", "flow": "flow error"}
+    metrics = {"magnitude": "|V| RMSE, pu", "angle": "angle RMSE, degrees", "flow": "flow error"}
+    columns = {f"{metric}, {k}": f"{text}, {corrected(k)}" for k in (0, 1) for metric, text in metrics.items()}
     rows = []
     for weight in sorted(tried, key=float):
         mark = " (chosen)" if chosen is not None and float(weight) == float(chosen) else ""
         values = (number(tried[weight].get(name, math.nan)) for name in columns)
         rows.append((f"{float(weight):g}{mark}", *values))
-    note = "Validation days, seed 0, no correction: how much the angle differences count beside |V| and angles."
+    note = "Validation days, seed 0: how much the angle differences count beside |V| and angles."
     numbers = ("weight of the differences", *columns.values())
     return _listing("Weights of the angle differences", numbers, rows, numbers, note)
 
@@ -182,18 +195,15 @@ def _grid(facts: Mapping[str, Any]) -> Listing | None:
     names = {
         "buses": "buses",
         "branches": "branches",
+        "inputs": "injections that vary",
         "by network": "buses whose |V| the network predicts",
         "steady": "buses whose |V| the linear map predicts alone",
         "constant": "buses whose |V| does not vary",
         "unsolved": "power flows without a solution, left out",
         "cross check": "greatest difference of the solver and pandapower, pu",
     }
-    rows = [(text, _plain(facts[name])) for name, text in names.items() if name in facts]
+    rows = [(text, number(facts[name])) for name, text in names.items() if name in facts]
     return _listing("The grid", ("what", "number"), rows, (), "")
-
-
-def _plain(value: Any) -> str:
-    return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 
 def _listing(

@@ -8,7 +8,14 @@ from matplotlib.figure import Figure
 from umbel.methods.power_flow import PowerFlowModel
 from umbel.methods.power_flow_predictor import PowerFlowPredictor
 from umbel.power_flow import Limits, analyse, greatest_errors_pu
-from umbel.recipes.power_flow.figures import error_against, flow_scatter, quantile_bands, save, violation_map
+from umbel.recipes.power_flow.figures import (
+    error_against,
+    flow_scatter,
+    quantile_bands,
+    save,
+    standardised_distance,
+    violation_map,
+)
 from umbel.recipes.power_flow.networks import GUARDED, Networks
 from umbel.recipes.power_flow.scores import flows_of
 
@@ -77,9 +84,8 @@ def _distance(networks: Networks, model: PowerFlowModel) -> Figure:
 
 
 def _from_training(networks: Networks, p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Root mean square of the standardised inputs of each row."""
     samples = networks.prepared.samples
     train = samples.split["train"]
     given = ((p, q), (samples.p_mw[train], samples.q_mvar[train]))
     both, known = (np.concatenate(parts, axis=1)[:, samples.columns] for parts in given)
-    return np.sqrt((((both - known.mean(0)) / known.std(0)) ** 2).mean(1))
+    return standardised_distance(known, both)

@@ -1,10 +1,8 @@
-"""What the facts of a power flow study say of speed: flows per second of everything that was timed in turns."""
+"""What the facts of a power flow study say of speed: flows a second of everything that was timed in turns."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from umbel.report import Claim, Results
 
@@ -13,21 +11,26 @@ PANDAPOWER = "pandapower"
 SOLVERS = (BASE, FLAT, PANDAPOWER, "pandapower, recycle", "power-grid-model")
 """Those that solve the full equations; DC and linear models do not."""
 LINEAR = "linear map"
-_ONE_RUN = "medians of one run"
+_MOST_STEPS = 6
 
 
 def surrogate(corrections: int) -> str:
     """Name in the table of the network with some chord steps."""
-    return f"surrogate, {corrections} correction{'' if corrections == 1 else 's'}"
+    return f"surrogate, {corrected(corrections)}"
 
 
-def mean_and_steps(steps: int) -> str:
+def from_mean(steps: int) -> str:
     """Name in the table of chord steps from the mean state of training, without any network."""
-    return f"mean + {steps} step{'' if steps == 1 else 's'}"
+    return f"mean state, {corrected(steps)}"
+
+
+def corrected(corrections: int) -> str:
+    """Their number in words: "1 correction", "2 corrections"."""
+    return f"{corrections} correction{'' if corrections == 1 else 's'}"
 
 
 class Speed:
-    """Flows per second by name.
+    """Flows a second by name.
 
     Args:
         results: Of the study.
@@ -40,7 +43,7 @@ class Speed:
         return name in self.table
 
     def __getitem__(self, name: str) -> float:
-        """Median flows per second; NaN where that was not timed."""
+        """Median flows a second; NaN where that was not timed."""
         return float(self.table.get(name, {}).get("per second", math.nan))
 
     @property
@@ -50,18 +53,19 @@ class Speed:
         return max(timed, key=self.__getitem__, default="")
 
     def claim(self, name: str, one: str, other: str, bar: float) -> Claim:
-        """That one is some times as fast as the other. The interval is the range over turns, which time both."""
-        statement = f"{one}: at least {bar:g} times the flows per second of {other}, one thread each ({_ONE_RUN})"
+        """That one is some times as fast as the other: medians, between the slowest and the quickest of their runs."""
+        statement = f"{one}: at least {bar:g} times the flows a second of {other}, one thread each, medians of one run"
         for part in (one, other):
             if math.isnan(self[part]):
                 return Claim.not_measured(name, statement, bar, f"{part} was not timed", unit="times")
-        value, turns = self[one] / self[other], [self.table[part].get("turns", ()) for part in (one, other)]
-        if len(turns[0]) != len(turns[1]) or len(turns[0]) < 2:
-            return Claim(name, statement, bar, ">=", value, reason=f"{_ONE_RUN} have no interval", unit="times")
-        ratios = np.divide(*(np.array(part, dtype=float) for part in turns))
-        interval = float(min(ratios.min(), value)), float(max(ratios.max(), value))
-        return Claim(name, statement, bar, ">=", value, interval, unit="times")
+        (slowest, quickest), (slow, quick) = self._ends(one), self._ends(other)
+        return Claim(
+            name, statement, bar, ">=", self[one] / self[other], (slowest / quick, quickest / slow), unit="times"
+        )
 
-    def steps_as_slow(self, name: str, most: int = 3) -> int | None:
+    def _ends(self, name: str) -> tuple[float, float]:
+        return float(self.table[name]["slowest"]), float(self.table[name]["quickest"])
+
+    def steps_as_slow(self, name: str) -> int | None:
         """The fewest chord steps from the mean state that take at least as long as something; None: none was timed."""
-        return next((k for k in range(1, most + 1) if self[mean_and_steps(k)] <= self[name]), None)
+        return next((k for k in range(1, _MOST_STEPS + 1) if self[from_mean(k)] <= self[name]), None)
