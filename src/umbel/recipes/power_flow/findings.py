@@ -9,7 +9,7 @@ from umbel.recipes.power_flow.listings import listings
 from umbel.recipes.power_flow.networks import GUARDED
 from umbel.recipes.power_flow.sentences import verdict
 from umbel.recipes.power_flow.settings import FREE, FREE_WITHOUT, MEAN, OURS, PLAIN, PLAIN_DIFFERENCE, RIDGE, WITHOUT
-from umbel.recipes.power_flow.speed import BASE, LINEAR, PANDAPOWER, Speed, corrected, from_mean, surrogate
+from umbel.recipes.power_flow.speed import BASE, PANDAPOWER, Speed, corrected, from_mean, linear, surrogate
 from umbel.report import Chart, Claim, Estimate, Results, Series
 from umbel.report.schema import finite_again
 from umbel.study import Findings, chart, claim
@@ -125,7 +125,7 @@ def _charts(errors: Errors, speed: Speed) -> Iterator[Chart]:
         lines = [
             _over_speed(errors, speed, column, OURS, {surrogate(k): k for k in _CORRECTIONS}),
             _over_speed(errors, speed, column, MEAN, {from_mean(k): k for k in _CORRECTIONS[1:]}),
-            _over_speed(errors, speed, column, RIDGE, {LINEAR: 0}),
+            _over_speed(errors, speed, column, RIDGE, {linear(k): k for k in _CORRECTIONS}),
         ]
         if any(lines):
             note = (
@@ -142,7 +142,7 @@ def _over_corrections(errors: Errors, column: str, arm: str) -> Series | None:
 
 def _over_speed(errors: Errors, speed: Speed, column: str, arm: str, names: dict[str, int]) -> Series | None:
     timed = {speed[name]: errors.estimate(column, (arm, k)) for name, k in names.items() if name in speed}
-    return _line(_ARMS[arm] if len(names) > 1 else LINEAR, arm, timed)
+    return _line(_ARMS[arm], arm, timed)
 
 
 def _line(label: str, arm: str, estimates: dict[float, Estimate]) -> Series | None:
