@@ -16,11 +16,13 @@ from umbel.grids import (
     Grid,
     GridEquations,
     Magnetising,
+    Solver,
     States,
     bus_places,
     cross_check,
     grid_of,
     open_network,
+    profiles,
     same_topology,
 )
 from umbel.grids.extra import from_extra
@@ -225,7 +227,7 @@ def test_a_file_is_opened_and_others_are_refused(small, tmp_path):
     path = tmp_path / "ring.json"
     small["name"] = ""
     path.write_text(from_extra("pandapower", "tests").to_json(small))
-    again = open_network(str(path))
+    again = open_network(path)
     assert grid_of(again).name == "ring" and grid_of(again).fingerprint == grid_of(small).fingerprint
     for content, says in (("{", "damaged"), ("[1]", "holds no network"), ('{"a": 1}', "holds no network")):
         path.write_text(content)
@@ -258,13 +260,22 @@ def test_unknown_names_are_answered_with_the_nearest(opened):
         open_network("?")
 
 
-def test_without_the_extra_one_line_says_what_to_install(monkeypatch):
+def test_without_the_extra_one_line_says_what_to_install(grids, monkeypatch):
+    grid = grids("case14")
+
     def gone(name):
         raise ModuleNotFoundError(name=name.partition(".")[0])
 
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("importlib.import_module", gone)
-    for call in (lambda: open_network("case14"), lambda: grid_of(None)):
-        with pytest.raises(UmbelError, match=r'needs the package pandapower; run: pip install "umbel\[grid\]"'):
+    for call, package in (
+        (lambda: open_network("case14"), "pandapower"),
+        (lambda: open_network("1-MV-rural--0-sw"), "pandapower"),
+        (lambda: grid_of(None), "pandapower"),
+        (lambda: Solver(grid), "lightsim2grid"),
+        (profiles._simbench_year.__wrapped__, "simbench"),
+    ):
+        with pytest.raises(UmbelError, match=rf'needs the package {package}; run: pip install "umbel\[grid\]"'):
             call()
 
 

@@ -145,6 +145,7 @@ def test_the_tables_of_a_user_are_taken_as_they_are(small, ring):
     assert np.allclose(powers.load_q_mvar[:, 1], load[1] * 0.2)  # the base case has 0.2 MVAr for 1 MW
     assert np.allclose(powers.more_mw, 0.6)  # 1.6 MW instead of 1
     made = injections(small, ring, profiles)
+    assert made.warnings[0].startswith("3 of 5 loads have no profile")
     assert Solver(ring).solve(made.p_mw, made.q_mvar).converged.all()
     with pytest.raises(UmbelError, match="2 days cannot be split"):
         made.split()
@@ -206,6 +207,8 @@ def test_splits_that_cannot_be_are_refused():
         ({"day": day, "shares": (1, 0, 0)}, "above 0"),
         ({"day": day, "gap_steps": 96}, "no row is left for training"),
         ({"day": day, "gap_steps": -1}, "at least 0"),
+        ({"day": day, "time": day[::-1]}, "times rising"),
+        ({"day": day, "time": day[1:]}, "one of each"),
     ):
         with pytest.raises(UmbelError, match=says):
             split_days(**arguments)

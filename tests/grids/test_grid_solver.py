@@ -45,6 +45,13 @@ def test_every_start_ends_at_the_same_state(grids):
     assert solve(p, q, start=base.voltages).iterations.max() < base.iterations.min()
 
 
+def test_a_hopeless_first_start_leaves_the_other_rows_alone(grids):
+    grid = grids("case14")
+    p, q = around(grid, 3)
+    starts = np.stack([np.full(14, 1e-3 + 0j), grid.base_voltages, np.full(14, np.nan)])
+    assert Solver(grid).solve(p, q, start=starts).converged.tolist() == [False, True, False]
+
+
 def test_rows_that_do_not_converge_are_nan_and_counted_and_leave_others_alone(grids):
     grid = grids("case14")
     p, q = around(grid, 4)
@@ -66,6 +73,9 @@ def test_many_rows_go_in_parts_and_are_told(grids, monkeypatch):
     assert told == [(3, 7), (6, 7), (7, 7)] and np.array_equal(parts.voltages, whole.voltages)
     each = Solver(grid).solve(p, q, start=whole.voltages, say=lambda done, rows: told.append((done, rows)))
     assert told[3:] == told[:3] and np.abs(each.voltages - whole.voltages).max() < 1e-8
+    one = Solver(grid)
+    numbers = [len(one.solve(p[:rows], q[:rows])) for rows in (2, 5, 1, 2)]  # a sweep takes one number of rows only
+    assert numbers == [2, 5, 1, 2]
     assert Solver(grid).solve(p[:0], q[:0]).voltages.shape == (0, 14)
 
 

@@ -14,6 +14,7 @@ from umbel.power_flow import (
     GuardedStates,
     Guarding,
     GuardLimit,
+    SolvedSample,
     balanced,
     break_even,
     greatest_errors_pu,
@@ -22,7 +23,6 @@ from umbel.power_flow import (
     mismatches_mva,
     monte_carlo,
 )
-from umbel.power_flow.monte_carlo import SolvedSample
 
 ROWS = 60
 

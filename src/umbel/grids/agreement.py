@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from umbel.arguments import real_number, seed_number, whole_number
 from umbel.errors import UmbelError
 from umbel.grids.extra import from_extra
 from umbel.grids.grid import Complexes, Grid, Reals
@@ -25,14 +26,15 @@ def cross_check(net: Any, grid: Grid, rows: int = 10, spread: float = 0.1, seed:
     Raises:
         UmbelError: A power flow does not converge, or the network is not the grid's.
     """
-    generator = np.random.default_rng(seed)
-    p = grid.base_p_mw * (1 + spread * generator.standard_normal((rows, len(grid))))
-    q = grid.base_q_mvar * (1 + spread * generator.standard_normal((rows, len(grid))))
     places = bus_places(net, grid)
+    count, relative = whole_number(rows, "rows of the check", least=1), real_number(spread, "spread of the check")
+    generator = np.random.default_rng(seed_number(seed, "seed of the check"))
+    p = grid.base_p_mw * (1 + relative * generator.standard_normal((count, len(grid))))
+    q = grid.base_q_mvar * (1 + relative * generator.standard_normal((count, len(grid))))
     live = places >= 0
     solved = Solver(grid).solve(p, q)
     worst = 0.0
-    for row in range(rows):
+    for row in range(count):
         theirs = _by_pandapower(net, grid, p[row] - grid.base_p_mw, q[row] - grid.base_q_mvar)
         if theirs is None or not solved.converged[row]:
             raise UmbelError(f"{grid.name}: a power flow of the check does not converge; lower its spread")

@@ -7,7 +7,7 @@ import numpy as np
 
 from umbel.errors import UmbelError
 from umbel.grids.grid import Grid, Reals, Whole
-from umbel.grids.networks import bus_places
+from umbel.grids.networks import bus_places, checked
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,20 +46,23 @@ class Powers:
         load_q_mvar: Likewise.
         more_mw: [rows, sites], generated beyond the base case.
         more_places: [sites], places of their buses in the grid.
+        notes: What a reader should know of them.
     """
 
     load_p_mw: Reals
     load_q_mvar: Reals
     more_mw: Reals
     more_places: Whole
+    notes: tuple[str, ...]
 
 
 def elements_of(net: Any, grid: Grid) -> Elements:
     """Loads and generators of a network, at the places that their buses have in the grid.
 
     Raises:
-        UmbelError: No load is in service, or the network is not the grid's.
+        UmbelError: No load is in service, values are missing, or the network is not the grid's.
     """
+    checked(net)
     places = dict(zip(net.bus.index.tolist(), bus_places(net, grid).tolist(), strict=True))
     load_rows, load_places, load_p, load_q = _in_service(net.load, places, "q_mvar")
     sgen_rows, sgen_places, sgen_p, _ = _in_service(net.sgen, places, "q_mvar")

@@ -41,6 +41,7 @@ class DrawnProfiles(Profiles):
             factor * elements.load_q_mvar * around[:, loads:],
             output * capacity,
             elements.load_places[sites],
+            (),
         )
 
     def _around(self, steps: Whole, width: int) -> Reals:
@@ -107,7 +108,13 @@ class ElementProfiles(Profiles):
         q[:, own] = np.where(np.isnan(given), base_q * factor, given)
         sgens = _columns(self.sgen_rows, elements.sgen_rows, "sgen")
         more = self.sgen_p_mw[steps] - elements.sgen_p_mw[sgens]
-        return Powers(p * settings.load, q * settings.load, more, elements.sgen_places[sgens])
+        still = len(elements.load_rows) - len(own)
+        notes = (
+            (f"{still} of {len(elements.load_rows)} loads have no profile: they stay as in the base case",)
+            if still
+            else ()
+        )
+        return Powers(p * settings.load, q * settings.load, more, elements.sgen_places[sgens], notes)
 
 
 def profiles_from_frames(

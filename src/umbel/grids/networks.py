@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from umbel.arguments import one_of, text
+from umbel.arguments import instance, one_of, text
 from umbel.errors import UmbelError, shown, unknown
 from umbel.files import reading
 from umbel.grids.conversion import to_grid
@@ -33,10 +33,11 @@ _NEEDED = {
     "line": ("length_km", "r_ohm_per_km", "x_ohm_per_km", "c_nf_per_km"),
     "trafo": ("sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "vkr_percent", "pfe_kw", "i0_percent"),
 }
+_NETWORK = "a pandapower network, as open_network gives it"
 _TRUSTED = ("pandas", "numpy", "networkx", "pandapower.auxiliary", "pandapower.control", "pandapower.timeseries")
 
 
-def open_network(name_or_file: str) -> Any:
+def open_network(name_or_file: str | Path) -> Any:
     """A network by the name of a function in `pandapower.networks`, a code of SimBench, or from a file.
 
     Args:
@@ -45,7 +46,7 @@ def open_network(name_or_file: str) -> Any:
     Raises:
         UmbelError: No such name or file, a file that is no network, or the extra is missing.
     """
-    name = text(name_or_file, "the network")
+    name = text(str(name_or_file) if isinstance(name_or_file, Path) else name_or_file, "the network")
     if name.endswith(".json") or "/" in name:
         return _from_file(Path(name))
     known = _named_networks()
@@ -90,9 +91,9 @@ def _from_file(path: Path) -> Any:
     with reading(path, remedy):
         content = path.read_text(encoding="utf-8")
         held = json.loads(content)
-    if not isinstance(held, dict) or "bus" not in (held.get("_object") or held):
-        raise UmbelError(f"{path} holds no network; {remedy}")
-    _refuse_code(held, path)
+        if not isinstance(held, dict) or "bus" not in (held.get("_object") or held):
+            raise UmbelError(f"{path} holds no network; {remedy}")
+        _refuse_code(held, path)
     pandapower = from_extra("pandapower", f"the network {path.name}")
     try:
         with quiet():
@@ -113,7 +114,7 @@ def _refuse_code(value: Any, path: Path) -> None:
         try:
             value = json.loads(value)  # tables and objects are JSON in texts
         except ValueError:
-            return
+            return  # a text that only begins like JSON
     if isinstance(value, dict):
         module = str(value.get("_module", "pandas"))
         trusted = any(module == known or module.startswith(f"{known}.") for known in _TRUSTED)
@@ -156,6 +157,7 @@ def same_topology(grid: Grid, net: Any) -> None:
     Raises:
         UmbelError: Says what has changed.
     """
+    instance(grid, Grid, "the grid", "one that grid_of made")
     now = _unsolved(net, "pandapower")
     if now.fingerprint != grid.fingerprint and (net.trafo.i0_percent < 0).any():
         signed = _unsolved(net, "signed")
@@ -169,6 +171,8 @@ def bus_places(net: Any, grid: Grid) -> Whole:
     from scipy.sparse import coo_array  # noqa: PLC0415 - of no use but here
     from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
 
+    instance(grid, Grid, "the grid", "one that grid_of made")
+    instance(net, _network_class(), "the network", _NETWORK)
     index, n = net.bus.index, len(net.bus)
     switches = net.switch[(net.switch.et == "b") & net.switch.closed.astype(bool)]
     ends = index.get_indexer(switches.bus), index.get_indexer(switches.element)
@@ -189,7 +193,7 @@ def bus_places(net: Any, grid: Grid) -> Whole:
 def _unsolved(net: Any, magnetising: Magnetising) -> Grid:
     """The grid of a network with the voltages from which pandapower would start."""
     pandapower = from_extra("pandapower", "a grid")
-    name = _checked(net, pandapower)
+    name = checked(net)
     work = copy.deepcopy(net)
     try:
         run_pandapower(work, init="flat", max_iteration=0)
@@ -234,10 +238,17 @@ def _corrected(grid: Grid, near: Grid) -> Any:
     return solved.voltages[0]
 
 
-def _checked(net: Any, pandapower: Any) -> str:
-    """The network's name, if nothing of it is missing or not supported."""
-    if not isinstance(net, pandapower.pandapowerNet):
-        raise UmbelError(f"the network is {shown(net)}; give a pandapower network, as open_network gives it")
+def _network_class() -> type:
+    return from_extra("pandapower", "a grid").pandapowerNet
+
+
+def checked(net: Any) -> str:
+    """The network's name, if nothing of it is missing or not supported.
+
+    Raises:
+        UmbelError: Something is.
+    """
+    instance(net, _network_class(), "the network", _NETWORK)
     name = str(net.get("name") or f"network of {len(net.bus)} buses")
     for table in _NOT_SUPPORTED:
         if table in net and len(net[table]) and net[table].get("in_service", net[table].index >= 0).any():

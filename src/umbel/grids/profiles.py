@@ -86,7 +86,7 @@ class KindProfiles(Profiles):
         q = self.load_q[steps] @ (weights * base_q * scale) * noise[:, loads:]
         sites, capacity = placed(elements, settings, generator)
         columns = generator.integers(len(self.renewable_names), size=len(sites))
-        return Powers(p, q, self.renewable[np.ix_(steps, columns)] * capacity, elements.load_places[sites])
+        return Powers(p, q, self.renewable[np.ix_(steps, columns)] * capacity, elements.load_places[sites], ())
 
 
 def placed(elements: Elements, settings: ScenarioSettings, generator: np.random.Generator) -> tuple[Whole, Reals]:

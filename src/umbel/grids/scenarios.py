@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from umbel.arguments import whole_number
+from umbel.arguments import instance, whole_number
 from umbel.errors import UmbelError
 from umbel.grids.elements import Elements, Powers, elements_of
 from umbel.grids.grid import Grid, Reals, Whole
@@ -70,7 +70,9 @@ def injections(
     Raises:
         UmbelError: More rows than steps, a network without loads, or profiles of another one.
     """
-    settings = settings or ScenarioSettings()
+    settings = ScenarioSettings() if settings is None else settings
+    instance(settings, ScenarioSettings, "settings of the scenarios", "ScenarioSettings")
+    instance(profiles, Profiles, "profiles", "simbench_year(), drawn_profiles(...) or profiles_from_frames(...)")
     steps = _steps(profiles, rows, settings.scenario_seed)
     elements = elements_of(net, grid)
     powers = profiles.powers(elements, settings, steps)
@@ -85,7 +87,7 @@ def injections(
     q[:, grid.slack] = 0
     q[:, grid.pv] = 0
     gap = GAP_STEPS if profiles.step_minutes > 0 else 0
-    return Injections(p, q, profiles.day[steps], steps, gap, profiles.note, warnings)
+    return Injections(p, q, profiles.day[steps], steps, gap, profiles.note, powers.notes + warnings)
 
 
 def _steps(profiles: Profiles, rows: int | Whole | None, seed: int) -> Whole:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from umbel.arguments import whole_number
+from umbel.arguments import instance, real_number, whole_number
 from umbel.errors import UmbelError, shown
 from umbel.grids.conversion import chosen
 from umbel.grids.extra import from_extra
@@ -51,20 +51,23 @@ class Solver:
     Args:
         grid: As `grid_of` makes it.
         threads: Of the solver.
-        tolerance_mva: Greatest mismatch of a bus at the solution.
+        tolerance_mva: Greatest mismatch of a bus at the solution; pandapower's default.
 
     Raises:
         UmbelError: The extra is missing, or a branch has no equal transfer admittances, as an unsymmetrical impedance.
     """
 
-    def __init__(self, grid: Grid, threads: int = 1, tolerance_mva: float = 1e-6) -> None:
+    def __init__(self, grid: Grid, threads: int = 1, tolerance_mva: float = 1e-8) -> None:
+        instance(grid, Grid, "the grid of a solver", "one that grid_of made")
         self.grid = grid
         self._threads = whole_number(threads, "threads of the solver", least=1)
-        self._tolerance = tolerance_mva / grid.base_mva
+        self._tolerance_mva = real_number(tolerance_mva, "tolerance_mva of the solver")
         model = _model(grid)
         cpp = from_extra("lightsim2grid.lightsim2grid_cpp", "solving power flows")
         self._new = partial(cpp.InjectionSweepCPP, model)
         self._kept: dict[int, Any] = {}
+        # The first call makes matrices that are kept, and must converge for that: users may begin with any start.
+        self.solve(grid.base_p_mw[None], grid.base_q_mvar[None])
 
     def solve(
         self,
@@ -118,9 +121,7 @@ class Solver:
         place = whole_number(branch, "the branch", least=0, most=len(branches) - 1)
         name = f"{self.grid.name} without {branches.names[place]}"
         kept = chosen(branches, np.delete(np.arange(len(branches)), place))
-        solver = Solver(
-            replace(self.grid, name=name, branches=kept), self._threads, self._tolerance * self.grid.base_mva
-        )
+        solver = Solver(replace(self.grid, name=name, branches=kept), self._threads, self._tolerance_mva)
         solved = solver.solve(self.grid.base_p_mw[None], self.grid.base_q_mvar[None])
         if not solved.converged[0]:
             raise UmbelError(f"{name}: the base case does not converge; leave this outage out")
@@ -128,7 +129,7 @@ class Solver:
         return solver
 
     def _injections(self, p_mw: Reals, q_mvar: Reals) -> tuple[Reals, Reals]:
-        p, q = (np.ascontiguousarray(x, np.float64) for x in (p_mw, q_mvar))
+        p, q = (_array(x, np.float64, "injections") for x in (p_mw, q_mvar))
         if p.ndim != 2 or p.shape != q.shape or p.shape[1] != len(self.grid):
             raise UmbelError(
                 f"injections {p.shape} and {q.shape}; give two arrays [rows, {len(self.grid)}], a column for each bus"
@@ -147,7 +148,7 @@ class Solver:
             magnitude = np.ones(len(grid))
             magnitude[grid.pv] = np.abs(base[grid.pv])
             return magnitude * np.exp(1j * np.angle(base[grid.slack]))
-        given = np.array(start, complex)
+        given = _array(start, np.complex128, "start of a power flow")
         if given.shape not in ((len(grid),), (rows, len(grid))):
             raise UmbelError(f"start {given.shape} of {rows} power flows; give [{len(grid)}] or [{rows}, {len(grid)}]")
         return given
@@ -166,7 +167,7 @@ class Solver:
         sweep = self._sweep(len(load_p))
         generators, others = np.zeros((len(load_p), len(self.grid.pv) + 1)), np.zeros((len(load_p), 0))
         begin = time.perf_counter()
-        sweep.compute_Vs(generators, others, load_p, load_q, first.copy(), _MOST_ITERATIONS, self._tolerance)
+        sweep.compute_Vs(generators, others, load_p, load_q, first.copy(), _MOST_ITERATIONS, self._tolerance_mva)
         seconds = time.perf_counter() - begin
         voltages = np.array(sweep.get_voltages())
         # The slack's angle is the start's in the solver; ext_grid.va_degree is part of the base voltages.
@@ -177,6 +178,14 @@ class Solver:
         found.converged[rows] = converged
         found.iterations[rows] = sweep.get_row_nb_iter()
         return seconds
+
+
+def _array(values: object, kind: type, what: str) -> Any:
+    """The values as an array of its own order in memory, which compiled code can read."""
+    try:
+        return np.ascontiguousarray(values, kind)
+    except (TypeError, ValueError) as error:
+        raise UmbelError(f"{what}: {shown(values)} holds no numbers; give an array") from error
 
 
 def _unsolved(rows: int, buses: int) -> Solved:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from umbel.arguments import real_number, seed_number, whole_number
-from umbel.errors import UmbelError
+from umbel.errors import UmbelError, shown
 from umbel.grids.grid import Whole
 
 GAP_STEPS = 4
@@ -38,6 +38,10 @@ def split_days(
     """
     days = np.asarray(day)
     steps = np.arange(len(days)) if time is None else np.asarray(time)
+    if steps.shape != days.shape or days.ndim != 1 or (np.diff(steps) < 0).any():
+        raise UmbelError(
+            f"a day {days.shape} and a time {steps.shape} of rows to split; give one of each, times rising"
+        )
     gap = whole_number(gap_steps, "gap_steps", least=0)
     counts = _counts(len(np.unique(days)), shares)
     order = np.random.default_rng(seed_number(seed, "seed of the split")).permutation(np.unique(days))
@@ -54,6 +58,8 @@ def split_days(
 
 def _counts(days: int, shares: Sequence[float]) -> list[int]:
     """How many days each split gets: its share, but one at least."""
+    if not isinstance(shares, Sequence) or isinstance(shares, str):
+        raise UmbelError(f"shares of the split are {shown(shares)}; give three numbers")
     numbers = [real_number(share, "a share of the days") for share in shares]
     if len(numbers) != 3 or min(numbers) <= 0 or abs(sum(numbers) - 1) > 1e-6:
         raise UmbelError(f"shares of the split are {tuple(shares)}; give three numbers above 0 that add up to 1")

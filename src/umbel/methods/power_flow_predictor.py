@@ -1,5 +1,8 @@
 """A trained power flow network, laid out for speed: a batch of injections needs a few products with matrices."""
 
+import itertools
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -115,10 +118,58 @@ class PowerFlowPredictor(_InChunks):
 
     def __init__(self, model: PowerFlowModel, corrections: int = 1, chunk: int = 128) -> None:
         super().__init__(model.grid, model.chord, corrections, chunk)
+        self.chord_state = model.frame.chord_state
         self._columns = model.columns.numpy()
         with torch.no_grad():
             self._trunk(model)
             self._outputs(model)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that is laid out, by name: what `of_tensors` makes the same predictor from."""
+        layers = {f"layer_{at}_w": weight for at, (weight, _) in enumerate(self._layers)}
+        layers |= {f"layer_{at}_b": bias for at, (_, bias) in enumerate(self._layers)}
+        fixed = {
+            "columns": torch.from_numpy(self._columns),
+            "centre": self._centre,
+            "bias": self._bias,
+            "squeezed": torch.tensor(self._squeezed),
+            "by_sensitivities": torch.tensor(self._sensitivities is not None),
+        }
+        several = {"from_modes": self._from_modes, "linear": self._linear}
+        return (
+            layers | fixed | {f"{name}_{at}": part for name, parts in several.items() for at, part in enumerate(parts)}
+        )
+
+    @classmethod
+    def of_tensors(
+        cls,
+        grid: Grid,
+        chord_state: NDArray[np.complex128],
+        tensors: Mapping[str, Tensor],
+        corrections: int = 1,
+        chunk: int = 128,
+    ) -> "PowerFlowPredictor":
+        """A predictor that was kept.
+
+        Args:
+            grid: Its grid.
+            chord_state: As it was.
+            tensors: Of `tensors`.
+            corrections: Chord steps after the network.
+            chunk: Rows at a time.
+        """
+        new = cls.__new__(cls)
+        chord = ChordSteps(grid, chord_state)
+        _InChunks.__init__(new, grid, chord, corrections, chunk)
+        new.chord_state = chord_state
+        new._columns, new._squeezed = tensors["columns"].numpy(), tensors["squeezed"].tolist()
+        new._centre, new._bias = tensors["centre"], tensors["bias"]
+        new._sensitivities = Sensitivities(chord, chord_state) if tensors["by_sensitivities"] else None
+        places = itertools.takewhile(lambda at: f"layer_{at}_w" in tensors, itertools.count())
+        new._layers = [(tensors[f"layer_{at}_w"], tensors[f"layer_{at}_b"]) for at in places]
+        new._from_modes = [tensors["from_modes_0"], tensors["from_modes_1"]]
+        new._linear = [tensors[name] for name in ("linear_0", "linear_1") if name in tensors]
+        return new
 
     def _trunk(self, model: PowerFlowModel) -> None:
         """Layers of the trunk, and one for both heads, as (weight, bias)."""

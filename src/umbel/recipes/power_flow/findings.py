@@ -99,10 +99,9 @@ def _pays(errors: Errors, speed: Speed, corrections: int) -> Iterator[Claim]:
 
 
 def _ratio(errors: Errors, name: str, column: str, arm: tuple[str, int], rival: tuple[str, int], bar: float) -> Claim:
-    text = (
-        f"{_UNITS[column]} of {_arm(arm[0])}, {corrected(arm[1])}, is at most {bar:g} times that of {_arm(rival[0])}"
-        f"{f', {corrected(rival[1])}' if rival[1] != arm[1] else ''}"
-    )
+    times = "" if bar == 1 else f"{bar:g} times "
+    after = f", {corrected(rival[1])}" if rival[1] != arm[1] else ""
+    text = f"{_UNITS[column]} of {_arm(arm[0])}, {corrected(arm[1])}, is at most {times}that of {_arm(rival[0])}{after}"
     full = f"{name}, {corrected(arm[1])}" if arm[0] == OURS else name
     return claim(full, text, errors.ratio(column, arm, rival), at_most=bar, unit="times")
 

@@ -123,7 +123,7 @@ class Networks:
         """All metrics with every number of corrections, and what a guard makes of our networks."""
         arm = trained.job.arm
         model = trained.model.model if isinstance(trained.model, Learner) else trained.model
-        for corrections in range(self.settings.corrections + 1 + (arm == MEAN)):
+        for corrections in range(self.settings.corrections + 1 + 2 * (arm == MEAN)):
             test, validation = (self.states(model, corrections, split) for split in ("test", "validation"))
             point = {"corrections": corrections}
             yield Measurement(score(self.truths["test"], test), point, score(self.truths["validation"], validation))
