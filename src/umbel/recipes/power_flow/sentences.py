@@ -8,7 +8,7 @@ from umbel.recipes.power_flow.errors import Errors
 from umbel.recipes.power_flow.listings import SCENARIOS, estimated, number
 from umbel.recipes.power_flow.networks import GUARDED
 from umbel.recipes.power_flow.settings import FREE, FREE_WITHOUT, MEAN, OURS, PLAIN, PLAIN_DIFFERENCE, RIDGE, WITHOUT
-from umbel.recipes.power_flow.speed import BASE, PANDAPOWER, Speed, from_mean, surrogate
+from umbel.recipes.power_flow.speed import BASE, EARLY, PANDAPOWER, Speed, from_mean, surrogate
 from umbel.report import REFUTED, SHOWN, Claim, Results
 from umbel.study import Table
 
@@ -69,6 +69,7 @@ def _speeds(results: Results, errors: Errors, speed: Speed) -> Iterator[str]:
     if BASE in speed:
         ratios = ", ".join(f"{speed[surrogate(k)] / speed[BASE]:.1f}" for k in rates)
         sentence += f"; lightsim2grid from the base case: {number(speed[BASE])}, which they are {ratios} times"
+        sentence += f" (stopped at a mismatch of 1 MVA: {number(speed[EARLY])})" if EARLY in speed else ""
     if PANDAPOWER in speed:
         sentence += f"; pandapower: {number(speed[PANDAPOWER])}"
     yield sentence + "."

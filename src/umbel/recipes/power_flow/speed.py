@@ -7,8 +7,9 @@ from typing import Any
 from umbel.report import Claim, Results
 
 BASE, FLAT = "lightsim2grid, from the base case", "lightsim2grid, from flat"
+EARLY = "lightsim2grid, to 1 MVA"
 PANDAPOWER = "pandapower"
-SOLVERS = (BASE, FLAT, PANDAPOWER, "pandapower, recycle", "power-grid-model")
+SOLVERS = (BASE, EARLY, FLAT, PANDAPOWER, "pandapower, recycle", "power-grid-model")
 """Those that solve the full equations; DC and linear models do not."""
 _MOST_STEPS = 6
 
