@@ -6,6 +6,7 @@ import numpy as np
 
 from umbel.grids import Solver, States
 from umbel.methods.power_flow import PowerFlowModel
+from umbel.methods.power_flow_ablations import ridge_alone
 from umbel.methods.power_flow_predictor import PowerFlowPredictor, StepsFromMean, predictor
 from umbel.power_flow import (
     Candidate,
@@ -22,7 +23,7 @@ from umbel.power_flow import (
 )
 from umbel.recipes.power_flow.networks import GUARDED, TUNING, Networks
 from umbel.recipes.power_flow.scores import distribution_errors
-from umbel.recipes.power_flow.settings import MEAN, OURS, PowerFlowSettings
+from umbel.recipes.power_flow.settings import MEAN, OURS, RIDGE, PowerFlowSettings
 from umbel.study import Bench, Job
 
 _TIMED, _TIMED_SLOWLY = 4096, 60
@@ -128,10 +129,15 @@ def _timed(networks: Networks, model: PowerFlowModel) -> Throughput:
     p_few, q_few, truth_few = samples.p_mw[few], samples.q_mvar[few], States.of(samples.voltages[few])
     limit = networks.limit(model)
     guarded = Guarded(PowerFlowPredictor(model, GUARDED).guarded, prepared.solver, limit.limit_mva)
-    mean, loose = networks.frame(MEAN), Solver(prepared.grid, tolerance_mva=1.0)
+    mean, linear = networks.frame(MEAN), ridge_alone(networks.frame(RIDGE))
+    loose = Solver(prepared.grid, tolerance_mva=1.0)
     many = [
         *(
             Candidate(_called("surrogate", k), _run(predictor(model, k), p, q), truth)
+            for k in range(networks.settings.corrections + 1)
+        ),
+        *(
+            Candidate(_called("ridge", k), _run(predictor(linear, k), p, q), truth, "no network")
             for k in range(networks.settings.corrections + 1)
         ),
         Candidate(f"{SURROGATE}, guarded", lambda: guarded.run(p, q).states, truth, "solves what does not balance"),
