@@ -11,6 +11,7 @@ from umbel.data import GridSamples
 from umbel.grids import GridEquations, Solver, States
 from umbel.methods import (
     MeanState,
+    PowerFlowFrame,
     PowerFlowModel,
     PowerFlowPredictor,
     QuadraticModel,
@@ -205,3 +206,25 @@ def test_what_cannot_be_built_is_refused(samples, frame):
             wrong()
     assert isinstance(power_flow(frame, difference=False).model, PowerFlowModel)
     assert [task.name for task in power_flow(frame, difference=False).tasks] == ["magnitude", "angle"]
+    assert isinstance(frame, PowerFlowFrame)
+
+
+def test_a_known_outage_is_corrected_by_its_own_equations(samples, frame):
+    solver = Solver(samples.grid).without_branch(3)
+    p, q, _ = _rows(samples)
+    truth = solver.solve(p, q).states
+    usual = PowerFlowPredictor(power_flow(frame).model, 0)
+    errors, missing = [], []
+    for steps in (0, 1, 2, 6):
+        states, mismatch = usual.on(solver.grid, steps).guarded(p, q)
+        errors.append(np.abs(states.magnitude - truth.magnitude).max())
+        missing.append(mismatch.max())
+    assert errors[0] > 3 * errors[1] > 9 * errors[2]
+    assert errors[3] < 1e-6
+    assert missing[0] > 1.0 > 1e-3 > missing[3]
+    usual.check_with(solver.grid)
+    assert usual.guarded(p, q)[1].max() == pytest.approx(missing[0])
+    from umbel.grids import grid_of, open_network
+
+    with pytest.raises(UmbelError, match="other buses"):
+        usual.on(grid_of(open_network("case9")), 1)

@@ -1,7 +1,9 @@
 """A trained power flow network, laid out for speed: a batch of injections needs a few products with matrices."""
 
+import copy
 import itertools
 from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
 import torch
@@ -50,6 +52,28 @@ class _InChunks:
             injected: Both as [n, B], in the order of the chord steps.
         """
         raise NotImplementedError
+
+    def on(self, grid: Grid, corrections: int) -> Self:
+        """The same predictor whose corrections and mismatches are those of another grid with the same buses.
+
+        For a known outage: the first guess is that of the usual grid, and the exact equations of the other one move it.
+
+        Args:
+            grid: With the same slack, PV and PQ buses.
+            corrections: Chord steps, with the Jacobian of that grid at its base case.
+
+        Raises:
+            UmbelError: Another number or kind of buses, or fewer than 0 corrections.
+        """
+        same = (len(grid), grid.slack) == (len(self.grid), self.grid.slack)
+        if not same or not (np.array_equal(grid.pv, self.grid.pv) and np.array_equal(grid.pq, self.grid.pq)):
+            raise UmbelError(f"{grid.name} has other buses than {self.grid.name}; train a network for it")
+        if corrections < 0:
+            raise UmbelError(f"{corrections} corrections; give at least 0")
+        other = copy.copy(self)
+        other.corrections, other.chord = corrections, ChordSteps(grid, grid.base_voltages)
+        other._checked_by = other.chord
+        return other
 
     def check_with(self, grid: Grid) -> None:
         """Take mismatches by the equations of another grid with the same buses: of an outage that is known."""

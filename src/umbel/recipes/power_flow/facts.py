@@ -19,9 +19,11 @@ from umbel.power_flow import (
     by_pandapower,
     by_power_grid_model,
     by_solver,
+    greatest_errors_pu,
     measure_throughput,
 )
 from umbel.recipes.power_flow.networks import GUARDED, TUNING, Networks
+from umbel.recipes.power_flow.prepare import OUTAGE
 from umbel.recipes.power_flow.scores import distribution_errors
 from umbel.recipes.power_flow.settings import MEAN, OURS, RIDGE, PowerFlowSettings
 from umbel.study import Bench, Job
@@ -56,6 +58,7 @@ def facts(networks: Networks, bench: Bench[PowerFlowSettings], ours: Job) -> dic
         },
         "weights": _weights(networks, bench),
         "violations": _violations(networks, model),
+        "outages": _outages(networks, model),
     }
     if networks.settings.time:
         bench.study.reporter.say("timing the surrogate and its rivals")
@@ -118,6 +121,38 @@ def _violations(networks: Networks, model: PowerFlowModel) -> dict[str, Any]:
         "any": likeliest(["any voltage"], ours.any_voltage, true.any_voltage)
         + likeliest(["any overload"], ours.any_loading, true.any_loading),
     }
+
+
+def _outages(networks: Networks, model: PowerFlowModel) -> list[dict[str, Any]]:
+    """Known outages: the network of the usual grid, then chord steps of the grid without the branch.
+
+    Beside it the usual grid's sensitivities and the same steps, which need no network; and the guard's limit.
+    """
+    limit, bar = networks.limit(model), networks.settings.bar
+    usual = PowerFlowPredictor(model, 0)
+    told = []
+    for scenario in networks.prepared.scenarios:
+        if scenario.name != OUTAGE:
+            continue
+        start = StepsFromMean(networks.frame(MEAN), 1).on(scenario.grid, 0)
+        for steps in range(networks.settings.corrections + 2):
+            states, mismatch = usual.on(scenario.grid, steps).guarded(scenario.p_mw, scenario.q_mvar)
+            errors = greatest_errors_pu(states, scenario.truth)
+            without = greatest_errors_pu(start.on(scenario.grid, steps)(scenario.p_mw, scenario.q_mvar), scenario.truth)
+            told.append(
+                {
+                    "branch": scenario.grid.name,
+                    "corrections": steps,
+                    "rows": len(errors),
+                    "median error": float(np.median(errors)),
+                    "right": float(100 * (errors <= bar).mean()),
+                    "accepted": float(100 * (mismatch <= limit.limit_mva).mean()),
+                    "accepted and wrong": float(100 * ((mismatch <= limit.limit_mva) & (errors > bar)).mean()),
+                    "median error from the mean": float(np.median(without)),
+                    "right from the mean": float(100 * (without <= bar).mean()),
+                }
+            )
+    return told
 
 
 def _timed(networks: Networks, model: PowerFlowModel) -> Throughput:
