@@ -1,7 +1,7 @@
 """Run every benchmark (or the named ones), print their tables and keep them under benchmarks/results/.
 
 python -m benchmarks [step] [data] [startup] [communications] [search] [controllable] [gradsplit] [private]
-                     [descents] [traffic]
+                     [power-flow] [descents] [traffic]
 
 `descents` stands for its parts: descents-conv, -resnet, -transformer, -rows, -compiled, -memory, -weighted, -sketch.
 """
@@ -24,6 +24,7 @@ from benchmarks import (
     descent_weighted,
     descents,
     gradsplit,
+    power_flow,
     private_features,
     search_time,
     startup,
@@ -42,6 +43,7 @@ ALL = {
     "controllable": controllable.measure,
     "gradsplit": gradsplit.measure,
     "private": private_features.measure,
+    "power-flow": power_flow.measure,
     "descents-conv": descents.conv,
     "descents-resnet": descents.residual,
     "descents-transformer": descents.transformers,

@@ -3,9 +3,11 @@
 from typing import Any
 
 import numpy as np
+import torch
 
 from umbel.grids import Solver, States
 from umbel.methods.power_flow import PowerFlowModel
+from umbel.methods.power_flow_ablations import ridge_alone
 from umbel.methods.power_flow_predictor import PowerFlowPredictor, StepsFromMean, predictor
 from umbel.power_flow import (
     Candidate,
@@ -18,11 +20,13 @@ from umbel.power_flow import (
     by_pandapower,
     by_power_grid_model,
     by_solver,
+    greatest_errors_pu,
     measure_throughput,
 )
 from umbel.recipes.power_flow.networks import GUARDED, TUNING, Networks
+from umbel.recipes.power_flow.prepare import OUTAGE
 from umbel.recipes.power_flow.scores import distribution_errors
-from umbel.recipes.power_flow.settings import MEAN, OURS, PowerFlowSettings
+from umbel.recipes.power_flow.settings import MEAN, OURS, RIDGE, PowerFlowSettings
 from umbel.study import Bench, Job
 
 _TIMED, _TIMED_SLOWLY = 4096, 60
@@ -55,6 +59,7 @@ def facts(networks: Networks, bench: Bench[PowerFlowSettings], ours: Job) -> dic
         },
         "weights": _weights(networks, bench),
         "violations": _violations(networks, model),
+        "outages": _outages(networks, model),
     }
     if networks.settings.time:
         bench.study.reporter.say("timing the surrogate and its rivals")
@@ -119,6 +124,38 @@ def _violations(networks: Networks, model: PowerFlowModel) -> dict[str, Any]:
     }
 
 
+def _outages(networks: Networks, model: PowerFlowModel) -> list[dict[str, Any]]:
+    """Known outages: the network of the usual grid, then chord steps of the grid without the branch.
+
+    Beside it the usual grid's sensitivities and the same steps, which need no network; and the guard's limit.
+    """
+    limit, bar = networks.limit(model), networks.settings.bar
+    usual = PowerFlowPredictor(model, 0)
+    told = []
+    for scenario in networks.prepared.scenarios:
+        if scenario.name != OUTAGE:
+            continue
+        start = StepsFromMean(networks.frame(MEAN), 1).on(scenario.grid, 0)
+        for steps in range(networks.settings.corrections + 2):
+            states, mismatch = usual.on(scenario.grid, steps).guarded(scenario.p_mw, scenario.q_mvar)
+            errors = greatest_errors_pu(states, scenario.truth)
+            without = greatest_errors_pu(start.on(scenario.grid, steps)(scenario.p_mw, scenario.q_mvar), scenario.truth)
+            told.append(
+                {
+                    "branch": scenario.grid.name,
+                    "corrections": steps,
+                    "rows": len(errors),
+                    "median error": float(np.median(errors)),
+                    "right": float(100 * (errors <= bar).mean()),
+                    "accepted": float(100 * (mismatch <= limit.limit_mva).mean()),
+                    "accepted and wrong": float(100 * ((mismatch <= limit.limit_mva) & (errors > bar)).mean()),
+                    "median error from the mean": float(np.median(without)),
+                    "right from the mean": float(100 * (without <= bar).mean()),
+                }
+            )
+    return told
+
+
 def _timed(networks: Networks, model: PowerFlowModel) -> Throughput:
     """All candidates in turns, on the same rows of the test days."""
     samples, prepared = networks.prepared.samples, networks.prepared
@@ -128,11 +165,22 @@ def _timed(networks: Networks, model: PowerFlowModel) -> Throughput:
     p_few, q_few, truth_few = samples.p_mw[few], samples.q_mvar[few], States.of(samples.voltages[few])
     limit = networks.limit(model)
     guarded = Guarded(PowerFlowPredictor(model, GUARDED).guarded, prepared.solver, limit.limit_mva)
-    mean, loose = networks.frame(MEAN), Solver(prepared.grid, tolerance_mva=1.0)
+    mean, linear = networks.frame(MEAN), ridge_alone(networks.frame(RIDGE))
+    loose = Solver(prepared.grid, tolerance_mva=1.0)
     many = [
         *(
             Candidate(_called("surrogate", k), _run(predictor(model, k), p, q), truth)
             for k in range(networks.settings.corrections + 1)
+        ),
+        *(
+            Candidate(_called("ridge", k), _run(predictor(linear, k), p, q), truth, "no network")
+            for k in range(networks.settings.corrections + 1)
+        ),
+        Candidate(
+            f"{SURROGATE}, trunk in bfloat16",
+            _run(PowerFlowPredictor(model, GUARDED, trunk_type=torch.bfloat16), p, q),
+            truth,
+            "quick where the processor has it",
         ),
         Candidate(f"{SURROGATE}, guarded", lambda: guarded.run(p, q).states, truth, "solves what does not balance"),
         *(

@@ -166,8 +166,8 @@ def violation_map(grid: Grid, by_bus: Reals, by_branch: Reals) -> Figure:
     )
     figure.colorbar(marks, ax=axes, shrink=0.7, label="probability of a violation, %")
     axes.set_title(
-        f"{int((~calm).sum())} of {len(grid)} buses, {int(loaded.sum())} of "
-        f"{int(np.isfinite(by_branch).sum())} branches with a limit",
+        f"violated at {int((~calm).sum())} of {len(grid)} buses, and on {int(loaded.sum())} of "
+        f"{int(np.isfinite(by_branch).sum())} branches that have a limit",
         fontsize=9,
     )
     axes.set_aspect("equal")

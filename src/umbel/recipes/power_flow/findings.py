@@ -9,7 +9,7 @@ from umbel.recipes.power_flow.listings import listings
 from umbel.recipes.power_flow.networks import GUARDED
 from umbel.recipes.power_flow.sentences import verdict
 from umbel.recipes.power_flow.settings import FREE, FREE_WITHOUT, MEAN, OURS, PLAIN, PLAIN_DIFFERENCE, RIDGE, WITHOUT
-from umbel.recipes.power_flow.speed import BASE, LINEAR, PANDAPOWER, Speed, corrected, from_mean, surrogate
+from umbel.recipes.power_flow.speed import BASE, PANDAPOWER, Speed, corrected, from_mean, linear, surrogate
 from umbel.report import Chart, Claim, Estimate, Results, Series
 from umbel.report.schema import finite_again
 from umbel.study import Findings, chart, claim
@@ -99,10 +99,9 @@ def _pays(errors: Errors, speed: Speed, corrections: int) -> Iterator[Claim]:
 
 
 def _ratio(errors: Errors, name: str, column: str, arm: tuple[str, int], rival: tuple[str, int], bar: float) -> Claim:
-    text = (
-        f"{_UNITS[column]} of {_arm(arm[0])}, {corrected(arm[1])}, is at most {bar:g} times that of {_arm(rival[0])}"
-        f"{f', {corrected(rival[1])}' if rival[1] != arm[1] else ''}"
-    )
+    times = "" if bar == 1 else f"{bar:g} times "
+    after = f", {corrected(rival[1])}" if rival[1] != arm[1] else ""
+    text = f"{_UNITS[column]} of {_arm(arm[0])}, {corrected(arm[1])}, is at most {times}that of {_arm(rival[0])}{after}"
     full = f"{name}, {corrected(arm[1])}" if arm[0] == OURS else name
     return claim(full, text, errors.ratio(column, arm, rival), at_most=bar, unit="times")
 
@@ -125,7 +124,7 @@ def _charts(errors: Errors, speed: Speed) -> Iterator[Chart]:
         lines = [
             _over_speed(errors, speed, column, OURS, {surrogate(k): k for k in _CORRECTIONS}),
             _over_speed(errors, speed, column, MEAN, {from_mean(k): k for k in _CORRECTIONS[1:]}),
-            _over_speed(errors, speed, column, RIDGE, {LINEAR: 0}),
+            _over_speed(errors, speed, column, RIDGE, {linear(k): k for k in _CORRECTIONS}),
         ]
         if any(lines):
             note = (
@@ -142,7 +141,7 @@ def _over_corrections(errors: Errors, column: str, arm: str) -> Series | None:
 
 def _over_speed(errors: Errors, speed: Speed, column: str, arm: str, names: dict[str, int]) -> Series | None:
     timed = {speed[name]: errors.estimate(column, (arm, k)) for name, k in names.items() if name in speed}
-    return _line(_ARMS[arm] if len(names) > 1 else LINEAR, arm, timed)
+    return _line(_ARMS[arm], arm, timed)
 
 
 def _line(label: str, arm: str, estimates: dict[float, Estimate]) -> Series | None:

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from umbel.recipes.power_flow.errors import Errors
-from umbel.recipes.power_flow.listings import SCENARIOS, number
+from umbel.recipes.power_flow.listings import SCENARIOS, estimated, number
 from umbel.recipes.power_flow.networks import GUARDED
 from umbel.recipes.power_flow.settings import FREE, FREE_WITHOUT, MEAN, OURS, PLAIN, PLAIN_DIFFERENCE, RIDGE, WITHOUT
-from umbel.recipes.power_flow.speed import BASE, PANDAPOWER, Speed, from_mean, surrogate
-from umbel.report import REFUTED, SHOWN, Claim, Estimate, Results
+from umbel.recipes.power_flow.speed import BASE, EARLY, PANDAPOWER, Speed, from_mean, surrogate
+from umbel.report import REFUTED, SHOWN, Claim, Results
 from umbel.study import Table
 
 
@@ -29,10 +29,6 @@ def verdict(results: Results, errors: Errors, speed: Speed, claims: Sequence[Cla
     )
 
 
-def _times(value: Estimate) -> str:
-    return value.text(places=2 if value.mean < 10 else 0, signed=False)
-
-
 def _errors(results: Results, errors: Errors) -> Iterator[str]:
     for corrections in (0, 1):
         ours = (OURS, corrections)
@@ -41,7 +37,7 @@ def _errors(results: Results, errors: Errors) -> Iterator[str]:
             continue
         rivals = {"ridge": (RIDGE, 0), "a plain network": (PLAIN, 0)}
         ratios = {name: errors.ratio("magnitude", ours, rival) for name, rival in rivals.items()}
-        told = "".join(f", {_times(one)} times that of {name}" for name, one in ratios.items() if one.known)
+        told = "".join(f", {estimated(one)} times that of {name}" for name, one in ratios.items() if one.known)
         steps = "without corrections" if not corrections else "with 1 correction"
         yield (
             f"On {results.data.name}, {steps}, the network misses |V| by {number(size.mean)} per unit (RMSE){told}, "
@@ -51,17 +47,18 @@ def _errors(results: Results, errors: Errors) -> Iterator[str]:
 
 def _pays(claims: Sequence[Claim]) -> Iterator[str]:
     """Whether a network is needed beside a linear map and exact equations."""
-    asked = [claim for claim in claims if "pays over" in claim.name]
-    parts = {
-        "better": [claim.name for claim in asked if claim.state == SHOWN],
-        "worse": [claim.name for claim in asked if claim.state == REFUTED],
+    rivals = {
+        "pays over ridge": "ridge with as many corrections",
+        "pays over the mean state": "chord steps from the mean state that take at least as long",
     }
-    told = [f"{word} in {len(names)} ({'; '.join(names)})" for word, names in parts.items() if names]
+    told = []
+    for part, rival in rivals.items():
+        asked = [claim for claim in claims if part in claim.name and claim.value is not None]
+        better, worse = (sum(claim.state == state for claim in asked) for state in (SHOWN, REFUTED))
+        if asked:
+            told.append(f"than {rival} in {better} of {len(asked)} comparisons (clearly worse in {worse})")
     if told:
-        yield (
-            "Against ridge with as many corrections, and against the mean state with chord steps that take at least "
-            f"as long, the network is {' and '.join(told)} of {len(asked)} comparisons."
-        )
+        yield f"In |V| and in flows, with 0, 1, ... corrections, the network is clearly better {', '.join(told)}."
 
 
 def _speeds(results: Results, errors: Errors, speed: Speed) -> Iterator[str]:
@@ -72,6 +69,7 @@ def _speeds(results: Results, errors: Errors, speed: Speed) -> Iterator[str]:
     if BASE in speed:
         ratios = ", ".join(f"{speed[surrogate(k)] / speed[BASE]:.1f}" for k in rates)
         sentence += f"; lightsim2grid from the base case: {number(speed[BASE])}, which they are {ratios} times"
+        sentence += f" (stopped at a mismatch of 1 MVA: {number(speed[EARLY])})" if EARLY in speed else ""
     if PANDAPOWER in speed:
         sentence += f"; pandapower: {number(speed[PANDAPOWER])}"
     yield sentence + "."
@@ -124,7 +122,9 @@ def _term(errors: Errors) -> Iterator[str]:
     }
     flows = {name: errors.ratio("flow", (arm, 0), (rival, 0)) for name, (arm, rival) in pairs.items()}
     sizes = {name: errors.ratio("magnitude", (arm, 0), (rival, 0)) for name, (arm, rival) in pairs.items()}
-    told = [f"{name} by {_times(flow)} (|V| by {_times(sizes[name])})" for name, flow in flows.items() if flow.known]
+    told = [
+        f"{name} by {estimated(flow)} (|V| by {estimated(sizes[name])})" for name, flow in flows.items() if flow.known
+    ]
     if told:
         yield f"Angle differences as a task multiply the flow error {', '.join(told)}; no corrections."
 

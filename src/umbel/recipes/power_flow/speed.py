@@ -7,10 +7,10 @@ from typing import Any
 from umbel.report import Claim, Results
 
 BASE, FLAT = "lightsim2grid, from the base case", "lightsim2grid, from flat"
+EARLY = "lightsim2grid, to 1 MVA"
 PANDAPOWER = "pandapower"
-SOLVERS = (BASE, FLAT, PANDAPOWER, "pandapower, recycle", "power-grid-model")
+SOLVERS = (BASE, EARLY, FLAT, PANDAPOWER, "pandapower, recycle", "power-grid-model")
 """Those that solve the full equations; DC and linear models do not."""
-LINEAR = "linear map"
 _MOST_STEPS = 6
 
 
@@ -22,6 +22,11 @@ def surrogate(corrections: int) -> str:
 def from_mean(steps: int) -> str:
     """Name in the table of chord steps from the mean state of training, without any network."""
     return f"mean state, {corrected(steps)}"
+
+
+def linear(steps: int) -> str:
+    """Name in the table of ridge and chord steps."""
+    return f"ridge, {corrected(steps)}"
 
 
 def corrected(corrections: int) -> str:
@@ -54,7 +59,9 @@ class Speed:
 
     def claim(self, name: str, one: str, other: str, bar: float) -> Claim:
         """That one is some times as fast as the other: medians, between the slowest and the quickest of their runs."""
-        statement = f"{one}: at least {bar:g} times the flows a second of {other}, one thread each, medians of one run"
+        statement = (
+            f"{one}: at least {bar:g} times the flows a second of {other}, one thread each: median and range of one run"
+        )
         for part in (one, other):
             if math.isnan(self[part]):
                 return Claim.not_measured(name, statement, bar, f"{part} was not timed", unit="times")

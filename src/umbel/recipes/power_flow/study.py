@@ -96,7 +96,7 @@ def power_flow_study(settings: PowerFlowSettings, study: Study) -> Results:
         tasks=TASKS,
         facts={"weight": weight, **told},
         samples=sheets(study),
-        headline=({"corrections": 1},),
+        headline=({"corrections": 1, "scenario": None, "weight": None},),
     )
 
 
