@@ -10,6 +10,7 @@ from three_buses import injections, solved, three_buses
 from umbel.errors import UmbelError
 from umbel.grids import GridEquations, Solver, States
 from umbel.power_flow import (
+    Balanced,
     Guarded,
     GuardedStates,
     Guarding,
@@ -41,7 +42,8 @@ def wrong_on(rows: slice | list[int], by: float = 0.01):
 
 def guarded(predict, limit_mva: float, solver=None) -> GuardedStates:
     grid = three_buses()
-    return Guarded(balanced(predict, GridEquations(grid)), solver or Solver(grid), limit_mva).run(*injections(ROWS))
+    judged: Balanced = balanced(predict, GridEquations(grid))
+    return Guarded(judged, solver or Solver(grid), limit_mva).run(*injections(ROWS))
 
 
 def test_wrong_rows_are_solved_and_right_ones_kept():

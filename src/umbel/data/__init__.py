@@ -13,6 +13,7 @@ from umbel.data.find import cache_folder, data_folders, find, need
 if TYPE_CHECKING:
     from umbel.data.augment import Augmentations, CropAndFlip, Flip, FlipMaps, Shift
     from umbel.data.columns import Column, describe_columns
+    from umbel.data.grid_samples import GridSamples
     from umbel.data.side_by_side import SideBySide
     from umbel.data.source import (
         Augmentation,
@@ -42,6 +43,7 @@ __all__ = [
     "Flip",
     "FlipMaps",
     "Folds",
+    "GridSamples",
     "MultiTaskData",
     "PoissonSource",
     "RandomSplit",
@@ -74,6 +76,7 @@ __all__ = [
 _FILES = {
     "augment": ("Augmentations", "CropAndFlip", "Flip", "FlipMaps", "Shift"),
     "columns": ("Column", "describe_columns"),
+    "grid_samples": ("GridSamples",),
     "side_by_side": ("SideBySide",),
     "source": (
         "Augmentation",

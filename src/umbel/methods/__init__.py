@@ -4,6 +4,7 @@
     multires_jscc            pictures and labels sent in layers, each of which refines the last
     multi_receiver           one transmission for several receivers, each with a task and a channel of its own
     multi_round              the transmitter adds channel uses until the receiver is sure
+    power_flow               voltages of a grid from what is injected: a linear part, a network, chord steps
     preference_conditioned   one network whose task preference is an input; what `controllable` is compared with
     private_features         each task's receiver is sent features that serve its task and little else
 
@@ -26,6 +27,10 @@ from umbel.methods.multires_jscc import (
     multires_jscc,
     semantic_first,
 )
+from umbel.methods.power_flow import PowerFlowModel, power_flow
+from umbel.methods.power_flow_ablations import MeanState, QuadraticModel, ridge_alone
+from umbel.methods.power_flow_frame import PowerFlowFrame, power_flow_frame
+from umbel.methods.power_flow_predictor import PowerFlowPredictor, StepsFromMean, predictor
 from umbel.methods.preference_conditioned import PreferenceLearner, conditioned_model, preference_conditioned
 from umbel.methods.private_features import PrivateFeaturesLearner, private_features, private_model
 from umbel.methods.private_features_ablations import (
@@ -47,13 +52,19 @@ __all__ = [
     "CutModel",
     "GreedyStage",
     "LayeredUser",
+    "MeanState",
     "MinMaxLearner",
+    "PowerFlowFrame",
+    "PowerFlowModel",
+    "PowerFlowPredictor",
     "PreferenceLearner",
     "PrefixLearner",
     "PrincipalComponents",
     "PrivateFeaturesLearner",
+    "QuadraticModel",
     "ReusedTransmitter",
     "ReversalLearner",
+    "StepsFromMean",
     "attribute_first",
     "conditioned_model",
     "controllable",
@@ -69,9 +80,13 @@ __all__ = [
     "multires_jscc",
     "noise_only",
     "plain_links",
+    "power_flow",
+    "power_flow_frame",
+    "predictor",
     "preference_conditioned",
     "private_features",
     "private_model",
+    "ridge_alone",
     "semantic_first",
     "single_encoders",
     "slimmable_model",

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from umbel.power_flow.rivals import by_pandapower, by_power_grid_model, by_solver
     from umbel.power_flow.simple_models import DirectCurrent, LinearPowerFlow
     from umbel.power_flow.solved_sample import SolvedSample, monte_carlo
-    from umbel.power_flow.surrogate import NetworkRun, PowerFlowSurrogate, SurrogateFacts, SurrogateSettings
+    from umbel.power_flow.surrogate import PowerFlowSurrogate
+    from umbel.power_flow.surrogate_records import NetworkRun, SurrogateFacts, SurrogateSettings
     from umbel.power_flow.throughput import OFF_PU, Candidate, Rate, Throughput, measure_throughput
 
 _HOME = {
@@ -43,15 +44,15 @@ _HOME = {
     "Guarding": "guard",
     "Limits": "analysis",
     "LinearPowerFlow": "simple_models",
-    "NetworkRun": "surrogate",
+    "NetworkRun": "surrogate_records",
     "OFF_PU": "throughput",
     "PowerFlowSurrogate": "surrogate",
     "QUANTILES": "analysis",
     "Rate": "throughput",
     "SolvedSample": "solved_sample",
     "Spread": "analysis",
-    "SurrogateFacts": "surrogate",
-    "SurrogateSettings": "surrogate",
+    "SurrogateFacts": "surrogate_records",
+    "SurrogateSettings": "surrogate_records",
     "Throughput": "throughput",
     "analyse": "analysis",
     "balanced": "guard",

@@ -62,8 +62,7 @@ class GuardedStates:
 class Guarded:
     """A surrogate whose predictions are taken where they balance; all other rows are solved.
 
-    The solver starts from the base case. To start each row from its own prediction saves iterations, but rows with
-    different starts cannot share a sweep, which costs several times more.
+    The solver starts each row from its prediction, which saves iterations, and from the base case where that fails.
 
     Args:
         predict: What predicts, and says by how much the balance is missed.
@@ -95,12 +94,34 @@ class Guarded:
         unsolved = 0
         if not accepted.all():
             rest = ~accepted
-            solved = self.solver.solve(p_mw[rest], q_mvar[rest])
-            magnitude[rest], angle[rest] = solved.states.magnitude, solved.states.angle
-            unsolved = int((~solved.converged).sum())
+            solved = solve_from(States(magnitude[rest], angle[rest]), self.solver, p_mw[rest], q_mvar[rest])
+            magnitude[rest], angle[rest] = solved.magnitude, solved.angle
+            unsolved = int((~np.isfinite(solved.magnitude).all(1)).sum())
         ended = time.perf_counter()
         states = States(magnitude, angle)
         return GuardedStates(states, accepted, mismatch, unsolved, between - began, ended - between)
+
+
+def solve_from(predicted: States, solver: Solver, p_mw: Reals, q_mvar: Reals) -> States:
+    """Solve rows from their predictions, and those that do not converge, or have none, from the base case.
+
+    Args:
+        predicted: [rows, n].
+        solver: Of the grid.
+        p_mw: [rows, n], injected.
+        q_mvar: Likewise.
+
+    Returns:
+        States; NaN in rows that converge from neither.
+    """
+    voltages = np.full(p_mw.shape, np.nan, complex)
+    finite = np.isfinite(predicted.voltages).all(1)
+    if finite.any():
+        voltages[finite] = solver.solve(p_mw[finite], q_mvar[finite], start=predicted.voltages[finite]).voltages
+    again = ~np.isfinite(voltages).all(1)
+    if again.any():
+        voltages[again] = solver.solve(p_mw[again], q_mvar[again]).voltages
+    return States.of(voltages)
 
 
 def balanced(predict: Predict, equations: GridEquations) -> Balanced:

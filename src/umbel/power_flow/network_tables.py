@@ -1,8 +1,4 @@
-"""A pandapower network's tables: what its elements inject, and results written as `runpp` writes them.
-
-Bus by bus and branch by branch, so only for networks whose every bus in service is a bus of the grid by itself and
-whose every line and transformer in service is one of its branches.
-"""
+"""A pandapower network's tables: what its elements inject, and results written as `runpp` writes them."""
 
 import hashlib
 from typing import Any
@@ -12,38 +8,32 @@ import pandas
 import torch
 
 from umbel.errors import UmbelError
-from umbel.grids import Flows, Grid, GridEquations, States, bus_places
+from umbel.grids import Flows, Grid, GridEquations, States
 from umbel.grids.grid import Reals, Whole
+from umbel.grids.networks import run_pandapower
 
 _MOVING = ("load", "sgen", "storage")  # what is read anew in each run, besides the power of generators
 _POWERS = ("p_mw", "q_mvar", "scaling")
 _NAMING = ("name", "geo", "coords", "std_type")  # columns that change no power flow
+_ROUNDING_MVA = 1e-8
 _SIGN = {"load": -1.0, "sgen": 1.0, "storage": -1.0}
 _ENDS = {"line": ("from", "to"), "trafo": ("hv", "lv")}
 
 
-def one_to_one(net: Any, grid: Grid) -> Whole:
-    """The place in the grid of each row of `net.bus`, -1 out of service, where no two rows share one.
+def is_one_to_one(net: Any, grid: Grid, places: Whole) -> bool:
+    """Whether every bus in service is a bus of the grid by itself, and every branch in service one of its branches.
 
-    Raises:
-        UmbelError: Closed switches join buses, or a line that is in service is no branch (open at an end).
+    Not so where closed switches join buses, or a line is open at an end.
+
+    Args:
+        net: The network.
+        grid: Made from it.
+        places: Of `bus_places`.
     """
-    places = bus_places(net, grid)
-    if (places >= 0).sum() != len(grid):
-        raise UmbelError(
-            f"{grid.name}: closed switches join some of its buses, so results cannot be written bus by bus; "
-            "replace the switches by common buses"
-        )
     kinds = np.array(grid.branches.kinds)
-    for table in _ENDS:
-        live = net[table].index[net[table].in_service.astype(bool)]
-        absent = np.setdiff1d(live, grid.branches.rows[kinds == table])
-        if len(absent):
-            raise UmbelError(
-                f"{grid.name}: {table} {absent[0]} is in service but open at an end, so its results cannot be written; "
-                f"take it out of service ({len(absent)} such)"
-            )
-    return places
+    live = {table: net[table].index[net[table].in_service.astype(bool)] for table in _ENDS}
+    absent = [len(np.setdiff1d(rows, grid.branches.rows[kinds == table])) for table, rows in live.items()]
+    return bool((places >= 0).sum() == len(grid) and sum(absent) == 0)
 
 
 def element_injections(net: Any, grid: Grid, places: Whole) -> tuple[Reals, Reals]:
@@ -52,7 +42,7 @@ def element_injections(net: Any, grid: Grid, places: Whole) -> tuple[Reals, Real
     Args:
         net: The network.
         grid: Of n buses.
-        places: Of `one_to_one`.
+        places: Of `bus_places`.
 
     Raises:
         UmbelError: A power that is not a number.
@@ -100,18 +90,29 @@ def constant_powers(net: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def write_results(net: Any, equations: GridEquations, grid: Grid, places: Whole, states: States) -> None:
-    """Write `res_bus`, `res_line` and `res_trafo` from one state, with pandapower's columns and units.
+def write_results(
+    net: Any, equations: GridEquations, grid: Grid, places: Whole, states: States, mismatch_mva: float
+) -> None:
+    """Write one state into `res_bus`, `res_line` and `res_trafo`, with pandapower's columns and units.
 
-    Other tables of results are emptied, so that nothing of an earlier run stays beside these.
+    Other tables of results are emptied, so that nothing of an earlier run stays beside these. Where buses are joined by
+    switches or lines are open at an end, pandapower itself writes all tables: its `runpp` starts from the state and
+    accepts what balances as well as this does.
 
     Args:
         net: The network.
         equations: Of its grid.
         grid: Of n buses.
-        places: Of `one_to_one`.
+        places: Of `bus_places`.
         states: One row.
+        mismatch_mva: Of this state.
     """
+    if not is_one_to_one(net, grid, places):
+        magnitude = np.where(places >= 0, states.magnitude[0][places], 1.0)
+        angle = np.where(places >= 0, np.rad2deg(states.angle[0])[places], 0.0)
+        tolerance = 1.001 * mismatch_mva + _ROUNDING_MVA
+        run_pandapower(net, init_vm_pu=magnitude, init_va_degree=angle, tolerance_mva=tolerance, max_iteration=30)
+        return
     for name in [n for n in net if n.startswith("res_") and isinstance(net[n], pandas.DataFrame)]:
         net[name] = net[name].iloc[:0]
     at = torch.from_numpy(states.magnitude), torch.from_numpy(states.angle)
@@ -153,9 +154,9 @@ def _branch_table(net: Any, grid: Grid, places: Whole, states: States, flows: Fl
     magnitude = np.where(at >= 0, states.magnitude[0][at], np.nan)
     angle = np.where(at >= 0, np.rad2deg(states.angle[0][at]), np.nan)
     current = np.nan_to_num(np.hypot(p, q) / (np.sqrt(3) * magnitude * kv))
-    result = {}
-    for end in (0, 1):
-        result |= {f"p_{ends[end]}_mw": p[end], f"q_{ends[end]}_mvar": q[end]}
+    result: dict[str, Reals] = {}
+    for place, end in enumerate(ends):
+        result |= {f"p_{end}_mw": p[place], f"q_{end}_mvar": q[place]}
     result |= {"pl_mw": p.sum(0), "ql_mvar": q.sum(0)}
     result |= {f"i_{end}_ka": current[place] for place, end in enumerate(ends)}
     if table == "line":

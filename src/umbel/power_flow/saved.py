@@ -27,7 +27,7 @@ class Kept:
 
     predictor: PowerFlowPredictor
     facts: dict[str, Any]
-    constant: tuple[Reals, Reals] | None
+    constant: tuple[Reals, Reals]
     constant_checksum: str
 
 
@@ -35,7 +35,7 @@ def save_surrogate(
     path: Path,
     predictor: PowerFlowPredictor,
     facts: dict[str, Any],
-    constant: tuple[Reals, Reals] | None,
+    constant: tuple[Reals, Reals],
     constant_checksum: str,
 ) -> Path:
     """Write a surrogate's file.
@@ -55,8 +55,7 @@ def save_surrogate(
     tensors |= {f"grid.{name}": value for name, value in _arrays(grid).items()}
     tensors |= {f"branches.{name}": value for name, value in _arrays(grid.branches).items()}
     tensors["chord_state"] = _tensor(predictor.chord_state)
-    if constant is not None:
-        tensors["constant"] = torch.from_numpy(np.stack(constant))
+    tensors["constant"] = torch.from_numpy(np.stack(constant))
     words = {
         "format": _FORMAT,
         "grid": {"name": grid.name, "base_mva": grid.base_mva, "slack": grid.slack, "bus_names": grid.bus_names},
@@ -86,7 +85,8 @@ def load_surrogate(path: Path) -> Kept:
             raise UmbelError(f"{path} is no surrogate ({error}); {_REMEDY}") from error
     if words.get("format") != _FORMAT:
         raise UmbelError(f"{path} holds no surrogate of format {_FORMAT}; {_REMEDY}")
-    branches = Branches(**_numbers(tensors, "branches."), **{name: tuple(v) for name, v in words["branches"].items()})
+    texts: dict[str, Any] = {name: tuple(given) for name, given in words["branches"].items()}
+    branches = Branches(**_numbers(tensors, "branches."), **texts)
     about = {**words["grid"], "bus_names": tuple(words["grid"]["bus_names"])}
     grid = Grid(**_numbers(tensors, "grid."), **about, branches=branches)
     if grid.fingerprint != words["fingerprint"]:
@@ -94,10 +94,8 @@ def load_surrogate(path: Path) -> Kept:
     network = {name.removeprefix("network."): v for name, v in tensors.items() if name.startswith("network.")}
     state = torch.view_as_complex(tensors["chord_state"]).numpy()
     predictor = PowerFlowPredictor.of_tensors(grid, state, network, words["corrections"])
-    constant = tensors["constant"].numpy() if "constant" in tensors else None
-    return Kept(
-        predictor, words["facts"], None if constant is None else (constant[0], constant[1]), words["constant_checksum"]
-    )
+    p_mw, q_mvar = tensors["constant"].numpy()
+    return Kept(predictor, words["facts"], (p_mw, q_mvar), words["constant_checksum"])
 
 
 def _arrays(part: Grid | Branches) -> dict[str, Tensor]:

@@ -6,17 +6,16 @@ surrogate.run(net)                               one: results in net.res_bus, ne
 """
 
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
-from umbel.arguments import check_numbers
 from umbel.data.grid_samples import GridSamples
 from umbel.descent import make_descent
-from umbel.engine import FitSettings, fit
+from umbel.engine import fit
 from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError
 from umbel.grids import (
@@ -24,108 +23,39 @@ from umbel.grids import (
     GridEquations,
     Injections,
     Profiles,
-    ScenarioSettings,
     Solver,
     States,
+    bus_places,
     grid_of,
     injections,
     same_topology,
     simbench_year,
 )
 from umbel.grids.grid import Reals, Whole
-from umbel.methods.power_flow import power_flow
+from umbel.methods.power_flow import PowerFlowModel, power_flow
 from umbel.methods.power_flow_frame import power_flow_frame
 from umbel.methods.power_flow_predictor import PowerFlowPredictor
 from umbel.power_flow.analysis import Analysis, Limits, analyse
-from umbel.power_flow.guard import Guarded, GuardedStates, Guarding, GuardLimit, greatest_errors_pu, judge, limit_from
+from umbel.power_flow.guard import (
+    Guarded,
+    GuardedStates,
+    Guarding,
+    GuardLimit,
+    greatest_errors_pu,
+    judge,
+    limit_from,
+    solve_from,
+)
 from umbel.power_flow.network_tables import (
     constant_powers,
     element_injections,
-    one_to_one,
     structure_of,
     write_results,
 )
 from umbel.power_flow.saved import load_surrogate, save_surrogate
+from umbel.power_flow.surrogate_records import NetworkRun, SurrogateFacts, SurrogateSettings
 
-_FIT = FitSettings(
-    epochs=40, learning_rate=3e-3, batch_size=256, monitor="loss", clip_norm=1.0, precision="float32", tensorboard=False
-)
 _MOST_STEPS = 20  # chord steps of one power flow before the solver takes over
-
-
-@dataclass(frozen=True)
-class SurrogateSettings:
-    """How a surrogate is fitted.
-
-    Attributes:
-        rows: Power flows that are solved, at most as many as the profiles have steps.
-        linear: Linear part: ridge, or the equations made linear at the mean state, quicker on large grids.
-        modes: That the network speaks through.
-        width: Of its layers.
-        depth: How many there are.
-        corrections: Chord steps of the exact equations behind it.
-        bar_pu: An accepted row is right if no |V| is off by more.
-        coverage: The share of accepted validation rows that must be right.
-        descent: How the conflicts of magnitudes, angles and their differences are settled.
-        scenarios: How profiles become loads, renewables and dispatch.
-        fit: How the network is trained.
-
-    Raises:
-        UmbelError: Numbers out of range.
-    """
-
-    rows: int = 20_000
-    linear: Literal["ridge", "sensitivities"] = "ridge"
-    modes: int = 64
-    width: int = 256
-    depth: int = 2
-    corrections: int = 1
-    bar_pu: float = 1e-3
-    coverage: float = 0.99
-    descent: str = "equal"
-    scenarios: ScenarioSettings = field(default_factory=ScenarioSettings)
-    fit: FitSettings = _FIT
-
-    def __post_init__(self) -> None:
-        check_numbers(self, {"rows": 1, "modes": 1, "width": 1, "depth": 1})
-
-
-@dataclass(frozen=True)
-class SurrogateFacts:
-    """What is known of a surrogate since it was fitted.
-
-    Attributes:
-        label_seconds: Of the solver, for training and validation rows.
-        train_seconds: Of all that was fitted to them.
-        rows: That were solved or tried, test rows included.
-        unsolved: Those among them without a solution.
-        limit: Of the guard, chosen on validation.
-        test: What the guard did on the test days.
-        note: Where the injections come from.
-    """
-
-    label_seconds: float
-    train_seconds: float
-    rows: int
-    unsolved: int
-    limit: GuardLimit
-    test: Guarding
-    note: str
-
-
-@dataclass(frozen=True)
-class NetworkRun:
-    """How the results of a run came about.
-
-    Attributes:
-        solved: Whether the solver had to take over.
-        corrections: Chord steps of the prediction, in all.
-        mismatch_mva: Of the state that is in the tables.
-    """
-
-    solved: bool
-    corrections: int
-    mismatch_mva: float
 
 
 class PowerFlowSurrogate:
@@ -134,8 +64,7 @@ class PowerFlowSurrogate:
     Args:
         predictor: The network, laid out for speed.
         facts: Of its fit.
-        constant: What elements inject that are not read anew in each run: MW and MVAr, each [n]; None where results
-            cannot be written into tables.
+        constant: What elements inject that are not read anew in each run: MW and MVAr, each [n].
         constant_checksum: Of these elements.
     """
 
@@ -143,7 +72,7 @@ class PowerFlowSurrogate:
         self,
         predictor: PowerFlowPredictor,
         facts: SurrogateFacts,
-        constant: tuple[Reals, Reals] | None,
+        constant: tuple[Reals, Reals],
         constant_checksum: str,
     ) -> None:
         self.grid: Grid = predictor.grid
@@ -257,18 +186,17 @@ class PowerFlowSurrogate:
         """
         net["converged"] = False
         places = self._checked(net)
-        moving, constant = element_injections(net, self.grid, places), self.constant or (0.0, 0.0)
-        p, q = ((now + always)[None] for now, always in zip(moving, constant, strict=True))
+        moving = element_injections(net, self.grid, places)
+        p, q = (moving[0] + self.constant[0])[None], (moving[1] + self.constant[1])[None]
         limit = self.facts.limit.limit_mva if limit_mva is None else limit_mva
         states, mismatch, steps = self._corrected(p, q, limit)
         solved = not mismatch <= limit
         if solved:
-            answer = self.solver.solve(p, q)
-            if not answer.converged[0]:
+            states = solve_from(states, self.solver, p, q)
+            if not np.isfinite(states.magnitude).all():
                 raise UmbelError(f"{self.grid.name}: the power flow does not converge with these loads; lower them")
-            states = answer.states
             mismatch = float(self.equations.mismatch_mva(*map(torch.from_numpy, (*_parts(states), p, q))))
-        write_results(net, self.equations, self.grid, places, states)
+        write_results(net, self.equations, self.grid, places, states, mismatch)
         net["converged"] = True
         return NetworkRun(solved, steps, mismatch)
 
@@ -297,7 +225,7 @@ class PowerFlowSurrogate:
                 raise UmbelError(
                     f"{self.grid.name}: wards, motors or unbalanced loads have changed since training; fit again"
                 )
-            self._places[structure] = one_to_one(net, self.grid)
+            self._places[structure] = bus_places(net, self.grid)
         return self._places[structure]
 
 
@@ -306,6 +234,7 @@ def _trained(samples: GridSamples, settings: SurrogateSettings, reporter: Report
     learner = power_flow(frame, width=settings.width, depth=settings.depth, seed=settings.fit.seed)
     data = samples.data(frame.tasks)
     fit(learner, make_descent(settings.descent), data.train, data.validation, settings.fit, reporter=reporter)
+    assert isinstance(learner.model, PowerFlowModel)
     return PowerFlowPredictor(learner.model, settings.corrections)
 
 
@@ -317,11 +246,7 @@ def _parts(states: States) -> tuple[Reals, Reals]:
     return states.magnitude, states.angle
 
 
-def _constant(net: Any, grid: Grid) -> tuple[Reals, Reals] | None:
-    """What else injects than the elements that a run reads; None where a run cannot write its results."""
-    try:
-        places = one_to_one(net, grid)
-    except UmbelError:
-        return None
-    p, q = element_injections(net, grid, places)
+def _constant(net: Any, grid: Grid) -> tuple[Reals, Reals]:
+    """What else injects than the elements that a run reads."""
+    p, q = element_injections(net, grid, bus_places(net, grid))
     return grid.base_p_mw - p, grid.base_q_mvar - q
