@@ -200,6 +200,7 @@ class PowerFlowPredictor(_InChunks):
         new._sensitivities = Sensitivities(chord, chord_state) if tensors["by_sensitivities"] else None
         places = itertools.takewhile(lambda at: f"layer_{at}_w" in tensors, itertools.count())
         new._layers = [(tensors[f"layer_{at}_w"], tensors[f"layer_{at}_b"]) for at in places]
+        new._trunk_type = new._layers[0][0].dtype
         new._from_modes = [tensors["from_modes_0"], tensors["from_modes_1"]]
         new._linear = [tensors[name] for name in ("linear_0", "linear_1") if name in tensors]
         return new
