@@ -203,7 +203,8 @@ def check_numbers(settings: object, least: Mapping[str, float] | None = None, si
         number = whole_number(value, name) if int in kinds else real_number(value, name)
         smallest, largest = (least or {}).get(name, 0), LARGEST_SEED if name == "seed" else MOST
         if number > largest or (number < smallest and name not in signed) or number < -largest:
-            allowed = f"at most {largest:,}" if number > 0 else f"at least {smallest:g}"
+            least_allowed = -largest if name in signed else smallest
+            allowed = f"at most {largest:,}" if number > largest else f"at least {least_allowed:g}"
             raise UmbelError(f"{name} is {value}; give {allowed}")
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "run-multires_jscc": ["run", "multires_jscc"],
     "run-multi_receiver": ["run", "multi_receiver"],
     "run-multi_round": ["run", "multi_round"],
+    "run-power_flow": ["run", "power_flow"],
     "train": ["train"],
     "evaluate": ["evaluate"],
     "predict": ["predict"],

@@ -139,6 +139,6 @@ class GridSamples:
             tasks,
             **self._sources,
             input_shape=(len(self.columns),),
-            note=f"{self.note} Whole days in one split each: {days}.",
+            note=f"{self.note}. Whole days in one split each: {days}.",
             warnings=warnings,
         )

@@ -125,8 +125,8 @@ class TerminalReporter:
         elif not self._quiet and (now := time.monotonic()) - self._spoken >= 10:
             self._spoken = now
             left = (now - self._began) / max(done - self._from, 1) * (self._total - done)
-            line = f"{self._label}: step {done}/{self._total}, {left:.0f} s left, {short(losses)}"
-            print(line, file=sys.stderr, flush=True)
+            line = [f"{self._label}: step {done}/{self._total}", f"{left:.0f} s left", *filter(None, [short(losses)])]
+            print(", ".join(line), file=sys.stderr, flush=True)
 
     def end(self) -> None:
         """Remove it and advance the outer bar."""

@@ -250,6 +250,8 @@ def checked(net: Any) -> str:
     """
     instance(net, _network_class(), "the network", _NETWORK)
     name = str(net.get("name") or f"network of {len(net.bus)} buses")
+    if not len(net.bus):
+        raise UmbelError(f"{name}: the network has no buses; give one that is not empty")
     for table in _NOT_SUPPORTED:
         if table in net and len(net[table]) and net[table].get("in_service", net[table].index >= 0).any():
             raise UmbelError(

@@ -55,7 +55,7 @@ class PowerFlowSettings:
     term: str = "0.1/1/10"
     """Weights of the angle differences to choose from on validation, with / between."""
     corrections: int = 2
-    """Chord steps after every arm, at most: 0, 1, ... are measured."""
+    """Chord steps after every arm, at most: 0, 1, ... are measured. The guarded network takes 1."""
     arms: str = ",".join(ARMS)
     """What is compared, with commas between."""
     low: float = 0.94
@@ -79,7 +79,9 @@ class PowerFlowSettings:
     fit: FitSettings = FIT
 
     def __post_init__(self) -> None:
-        check_numbers(self, {"modes": 1, "width": 1, "depth": 1, "rows": 100, "stressed": 5, "outages": 0})
+        check_numbers(
+            self, {"modes": 1, "width": 1, "depth": 1, "rows": 100, "stressed": 5, "outages": 0, "corrections": 1}
+        )
         check_seeds(self.seeds, self.fit.seed)
         for name in self.chosen_arms:
             if name not in ARMS:
@@ -88,6 +90,9 @@ class PowerFlowSettings:
             raise UmbelError(f"--arms {self.arms}: every claim compares with {missing[0]}; add it")
         if not 0 < self.low < self.high:
             raise UmbelError(f"limits of |V| are {self.low:g} to {self.high:g} pu; give low below high, above 0")
+        for name in ("bar", "loading"):
+            if getattr(self, name) <= 0:
+                raise UmbelError(f"{name} is {getattr(self, name):g}; give a number above 0")
         if min(self.weights) <= 0:
             raise UmbelError(f"--term: {min(self.weights):g} is not above 0; leave the task out by the arm {WITHOUT!r}")
 

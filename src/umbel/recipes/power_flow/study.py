@@ -77,6 +77,7 @@ def power_flow_study(settings: PowerFlowSettings, study: Study) -> Results:
     make_descent(settings.descent)
     prepared = prepare(settings, study.reporter)
     networks = Networks(settings, prepared)
+    study.reporter.say("fitting linear maps and modes in closed form")
     bench = Bench(study, settings, settings.fit, networks.data, settings.descent)
     weights = settings.weights
     bench.check(jobs(settings, weights[0]), networks.make)
@@ -87,8 +88,12 @@ def power_flow_study(settings: PowerFlowSettings, study: Study) -> Results:
     every = list(jobs(settings, weight))
     bench.run(every, networks.make, networks.measure)
     first = next(job for job in every if job.arm == OURS)
+    study.reporter.say("analysing the test days with the network of seed 0")
     told = study.measured(first.key, "facts", dict[str, Any], lambda: facts(networks, bench, first))
-    draw(study.out, networks, bench.learner(first).model)
+    if study.runtime.is_main:
+        study.reporter.say("drawing the pictures")
+        draw(study.out, networks, bench.learner(first).model)
+    study.runtime.barrier()
     return bench.results(
         "power_flow",
         f"Power flows of {prepared.grid.name}, predicted and checked",
