@@ -78,6 +78,7 @@ def make_case(name: str) -> Case:
     predicts = {network(k): predictor(model, k) for k in CORRECTIONS}
     predicts |= {f"mean state, {k} chord steps": StepsFromMean(frame, k) for k in (1, 2, 3)}
     predicts |= {"ridge": predictor(linear, 0), "DC": DirectCurrent(grid)}
+    predicts[f"{network(1)}, trunk in bfloat16"] = PowerFlowPredictor(model, 1, trunk_type=torch.bfloat16)
     runs: dict[str, Run] = {what: lambda predict=predict: predict(p, q) for what, predict in predicts.items()}
     runs |= {
         f"{network(1)}, power balance checked": lambda: guarded.run(p, q),

@@ -199,6 +199,14 @@ def test_loads_may_change_without_a_new_look_at_the_network(surrogate, monkeypat
         surrogate.run(net)
 
 
+@pytest.mark.parametrize(
+    ("net", "limit_mva", "says"), [("case14", None, "the network is 'case14'"), (network, "a", "limit_mva is 'a'")]
+)
+def test_strange_arguments_of_a_run_are_one_line(surrogate, net, limit_mva, says):
+    with pytest.raises(UmbelError, match=says):
+        surrogate.run(net() if callable(net) else net, limit_mva)
+
+
 def test_settings_out_of_range_are_refused():
     with pytest.raises(UmbelError, match="rows is 0"):
         SurrogateSettings(rows=0)

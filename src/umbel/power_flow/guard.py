@@ -51,7 +51,7 @@ class GuardedStates:
     @property
     def share_solved(self) -> float:
         """The share of rows that went to the solver, whether it converged or not."""
-        return float(1 - self.accepted.mean())
+        return float((~self.accepted).mean()) if len(self.accepted) else 0.0
 
     @property
     def per_second(self) -> float:

@@ -1,6 +1,7 @@
 """A pandapower network's tables: what its elements inject, and results written as `runpp` writes them."""
 
 import hashlib
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from umbel.errors import UmbelError
 from umbel.grids import Flows, Grid, GridEquations, States
+from umbel.grids.extra import from_extra
 from umbel.grids.grid import Reals, Whole
 from umbel.grids.networks import run_pandapower
 
@@ -108,10 +110,7 @@ def write_results(
         mismatch_mva: Of this state.
     """
     if not is_one_to_one(net, grid, places):
-        magnitude = np.where(places >= 0, states.magnitude[0][places], 1.0)
-        angle = np.where(places >= 0, np.rad2deg(states.angle[0])[places], 0.0)
-        tolerance = 1.001 * mismatch_mva + _ROUNDING_MVA
-        run_pandapower(net, init_vm_pu=magnitude, init_va_degree=angle, tolerance_mva=tolerance, max_iteration=30)
+        _written_by_pandapower(net, grid, places, states, 1.001 * mismatch_mva + _ROUNDING_MVA)
         return
     for name in [n for n in net if n.startswith("res_") and isinstance(net[n], pandas.DataFrame)]:
         net[name] = net[name].iloc[:0]
@@ -121,6 +120,17 @@ def write_results(
     for table in _ENDS:
         if len(net[table]):
             net[f"res_{table}"] = _branch_table(net, grid, places, states, flows, table)
+
+
+def _written_by_pandapower(net: Any, grid: Grid, places: Whole, states: States, tolerance_mva: float) -> None:
+    magnitude = np.where(places >= 0, states.magnitude[0][places], 1.0)
+    angle = np.where(places >= 0, np.rad2deg(states.angle[0])[places], 0.0)
+    failed = from_extra("pandapower", "a run").LoadflowNotConverged
+    for start in ({"init_vm_pu": magnitude, "init_va_degree": angle}, {"init": "dc"}):
+        with suppress(failed):
+            run_pandapower(net, **start, tolerance_mva=tolerance_mva, max_iteration=30)
+            return
+    raise UmbelError(f"{grid.name}: pandapower cannot solve it with these loads, not even from this state; lower them")
 
 
 def _bus_table(net: Any, grid: Grid, places: Whole, states: States, flows: Flows) -> Any:

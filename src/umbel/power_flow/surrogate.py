@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from umbel.arguments import instance, real_number
 from umbel.data.grid_samples import GridSamples
 from umbel.descent import make_descent
 from umbel.engine import fit
@@ -31,6 +32,7 @@ from umbel.grids import (
     same_topology,
     simbench_year,
 )
+from umbel.grids.extra import from_extra
 from umbel.grids.grid import Reals, Whole
 from umbel.methods.power_flow import PowerFlowModel, power_flow
 from umbel.methods.power_flow_frame import power_flow_frame
@@ -184,11 +186,12 @@ class PowerFlowSurrogate:
             UmbelError: The network has changed since the fit, or this power flow has no solution; `net.converged` is
                 False then.
         """
+        instance(net, from_extra("pandapower", "a run").pandapowerNet, "the network", "a pandapower network")
+        limit = self.facts.limit.limit_mva if limit_mva is None else real_number(limit_mva, "limit_mva")
         net["converged"] = False
         places = self._checked(net)
         moving = element_injections(net, self.grid, places)
         p, q = (moving[0] + self.constant[0])[None], (moving[1] + self.constant[1])[None]
-        limit = self.facts.limit.limit_mva if limit_mva is None else limit_mva
         states, mismatch, steps = self._corrected(p, q, limit)
         solved = not mismatch <= limit
         if solved:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import torch
 
 from umbel.grids import Solver, States
 from umbel.methods.power_flow import PowerFlowModel
@@ -174,6 +175,12 @@ def _timed(networks: Networks, model: PowerFlowModel) -> Throughput:
         *(
             Candidate(_called("ridge", k), _run(predictor(linear, k), p, q), truth, "no network")
             for k in range(networks.settings.corrections + 1)
+        ),
+        Candidate(
+            f"{SURROGATE}, trunk in bfloat16",
+            _run(PowerFlowPredictor(model, GUARDED, trunk_type=torch.bfloat16), p, q),
+            truth,
+            "quick where the processor has it",
         ),
         Candidate(f"{SURROGATE}, guarded", lambda: guarded.run(p, q).states, truth, "solves what does not balance"),
         *(

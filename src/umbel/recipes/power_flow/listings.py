@@ -29,6 +29,7 @@ def listings(results: Results, errors: Errors, speed: Speed) -> Iterator[Listing
         _speed(speed, results.facts.get("machine", "")),
         _equal_time(results.facts.get("equal time", {})),
         _away(results),
+        _outages(results.facts.get("outages", [])),
         *_violations(results.facts.get("violations", {})),
         _weights(results.facts),
         _costs(results.facts.get("costs", {})),
@@ -72,6 +73,26 @@ def _arms(results: Results, errors: Errors) -> Listing | None:
     )
     numbers = ("corrections", *columns.values())
     return _listing("Errors of all arms", ("arm", *numbers), rows, numbers, note)
+
+
+def _outages(outages: Sequence[Mapping[str, Any]]) -> Listing | None:
+    """Known outages, with chord steps of the grid without the branch."""
+    columns = {
+        "corrections": "corrections",
+        "right": "right, %",
+        "accepted": "accepted, %",
+        "accepted and wrong": "accepted and wrong, %",
+        "median error": "error, pu",
+        "median error from the mean": "error without the network, pu",
+    }
+    rows = [(str(one["branch"]), *(number(float(one[key])) for key in columns)) for one in outages]
+    note = (
+        "The network knows the usual grid; chord steps have the equations of the grid without the branch. Right: the "
+        "worst bus is off by no more than the guard's bar. Errors: median over rows of the worst bus. Without the "
+        "network: the usual grid's equations made linear at the mean state, and the same steps."
+    )
+    numbers = tuple(columns.values())
+    return _listing("Known outages, corrected by their own equations", ("outage", *numbers), rows, numbers, note)
 
 
 def _corrections(results: Results, arm: str) -> list[int]:
