@@ -39,11 +39,16 @@ def findings(results: Results) -> Findings:
 
 
 def _claims(results: Results, errors: Errors, speed: Speed) -> Iterator[Claim]:
-    yield from _against_rivals(errors)
-    yield from _of_the_term(errors)
+    """Of the arms that the study has, and of speed where it was timed."""
+    arms = {method.key for method in results.methods}
+    yield from _against_rivals(errors, arms)
+    yield from _of_the_term(errors, arms)
     yield from _of_distributions(errors)
+    timed = bool(results.facts.get("throughput"))
     for corrections in (0, 1, 2):
-        yield from _pays(errors, speed, corrections)
+        yield from _pays(errors, speed, corrections, timed)
+    if not timed:
+        return
     large = results.facts.get("grid", {}).get("buses", 0) >= _LARGE
     bar = _AGAINST_SOLVER_LARGE if large else _AGAINST_SOLVER
     for corrections in (0, 1):
@@ -51,15 +56,16 @@ def _claims(results: Results, errors: Errors, speed: Speed) -> Iterator[Claim]:
     yield speed.claim("speed against pandapower", surrogate(1), PANDAPOWER, _AGAINST_PANDAPOWER)
 
 
-def _against_rivals(errors: Errors) -> Iterator[Claim]:
+def _against_rivals(errors: Errors, arms: set[str]) -> Iterator[Claim]:
     """The network with and without a chord step, against a linear map and a plain network without any."""
     for corrections in (1, 0):
         for rival, name, bar in ((RIDGE, RIDGE, 0.7), (PLAIN, "a plain network", 0.2)):
-            yield _ratio(errors, f"|V| against {name}", "magnitude", (OURS, corrections), (rival, 0), bar)
+            if rival in arms:
+                yield _ratio(errors, f"|V| against {name}", "magnitude", (OURS, corrections), (rival, 0), bar)
         yield _ratio(errors, "flows against ridge", "flow", (OURS, corrections), (RIDGE, 0), 1.0)
 
 
-def _of_the_term(errors: Errors) -> Iterator[Claim]:
+def _of_the_term(errors: Errors, arms: set[str]) -> Iterator[Claim]:
     """What the angle differences as a task do for flows: same network with and without, no chord steps."""
     pairs = {
         "angle differences, through modes": (OURS, WITHOUT),
@@ -68,7 +74,8 @@ def _of_the_term(errors: Errors) -> Iterator[Claim]:
         "modes and differences": (OURS, FREE_WITHOUT),
     }
     for name, (arm, rival) in pairs.items():
-        yield _ratio(errors, name, "flow", (arm, 0), (rival, 0), 0.7)
+        if {arm, rival} <= arms:
+            yield _ratio(errors, name, "flow", (arm, 0), (rival, 0), 0.7)
 
 
 def _of_distributions(errors: Errors) -> Iterator[Claim]:
@@ -81,7 +88,7 @@ def _of_distributions(errors: Errors) -> Iterator[Claim]:
     yield claim(f"quantiles, {place}", text, value, below=5e-4, unit="pu")
 
 
-def _pays(errors: Errors, speed: Speed, corrections: int) -> Iterator[Claim]:
+def _pays(errors: Errors, speed: Speed, corrections: int, timed: bool) -> Iterator[Claim]:
     """Whether anything is left for the network to do beside the exact equations."""
     ours, place = (OURS, corrections), corrected(corrections)
     for column, what in _UNITS.items():
@@ -89,6 +96,8 @@ def _pays(errors: Errors, speed: Speed, corrections: int) -> Iterator[Claim]:
             text = f"the {what} of the network is below that of ridge, {place} after both"
             ratio = errors.ratio(column, ours, (RIDGE, corrections))
             yield claim(f"{what}: pays over ridge, {place}", text, ratio, below=1.0, unit="times")
+    if not timed:
+        return
     steps = speed.steps_as_slow(surrogate(corrections))
     for column, what in _UNITS.items():
         rival = f"the mean state and {steps or 'some'} chord steps" if steps != 1 else "the mean state and 1 chord step"
