@@ -62,7 +62,8 @@ def _against_rivals(errors: Errors, arms: set[str]) -> Iterator[Claim]:
         for rival, name, bar in ((RIDGE, RIDGE, 0.7), (PLAIN, "a plain network", 0.2)):
             if rival in arms:
                 yield _ratio(errors, f"|V| against {name}", "magnitude", (OURS, corrections), (rival, 0), bar)
-        yield _ratio(errors, "flows against ridge", "flow", (OURS, corrections), (RIDGE, 0), 1.0)
+        if RIDGE in arms:
+            yield _ratio(errors, "flows against ridge", "flow", (OURS, corrections), (RIDGE, 0), 1.0)
 
 
 def _of_the_term(errors: Errors, arms: set[str]) -> Iterator[Claim]:
