@@ -110,6 +110,9 @@ def test_markdown_report_has_command_verdict_and_claims():
 def test_numbers():
     assert fixed(-0.0004, 3) == "0.000" and fixed(-1.5, 1) == "−1.5" and fixed(0.001, 2, True) == "0.00"
     assert number(Estimate(), 2) == "–"
+    assert number(Estimate(4.2e-7, 1.1e-7, 3), 3) == "4.2e−07 ± 1.1e−07"  # and not "0.000 ± 0.000"
+    assert number(Estimate(4.2e-7, 1.1e-7, 3), 3, sign=True) == "0.000 ± 0.000"
+    assert number(Estimate(0.0, 0.0, 3), 3) == "0.000 ± 0.000"
     assert decimals([Estimate(0.95)]) == 3 and decimals([Estimate(7.5)]) == 2 and decimals([Estimate(0.0)]) == 3
     assert decimals([Estimate(25_000.0)]) == 0 and decimals([]) == 2
 

@@ -61,11 +61,26 @@ def decimals(estimates: Iterable[Estimate]) -> int:
 
 
 def number(estimate: Estimate, places: int, sign: bool = False) -> str:
-    """Mean and interval, "0.913 ± 0.004"; without interval "0.913 ± –"; a dash when nothing is known."""
+    """Mean and interval, "0.913 ± 0.004"; without interval "0.913 ± –"; a dash when nothing is known.
+
+    A mean that so many decimals would show as nothing has two digits of its own, "4.2e−07 ± 1.1e−07".
+    """
     if not estimate.known:
         return DASH
-    width = f"{estimate.half_width:.{places}f}" if estimate.has_interval else DASH
-    return f"{fixed(estimate.mean, places, sign)} ± {width}"
+    tiny = not sign and _vanishes(estimate.mean, places)
+    width = f"{estimate.half_width:{'.1e' if tiny else f'.{places}f'}}" if estimate.has_interval else DASH
+    return (
+        f"{_shown(estimate.mean, places) if tiny else fixed(estimate.mean, places, sign)} ± {width.replace('-', '−')}"
+    )
+
+
+def _vanishes(value: float, places: int) -> bool:
+    """Whether a number that is not 0 reads as 0 with so many decimals."""
+    return value != 0 and not float(f"{value:.{places}f}")
+
+
+def _shown(value: float, places: int) -> str:
+    return f"{value:.1e}".replace("-", "−") if _vanishes(value, places) else fixed(value, places)
 
 
 def fixed(value: float, places: int, sign: bool = False) -> str:
@@ -99,12 +114,12 @@ def _entries(
         groups: One name for each estimate, where only some can be compared (operating points).
     """
     places = 2 if sign else decimals(estimates)
-    groups = groups or [""] * len(estimates)
+    groups, read = groups or [""] * len(estimates), fixed if sign else _shown
     best = {} if higher_is_better is None else _best(estimates, groups, max if higher_is_better else min)
     return [
         Entry(
             number(e, places, sign),
-            best=e.known and group in best and fixed(e.mean, places) == fixed(best[group], places),
+            best=e.known and group in best and read(e.mean, places) == read(best[group], places),
             value=e.mean if e.known else None,
             mark={1: "good", -1: "bad", 0: ""}[e.clear_sign] if sign else "",
         )
