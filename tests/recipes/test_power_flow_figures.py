@@ -83,7 +83,7 @@ def test_the_map_colours_what_is_violated(grid, tmp_path):
     )
     assert marks.get_offsets().tolist() == [[1.0, 0.0], [3.0, 0.0]] and len(calm.get_offsets()) == 3
     assert marks.norm.vmax == over.norm.vmax == 40
-    assert "at 2 of 5 buses, and on 2 of 3 branches" in figure.axes[0].get_title(loc="left")
+    assert "2 of 5 buses; ever overloaded: 2 of 3 branches" in figure.axes[0].get_title(loc="left")
     assert save(figure, tmp_path / "map.png").stat().st_size < 300_000
     save(violation_map(grid, np.zeros(BUSES), np.full(4, np.nan)), tmp_path / "calm.png")  # nothing is violated
 

@@ -164,10 +164,12 @@ def violation_map(grid: Grid, by_bus: Reals, by_branch: Reals) -> Figure:
     marks = axes.scatter(
         *places[~calm].T, s=small, c=100 * by_bus[~calm], cmap=_MAP, norm=colours, ec=REFERENCE, lw=0.4, zorder=4
     )
-    figure.colorbar(marks, ax=axes, shrink=0.7, label="probability of a violation, %")
+    if not calm.all() or loaded.any():
+        figure.colorbar(marks, ax=axes, shrink=0.7, label="probability of a violation, %")
+    limited = int(np.isfinite(by_branch).sum())
+    branches = f"{int(loaded.sum())} of {limited} branches with a limit" if limited else "no branch has a limit"
     axes.set_title(
-        f"violated at {int((~calm).sum())} of {len(grid)} buses, and on {int(loaded.sum())} of "
-        f"{int(np.isfinite(by_branch).sum())} branches that have a limit",
+        f"|V| ever out of its limits: {int((~calm).sum())} of {len(grid)} buses; ever overloaded: {branches}",
         fontsize=9,
     )
     axes.set_aspect("equal")

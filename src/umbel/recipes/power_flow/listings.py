@@ -54,11 +54,11 @@ def estimated(value: Estimate) -> str:
 
 def _arms(results: Results, errors: Errors) -> Listing | None:
     columns = {
-        "magnitude": "|V| RMSE, pu",
-        "angle": "angle RMSE, degrees",
-        "flow": "flow error",
-        "std error": "std error, %",
-        "quantile error": "quantile error, pu",
+        "magnitude": "|V|, pu",
+        "angle": "angle, °",
+        "flow": "flow",
+        "std error": "std, %",
+        "quantile error": "quantiles, pu",
     }
     rows = []
     for method in results.methods:
@@ -67,9 +67,9 @@ def _arms(results: Results, errors: Errors) -> Listing | None:
             if any(value.known for value in values):
                 rows.append((method.title, str(corrections), *map(estimated, values)))
     note = (
-        "Test days. |V|: over buses where it varies; flows: mean over branches of the RMSE in parts of the flow's "
-        "spread; std: mean over buses; quantiles: 1 and 99 % of |V|, the greatest over buses. ±: 95 %, over seeds and "
-        "days. A correction is a chord step of the exact equations."
+        "Errors on test days. |V| and angle: RMSE, |V| over buses where it varies; flow: mean over branches of the "
+        "RMSE in parts of its spread; std: mean over buses; quantiles: 1 and 99 % of |V|, the greatest over buses. "
+        "±: 95 %, over seeds and days. A correction is a chord step of the exact equations."
     )
     numbers = ("corrections", *columns.values())
     return _listing("Errors of all arms", ("arm", *numbers), rows, numbers, note)
@@ -81,9 +81,9 @@ def _outages(outages: Sequence[Mapping[str, Any]]) -> Listing | None:
         "corrections": "corrections",
         "right": "right, %",
         "accepted": "accepted, %",
-        "accepted and wrong": "accepted and wrong, %",
+        "accepted and wrong": "accepted but wrong, %",
         "median error": "error, pu",
-        "median error from the mean": "error without the network, pu",
+        "median error from the mean": "without network, pu",
     }
     rows = [(str(one["branch"]), *(number(float(one[key])) for key in columns)) for one in outages]
     note = (
@@ -143,11 +143,11 @@ def _away(results: Results) -> Listing | None:
     """What the guard makes of the trained network, on test days and away from them."""
     table = Table(results.runs, "guard").at(corrections=GUARDED)
     metrics = {
-        "median error": "median of the greatest |V| error, pu",
-        "solved": "given to the solver, %",
-        "accepted greatest": "greatest error of what was accepted, pu",
-        "wrong": "wrong among the accepted, %",
-        "unsolved": "without a solution",
+        "median error": "error, pu",
+        "solved": "solved, %",
+        "accepted greatest": "worst accepted, pu",
+        "wrong": "wrong, %",
+        "unsolved": "unsolved",
     }
     rows = []
     for scenario in SCENARIOS:
@@ -157,7 +157,8 @@ def _away(results: Results) -> Listing | None:
     note = (
         "The network with 1 correction, without training again. The guard gives a power flow to the solver where the "
         "predicted state leaves more power unbalanced than a limit that was chosen on validation; wrong is what is off "
-        "by more than the study's bar somewhere. Outages: mean over branches, one at a time. ±: over seeds."
+        "by more than the study's bar somewhere, among the accepted. Error: median of the worst bus. Unsolved: flows "
+        "without a solution. Outages, which the network does not know: mean over branches. ±: over seeds."
     )
     return _listing(
         "Guarded, near training and away from it", ("scenario", *metrics.values()), rows, tuple(metrics.values()), note

@@ -21,11 +21,12 @@ def verdict(results: Results, errors: Errors, speed: Speed, claims: Sequence[Cla
     yield from _equal_time(results.facts.get("equal time", {}))
     yield from _term(errors)
     yield from _guard(results)
+    yield from _outages(results.facts.get("outages", []))
     if missed := [claim.name for claim in claims if claim.state == REFUTED]:
         yield f"Claimed and refuted: {'; '.join(missed)}."
     yield (
         "When not to use it: for fewer flows than the break-even, on small grids, where the solver is fast enough, or "
-        "where the topology changes, since every topology needs training of its own."
+        "where the topology changes in ways that nobody can name."
     )
 
 
@@ -137,3 +138,16 @@ def _guard(results: Results) -> Iterator[str]:
             told.append(f"{scenario} {number(solved.mean)} % ({number(wrong.mean)} % of the rest wrong)")
     if told:
         yield f"The guard gives to the solver: {'; '.join(told)}."
+
+
+def _outages(outages: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Known outages: how many flows are right after some steps of their own equations, mean over branches."""
+    by_steps: dict[int, list[dict[str, Any]]] = {}
+    for one in outages:
+        by_steps.setdefault(int(one["corrections"]), []).append(one)
+    told = []
+    for steps, some in sorted(by_steps.items()):
+        right, accepted = (sum(float(one[key]) for one in some) / len(some) for key in ("right", "accepted"))
+        told.append(f"{number(right)} % right and {number(accepted)} % accepted after {steps}")
+    if told:
+        yield f"Known outages, by chord steps of the grid without the branch: {', '.join(told)}."
