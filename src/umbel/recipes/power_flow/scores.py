@@ -122,7 +122,7 @@ def distribution_errors(truth: Truth, magnitudes: np.ndarray) -> dict[str, float
 
 
 def on_drawn_days(truth: Truth, states: States, quantiles: bool) -> dict[str, list[float]]:
-    """Metrics on `DRAWS` draws of whole days with replacement: name -> a number for each draw.
+    """Metrics on `DRAWS` draws of whole days with replacement: name -> a number for each draw, to five digits.
 
     Args:
         truth: Of the test days.
@@ -143,7 +143,7 @@ def on_drawn_days(truth: Truth, states: States, quantiles: bool) -> dict[str, li
     }
     if quantiles:
         columns["quantile error"] = _quantile_errors(truth, states.magnitude[:, truth.varying])
-    return {name: values.tolist() for name, values in columns.items()}
+    return {name: [float(f"{value:.5g}") for value in values] for name, values in columns.items()}
 
 
 def _std_errors(truth: Truth, magnitudes: np.ndarray, rows: np.ndarray) -> np.ndarray:
