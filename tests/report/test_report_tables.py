@@ -112,7 +112,7 @@ def test_numbers():
     assert number(Estimate(), 2) == "–"
     assert number(Estimate(4.2e-7, 1.1e-7, 3), 3) == "4.2e−07 ± 1.1e−07"  # and not "0.000 ± 0.000"
     assert number(Estimate(4.2e-7, 1.1e-7, 3), 3, sign=True) == "0.000 ± 0.000"
-    assert number(Estimate(0.0, 0.0, 3), 3) == "0.000 ± 0.000"
+    assert number(Estimate(0.0, 0.0, 3), 3) == "0.000 ± 0.000" and number(Estimate(4e-7, 0.2, 3), 1) == "0.0 ± 0.2"
     assert decimals([Estimate(0.95)]) == 3 and decimals([Estimate(7.5)]) == 2 and decimals([Estimate(0.0)]) == 3
     assert decimals([Estimate(25_000.0)]) == 0 and decimals([]) == 2
 

@@ -63,11 +63,12 @@ def decimals(estimates: Iterable[Estimate]) -> int:
 def number(estimate: Estimate, places: int, sign: bool = False) -> str:
     """Mean and interval, "0.913 ± 0.004"; without interval "0.913 ± –"; a dash when nothing is known.
 
-    A mean that so many decimals would show as nothing has two digits of its own, "4.2e−07 ± 1.1e−07".
+    Where so many decimals would show nothing of both, they have two digits of their own, "4.2e−07 ± 1.1e−07".
     """
     if not estimate.known:
         return DASH
-    tiny = not sign and _vanishes(estimate.mean, places)
+    hidden = not (estimate.has_interval and float(f"{estimate.half_width:.{places}f}"))
+    tiny = not sign and hidden and _vanishes(estimate.mean, places)
     width = f"{estimate.half_width:{'.1e' if tiny else f'.{places}f'}}" if estimate.has_interval else DASH
     return (
         f"{_shown(estimate.mean, places) if tiny else fixed(estimate.mean, places, sign)} ± {width.replace('-', '−')}"
