@@ -52,12 +52,13 @@ class Grid:
 
 
 _COSTS = ("time per step", "parameters")
+_MOST_DECIMALS = 6
 
 
 def decimals(estimates: Iterable[Estimate]) -> int:
     """How many decimals a column needs for three digits of its largest value."""
     largest = max((abs(e.mean) for e in estimates if e.known), default=1.0)
-    return min(6, max(0, 2 - math.floor(math.log10(largest)))) if largest > 0 else 3
+    return min(_MOST_DECIMALS, max(0, 2 - math.floor(math.log10(largest)))) if largest > 0 else 3
 
 
 def number(estimate: Estimate, places: int, sign: bool = False) -> str:
@@ -115,7 +116,7 @@ def _entries(
         groups: One name for each estimate, where only some can be compared (operating points).
     """
     places = 2 if sign else decimals(estimates)
-    groups, read = groups or [""] * len(estimates), fixed if sign else _shown
+    groups, read = groups or [""] * len(estimates), fixed if sign or places < _MOST_DECIMALS else _shown
     best = {} if higher_is_better is None else _best(estimates, groups, max if higher_is_better else min)
     return [
         Entry(
