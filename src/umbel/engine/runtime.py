@@ -1,5 +1,6 @@
 """Processes, device and precision. The only file that opens Fabric, and the model is never wrapped by it."""
 
+import atexit
 import hashlib
 import logging
 import os
@@ -126,9 +127,17 @@ def open_runtime(devices: int = 1) -> FabricRuntime:
         warnings.simplefilter("ignore")
         fabric = Fabric(accelerator=accelerator, devices=devices, strategy="ddp" if many else "auto")
         fabric.launch()
+    if many:
+        atexit.register(_leave)
     if many and accelerator == "cpu":
         torch.set_num_threads(max(1, cores // devices))
     return FabricRuntime(fabric)
+
+
+def _leave() -> None:
+    """Let go of the other processes while their threads can still be joined; else gloo's may abort the process."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _check_devices(devices: int) -> None:
