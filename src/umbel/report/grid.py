@@ -68,21 +68,11 @@ def number(estimate: Estimate, places: int, sign: bool = False) -> str:
     """
     if not estimate.known:
         return DASH
-    hidden = not (estimate.has_interval and float(f"{estimate.half_width:.{places}f}"))
-    tiny = not sign and hidden and _vanishes(estimate.mean, places)
-    width = f"{estimate.half_width:{'.1e' if tiny else f'.{places}f'}}" if estimate.has_interval else DASH
-    return (
-        f"{_shown(estimate.mean, places) if tiny else fixed(estimate.mean, places, sign)} ± {width.replace('-', '−')}"
-    )
-
-
-def _vanishes(value: float, places: int) -> bool:
-    """Whether a number that is not 0 reads as 0 with so many decimals."""
-    return value != 0 and not float(f"{value:.{places}f}")
-
-
-def _shown(value: float, places: int) -> str:
-    return f"{value:.1e}".replace("-", "−") if _vanishes(value, places) else fixed(value, places)
+    both = (estimate.mean, estimate.half_width if estimate.has_interval else 0.0)
+    hidden = not sign and estimate.mean and not any(float(f"{value:.{places}f}") for value in both)
+    mean, width = (f"{v:.1e}".replace("-", "−") if hidden else fixed(v, places) for v in both)
+    mean = fixed(estimate.mean, places, sign) if sign else mean
+    return f"{mean} ± {width if estimate.has_interval else DASH}"
 
 
 def fixed(value: float, places: int, sign: bool = False) -> str:
@@ -116,16 +106,19 @@ def _entries(
         groups: One name for each estimate, where only some can be compared (operating points).
     """
     places = 2 if sign else decimals(estimates)
-    groups, read = groups or [""] * len(estimates), fixed if sign or places < _MOST_DECIMALS else _shown
+    groups, texts = groups or [""] * len(estimates), [number(e, places, sign) for e in estimates]
     best = {} if higher_is_better is None else _best(estimates, groups, max if higher_is_better else min)
+    means = [text.partition(" ±")[0] for text in texts]
+    rows = list(zip(estimates, groups, means, strict=True))
+    best_read = {group: mean for e, group, mean in rows if e.known and e.mean == best.get(group)}
     return [
         Entry(
-            number(e, places, sign),
-            best=e.known and group in best and read(e.mean, places) == read(best[group], places),
+            text,
+            best=e.known and best_read.get(group) == mean,
             value=e.mean if e.known else None,
             mark={1: "good", -1: "bad", 0: ""}[e.clear_sign] if sign else "",
         )
-        for e, group in zip(estimates, groups, strict=True)
+        for text, (e, group, mean) in zip(texts, rows, strict=True)
     ]
 
 
