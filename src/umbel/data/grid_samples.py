@@ -93,7 +93,12 @@ class GridSamples:
     def varying(self) -> NDArray[np.int64]:
         """Buses whose voltage magnitude varies in training: those of the task "magnitude"."""
         spread = np.abs(self.voltages[self.split["train"]]).std(0)
-        return np.array([bus for bus in self.grid.pq if spread[bus] > _CONSTANT], dtype=np.int64)
+        return self.grid.pq[spread[self.grid.pq] > _CONSTANT]
+
+    @cached_property
+    def varying_places(self) -> NDArray[np.int64]:
+        """Where the varying buses stand among the grid's PQ buses."""
+        return np.flatnonzero(np.isin(self.grid.pq, self.varying))
 
     @cached_property
     def links(self) -> NDArray[np.int64]:

@@ -119,8 +119,7 @@ def by_sensitivities(sensitivities: Sensitivities, samples: GridSamples, rows: N
 def as_outputs(unknown: Tensor, samples: GridSamples) -> Tensor:
     """From angles (radians) of all but the slack and magnitudes of PQ buses to outputs: [rows, K]."""
     angles = len(samples.grid.not_slack)
-    place = {int(bus): at for at, bus in enumerate(samples.grid.pq)}
-    magnitudes = unknown[:, angles + torch.tensor([place[int(bus)] for bus in samples.varying], dtype=torch.long)]
+    magnitudes = unknown[:, angles + samples.varying_places]
     return torch.cat([magnitudes, unknown[:, :angles].rad2deg()], dim=1)
 
 
@@ -240,7 +239,7 @@ def fixed_tensors(frame: PowerFlowFrame) -> dict[str, Tensor]:
         "varying": torch.tensor(samples.varying),
         "not_slack": torch.tensor(grid.not_slack),
         "ends": torch.tensor(end_places(grid, samples.links)),
-        "mean_magnitude": torch.tensor(np.abs(mean_state(samples))),
+        "mean_magnitude": torch.tensor(np.abs(frame.chord_state)),
         "mean_angle": torch.full((len(grid),), np.deg2rad(slack_angle(grid)), dtype=torch.float64),
         "usual": torch.tensor(usual),
     }

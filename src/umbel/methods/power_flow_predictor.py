@@ -25,7 +25,7 @@ _STATES = 45_000  # of buses in one chunk
 def rows_at_once(buses: int) -> int:
     """Rows whose states stay in the processor's cache together: a power of two, 32 to 128.
 
-    Measured: 1354 buses are 12 % faster with 32 than with 128, 300 buses a third slower.
+    Products with matrices want many, and grids of a thousand buses want few.
     """
     return min(128, max(32, 2 ** int(math.log2(_STATES / buses))))
 
@@ -49,7 +49,6 @@ class _InChunks:
             raise UmbelError(f"{corrections} corrections, {chunk} rows at a time; give at least 0 and 1")
         self.grid, self.chord, self.corrections, self.chunk = grid, chord, corrections, chunk
         self.order = chord.order.numpy()
-        self._checked_by = chord
         self._back = np.argsort(self.order)
         ends = abs(grid.base_voltages), np.angle(grid.base_voltages)
         self._magnitude, self._angle = (torch.tensor(part[self.order])[:, None] for part in ends)
@@ -83,12 +82,7 @@ class _InChunks:
             raise UmbelError(f"{corrections} corrections; give at least 0")
         other = copy.copy(self)
         other.corrections, other.chord = corrections, ChordSteps(grid, grid.base_voltages)
-        other._checked_by = other.chord
         return other
-
-    def check_with(self, grid: Grid) -> None:
-        """Take mismatches by the equations of another grid with the same buses: of an outage that is known."""
-        self._checked_by = ChordSteps(grid, grid.base_voltages)
 
     def __call__(self, p_mw: NDArray[np.float64], q_mvar: NDArray[np.float64]) -> States:
         """States of all rows.
@@ -117,7 +111,7 @@ class _InChunks:
             p, q = torch.from_numpy(p_mw[part]), torch.from_numpy(q_mvar[part])
             magnitude, angle, injected = self._chunk(p, q)
             if mismatch:
-                missing[part] = self._checked_by.mismatch_mva(magnitude, angle, *injected).numpy()
+                missing[part] = self.chord.mismatch_mva(magnitude, angle, *injected).numpy()
             states[0, part] = magnitude.numpy()[self._back].T
             states[1, part] = angle.numpy()[self._back].T
         return States(*states), missing
@@ -231,9 +225,7 @@ class PowerFlowPredictor(_InChunks):
     def _outputs(self, model: PowerFlowModel) -> None:
         """From what heads and linear map give to unknowns: angles (radians), then magnitudes of all PQ buses."""
         n, held, m = len(self.grid), len(self.grid.pv), model.magnitudes
-        place = np.empty(n, dtype=np.int64)
-        place[self.order] = np.arange(n)
-        rows = torch.tensor(place[model.varying.numpy()] - held)  # among magnitudes
+        rows = torch.tensor(model.frame.samples.varying_places)
         by_angle, by_magnitude = model.scale[m:].deg2rad(), model.scale[:m]
         spread = by_magnitude.new_zeros(n - 1 - held, m)
         spread[rows, torch.arange(m)] = by_magnitude

@@ -1,11 +1,12 @@
 """Settings that several recipes share. Free of torch, so that the command's help stays quick."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from umbel.arguments import MOST, check_numbers
-from umbel.errors import UmbelError
+from umbel.errors import UmbelError, unknown
 
 LARGEST_RESOLUTION = 10_000
 """Pixels; larger pictures fit into no memory together."""
@@ -131,6 +132,26 @@ def check_seeds(seeds: int, fit_seed: int) -> None:
 def names(text: str) -> tuple[str, ...]:
     """The names in a text with commas between."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def chosen_arms(text: str, every: Sequence[str], needed: Sequence[str]) -> tuple[str, ...]:
+    """The arms that a text with commas between names, in the order of all.
+
+    Args:
+        text: As `--arms` has it.
+        every: All arms of the study.
+        needed: Those that every claim reads.
+
+    Raises:
+        UmbelError: An arm that the study has not, or one that is needed and left out.
+    """
+    given = names(text)
+    for name in given:
+        if name not in every:
+            raise unknown("arm", name, every)
+    if missing := [name for name in needed if name not in given]:
+        raise UmbelError(f"--arms {text}: every claim compares with {missing[0]}; add it")
+    return tuple(arm for arm in every if arm in given)
 
 
 def numbers(text: str, flag: str) -> list[float]:

@@ -27,12 +27,12 @@ from umbel.recipes.power_flow.networks import GUARDED, TUNING, Networks
 from umbel.recipes.power_flow.prepare import OUTAGE
 from umbel.recipes.power_flow.scores import distribution_errors
 from umbel.recipes.power_flow.settings import MEAN, OURS, RIDGE, PowerFlowSettings
+from umbel.recipes.power_flow.speed import BASE, EARLY, FLAT, PANDAPOWER, from_mean, linear, surrogate
 from umbel.study import Bench, Job
 
 _TIMED, _TIMED_SLOWLY = 4096, 60
 _LIKELIEST = 20
-SURROGATE = f"surrogate, {GUARDED} correction"
-SOLVER = "lightsim2grid, from the base case"
+SURROGATE = surrogate(GUARDED)
 
 
 def facts(networks: Networks, bench: Bench[PowerFlowSettings], ours: Job) -> dict[str, Any]:
@@ -130,16 +130,17 @@ def _outages(networks: Networks, model: PowerFlowModel) -> list[dict[str, Any]]:
     Beside it the usual grid's sensitivities and the same steps, which need no network; and the guard's limit.
     """
     limit, bar = networks.limit(model), networks.settings.bar
-    usual = PowerFlowPredictor(model, 0)
+    network, mean = PowerFlowPredictor(model, 0), StepsFromMean(networks.frame(MEAN), 1)
     told = []
     for scenario in networks.prepared.scenarios:
         if scenario.name != OUTAGE:
             continue
-        start = StepsFromMean(networks.frame(MEAN), 1).on(scenario.grid, 0)
+        usual, start = network.on(scenario.grid, 0), mean.on(scenario.grid, 0)
         for steps in range(networks.settings.corrections + 2):
-            states, mismatch = usual.on(scenario.grid, steps).guarded(scenario.p_mw, scenario.q_mvar)
+            usual.corrections = start.corrections = steps
+            states, mismatch = usual.guarded(scenario.p_mw, scenario.q_mvar)
             errors = greatest_errors_pu(states, scenario.truth)
-            without = greatest_errors_pu(start.on(scenario.grid, steps)(scenario.p_mw, scenario.q_mvar), scenario.truth)
+            without = greatest_errors_pu(start(scenario.p_mw, scenario.q_mvar), scenario.truth)
             told.append(
                 {
                     "branch": scenario.grid.name,
@@ -165,15 +166,15 @@ def _timed(networks: Networks, model: PowerFlowModel) -> Throughput:
     p_few, q_few, truth_few = samples.p_mw[few], samples.q_mvar[few], States.of(samples.voltages[few])
     limit = networks.limit(model)
     guarded = Guarded(PowerFlowPredictor(model, GUARDED).guarded, prepared.solver, limit.limit_mva)
-    mean, linear = networks.frame(MEAN), ridge_alone(networks.frame(RIDGE))
+    mean, ridge = networks.frame(MEAN), ridge_alone(networks.frame(RIDGE))
     loose = Solver(prepared.grid, tolerance_mva=1.0)
     many = [
         *(
-            Candidate(_called("surrogate", k), _run(predictor(model, k), p, q), truth)
+            Candidate(surrogate(k), _run(predictor(model, k), p, q), truth)
             for k in range(networks.settings.corrections + 1)
         ),
         *(
-            Candidate(_called("ridge", k), _run(predictor(linear, k), p, q), truth, "no network")
+            Candidate(linear(k), _run(predictor(ridge, k), p, q), truth, "no network")
             for k in range(networks.settings.corrections + 1)
         ),
         Candidate(
@@ -184,17 +185,17 @@ def _timed(networks: Networks, model: PowerFlowModel) -> Throughput:
         ),
         Candidate(f"{SURROGATE}, guarded", lambda: guarded.run(p, q).states, truth, "solves what does not balance"),
         *(
-            Candidate(_called("mean state", k), _run(StepsFromMean(mean, k), p, q), truth, "no training")
+            Candidate(from_mean(k), _run(StepsFromMean(mean, k), p, q), truth, "no training")
             for k in range(1, networks.settings.corrections + 3)
         ),
-        Candidate(SOLVER, by_solver(prepared.solver, p, q), truth, "Newton, KLU, one thread"),
-        Candidate("lightsim2grid, to 1 MVA", by_solver(loose, p, q), truth, "stops at a mismatch of 1 MVA"),
-        Candidate("lightsim2grid, from flat", by_solver(prepared.solver, p, q, "flat"), truth, "the same"),
+        Candidate(BASE, by_solver(prepared.solver, p, q), truth, "Newton, KLU, one thread"),
+        Candidate(EARLY, by_solver(loose, p, q), truth, "stops at a mismatch of 1 MVA"),
+        Candidate(FLAT, by_solver(prepared.solver, p, q, "flat"), truth, "the same"),
         Candidate("DC", _run(DirectCurrent(prepared.grid), p, q), truth, "angles only"),
     ]
     slow = [
         Candidate("power-grid-model", by_power_grid_model(prepared.grid, p_few, truth_few), truth_few, "PQ buses only"),
-        Candidate("pandapower", by_pandapower(prepared.net, prepared.grid, p_few, q_few), truth_few, "with numba"),
+        Candidate(PANDAPOWER, by_pandapower(prepared.net, prepared.grid, p_few, q_few), truth_few, "with numba"),
         Candidate(
             "pandapower, recycle",
             by_pandapower(prepared.net, prepared.grid, p_few, q_few, True),
@@ -205,10 +206,6 @@ def _timed(networks: Networks, model: PowerFlowModel) -> Throughput:
     return measure_throughput([*many, *slow])
 
 
-def _called(name: str, corrections: int) -> str:
-    return f"{name}, {corrections} correction{'s' if corrections != 1 else ''}"
-
-
 def _run(predict: Any, p: np.ndarray, q: np.ndarray) -> Any:
     return lambda: predict(p, q)
 
@@ -217,12 +214,12 @@ def _costs(networks: Networks, rates: Throughput, training_seconds: float) -> di
     """What the surrogate costs before its first answer, and after how many answers it has paid for itself."""
     per_second = {rate.name: rate.per_second for rate in rates.rates}
     labels = networks.prepared.label_seconds
-    solver, surrogate = per_second[SOLVER], per_second[SURROGATE]
+    solver, quick = per_second[BASE], per_second[SURROGATE]
     guarded = per_second[f"{SURROGATE}, guarded"]
     return {
         "training": training_seconds,
         "labels": labels,
-        "break even": break_even(training_seconds, labels, solver, surrogate),
+        "break even": break_even(training_seconds, labels, solver, quick),
         "break even, guarded": break_even(training_seconds, labels, solver, guarded),
     }
 
@@ -242,9 +239,9 @@ def _equal_time(
     drawn = np.random.default_rng(0).permutation(rows)
 
     def by_solver_in(seconds: float) -> dict[str, float]:
-        count = int(min(max(seconds * per_second[SOLVER], 2), rows))
+        count = int(min(max(seconds * per_second[BASE], 2), rows))
         errors = distribution_errors(truth, truth.magnitudes[drawn[:count]])
-        return {"flows": float(seconds * per_second[SOLVER]), "of the test": count / rows, **errors}
+        return {"flows": float(seconds * per_second[BASE]), "of the test": count / rows, **errors}
 
     ours = networks.states(model, GUARDED, "test").magnitude[:, samples.varying]
     return {

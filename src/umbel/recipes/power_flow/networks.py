@@ -7,14 +7,14 @@ from typing import Any
 from umbel.core import Learner
 from umbel.data import MultiTaskData
 from umbel.descent import make_descent
-from umbel.grids import States
+from umbel.grids import GridEquations, States
 from umbel.methods.power_flow import PowerFlowModel, power_flow
 from umbel.methods.power_flow_ablations import MeanState, QuadraticModel, ridge_alone
 from umbel.methods.power_flow_frame import DIFFERENCE, PowerFlowFrame, power_flow_frame
 from umbel.methods.power_flow_predictor import PowerFlowPredictor, predictor
-from umbel.power_flow import Guarded, GuardLimit, greatest_errors_pu, judge, limit_from
+from umbel.power_flow import Guarded, GuardLimit, balanced, greatest_errors_pu, judge, limit_from
 from umbel.recipes.power_flow.prepare import Prepared, Scenario
-from umbel.recipes.power_flow.scores import Truth, on_drawn_days, score
+from umbel.recipes.power_flow.scores import Off, Truth, on_drawn_days, score
 from umbel.recipes.power_flow.settings import (
     FREE,
     FREE_WITHOUT,
@@ -112,11 +112,15 @@ class Networks:
         rows = samples.split[split]
         return predictor(model, corrections)(samples.p_mw[rows], samples.q_mvar[rows])
 
+    def off(self, model: PowerFlowModel, corrections: int, split: str) -> Off:
+        """By how much that is off."""
+        return Off(self.truths[split], self.states(model, corrections, split))
+
     def on_validation(self, trained: Trained) -> Iterator[Measurement]:
         """Metrics on validation alone, of networks that weights are chosen from."""
         model = trained.model.model
         for corrections in range(self.settings.corrections + 1):
-            metrics = score(self.truths["validation"], self.states(model, corrections, "validation"))
+            metrics = score(self.off(model, corrections, "validation"))
             yield Measurement({}, {**trained.job.place, "corrections": corrections}, metrics)
 
     def measure(self, trained: Trained) -> Iterator[Measurement | Profile]:
@@ -124,10 +128,10 @@ class Networks:
         arm = trained.job.arm
         model = trained.model.model if isinstance(trained.model, Learner) else trained.model
         for corrections in range(self.settings.corrections + 1 + 2 * (arm == MEAN)):
-            test, validation = (self.states(model, corrections, split) for split in ("test", "validation"))
+            test, validation = (self.off(model, corrections, split) for split in ("test", "validation"))
             point = {"corrections": corrections}
-            yield Measurement(score(self.truths["test"], test), point, score(self.truths["validation"], validation))
-            drawn = on_drawn_days(self.truths["test"], test, quantiles=(arm, corrections) == (OURS, 1))
+            yield Measurement(score(test), point, score(validation))
+            drawn = on_drawn_days(test, quantiles=(arm, corrections) == (OURS, 1))
             yield Profile(arm, DAYS, {name: tuple(values) for name, values in drawn.items()}, trained.job.repeat, point)
         if arm == OURS:
             yield from self._guarded(model)
@@ -161,11 +165,10 @@ class Networks:
 
     def _judged(self, model: PowerFlowModel, scenario: Scenario, limit: GuardLimit) -> dict[str, float]:
         """The surrogate of the usual grid, checked by the equations of the scenario's."""
-        predict = PowerFlowPredictor(model, GUARDED)
-        if scenario.grid is not self.prepared.grid:
-            predict.check_with(scenario.grid)
-        states, _ = predict.guarded(scenario.p_mw, scenario.q_mvar)
-        guarded = Guarded(predict.guarded, scenario.solver, limit.limit_mva).run(scenario.p_mw, scenario.q_mvar)
+        injected = scenario.p_mw, scenario.q_mvar
+        predict = balanced(PowerFlowPredictor(model, GUARDED), GridEquations(scenario.grid))
+        predicted = states, _ = predict(*injected)
+        guarded = Guarded(lambda *_: predicted, scenario.solver, limit.limit_mva).run(*injected)
         judged = judge(guarded, states, scenario.truth, self.settings.bar)
         errors = greatest_errors_pu(states, scenario.truth)
         known = errors[guarded.accepted]

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from umbel.methods.power_flow import PowerFlowModel
 from umbel.methods.power_flow_predictor import PowerFlowPredictor
-from umbel.power_flow import Limits, analyse, greatest_errors_pu
+from umbel.power_flow import Limits, analyse, branch_values, greatest_errors_pu
 from umbel.recipes.power_flow.figures import (
     error_against,
     flow_scatter,
@@ -17,7 +17,6 @@ from umbel.recipes.power_flow.figures import (
     violation_map,
 )
 from umbel.recipes.power_flow.networks import GUARDED, Networks
-from umbel.recipes.power_flow.scores import flows_of
 
 PICTURES = (
     ("voltages.png", "Voltages of every bus", "between which |V| each bus is, by the network and by the solver"),
@@ -51,7 +50,7 @@ def _voltages(networks: Networks, model: PowerFlowModel) -> Figure:
 
 def _flows(networks: Networks, model: PowerFlowModel) -> Figure:
     truth = networks.truths["test"]
-    ours = flows_of(truth.grid, networks.states(model, GUARDED, "test"))
+    ours, _ = branch_values(truth.grid, networks.states(model, GUARDED, "test"))
     some = np.linspace(0, len(ours) - 1, min(_MOST_FLOWS, len(ours))).astype(int)
     return flow_scatter(truth.grid, ours[some], truth.flows[some])
 

@@ -4,16 +4,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 
 from umbel.data.grid_samples import GridSamples
-from umbel.grids import Grid, GridEquations, States
+from umbel.grids import Grid, States
+from umbel.power_flow import branch_values
 
 DRAWS = 100
 """Bootstrap draws of test days; the same for every arm and seed, so that their ratios are paired."""
 MOVING_MW, MOVING_PU = 0.1, 1e-5
 """Branches and buses that vary less than this are left out of relative errors."""
-_ROWS = 512
 Metrics = dict[str, dict[str, float]]
 
 
@@ -46,7 +45,7 @@ class Truth:
     @cached_property
     def flows(self) -> np.ndarray:
         """[rows, branches], MW at the from side."""
-        return flows_of(self.grid, self.states)
+        return branch_values(self.grid, self.states)[0]
 
     @cached_property
     def moving(self) -> np.ndarray:
@@ -77,31 +76,51 @@ class Truth:
         return sums
 
 
-def flows_of(grid: Grid, states: States) -> np.ndarray:
-    """Active power into each branch at its from side, by the exact equations: MW [rows, branches]."""
-    equations = GridEquations(grid)
-    parts = []
-    for start in range(0, len(states), _ROWS):
-        rows = slice(start, start + _ROWS)
-        magnitude, angle = (torch.from_numpy(part[rows]) for part in (states.magnitude, states.angle))
-        parts.append(equations.branch_powers(magnitude, angle).p_from.numpy())
-    return np.concatenate(parts)
+@dataclass(frozen=True, eq=False)
+class Off:
+    """By how much predicted states are off.
+
+    Attributes:
+        truth: Solved.
+        states: Predicted, of the same rows.
+    """
+
+    truth: Truth
+    states: States
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """[rows, varying buses], predicted magnitudes."""
+        return self.states.magnitude[:, self.truth.varying]
+
+    @cached_property
+    def magnitudes(self) -> np.ndarray:
+        """[rows, varying buses], pu."""
+        return self.predicted - self.truth.magnitudes
+
+    @cached_property
+    def angles(self) -> np.ndarray:
+        """[rows, n], degrees."""
+        return np.rad2deg(_turned(self.states.angle - self.truth.states.angle))
+
+    @cached_property
+    def flows(self) -> np.ndarray:
+        """[rows, branches], MW at the from side."""
+        return branch_values(self.truth.grid, self.states)[0] - self.truth.flows
 
 
-def score(truth: Truth, states: States) -> Metrics:
+def score(off: Off) -> Metrics:
     """All metrics: task -> metric -> value."""
-    magnitudes, off = states.magnitude[:, truth.varying], _off(truth, states)
-    angles = np.rad2deg(_turned(states.angle - truth.states.angle))
+    truth, angles, flows = off.truth, off.angles, off.flows
     b = truth.grid.branches
     differences = angles[:, b.from_bus] - angles[:, b.to_bus]
-    flows = flows_of(truth.grid, states) - truth.flows
     relative = np.sqrt((flows[:, truth.moving] ** 2).mean(0)) / truth.flows[:, truth.moving].std(0)
     return {
-        "magnitude": {"RMSE": _rms(off), "greatest": float(np.abs(off).max())},
+        "magnitude": {"RMSE": _rms(off.magnitudes), "greatest": float(np.abs(off.magnitudes).max())},
         "angle": {"RMSE": _rms(angles)},
         "difference": {"RMSE": _rms(differences)},
         "flow": {"nRMSE": float(relative.mean()), "RMSE": _rms(flows)},
-        "distribution": distribution_errors(truth, magnitudes),
+        "distribution": distribution_errors(truth, off.predicted),
     }
 
 
@@ -121,28 +140,26 @@ def distribution_errors(truth: Truth, magnitudes: np.ndarray) -> dict[str, float
     }
 
 
-def on_drawn_days(truth: Truth, states: States, quantiles: bool) -> dict[str, list[float]]:
+def on_drawn_days(off: Off, quantiles: bool) -> dict[str, list[float]]:
     """Metrics on `DRAWS` draws of whole days with replacement: name -> a number for each draw, to five digits.
 
     Args:
-        truth: Of the test days.
-        states: Predicted.
+        off: On the test days.
         quantiles: Whether errors of quantiles are among them, which takes longest.
     """
+    truth = off.truth
     w, counts = truth.weights, truth.by_day(np.ones(len(truth.day)))
     rows = w @ counts
-    off = _off(truth, states)
-    flows = (flows_of(truth.grid, states) - truth.flows)[:, truth.moving]
+    flows = off.flows[:, truth.moving]
     by_branch = np.sqrt((w @ truth.by_day(flows**2)) / rows[:, None]) / truth.flows[:, truth.moving].std(0)
-    angles = np.rad2deg(_turned(states.angle - truth.states.angle))
     columns = {
-        "magnitude": np.sqrt((w @ truth.by_day((off**2).mean(1))) / rows),
-        "angle": np.sqrt((w @ truth.by_day((angles**2).mean(1))) / rows),
+        "magnitude": np.sqrt((w @ truth.by_day((off.magnitudes**2).mean(1))) / rows),
+        "angle": np.sqrt((w @ truth.by_day((off.angles**2).mean(1))) / rows),
         "flow": by_branch.mean(1),
-        "std error": 100 * _std_errors(truth, states.magnitude[:, truth.varying], rows),
+        "std error": 100 * _std_errors(truth, off.predicted, rows),
     }
     if quantiles:
-        columns["quantile error"] = _quantile_errors(truth, states.magnitude[:, truth.varying])
+        columns["quantile error"] = _quantile_errors(truth, off.predicted)
     return {name: [float(f"{value:.5g}") for value in values] for name, values in columns.items()}
 
 
@@ -173,10 +190,6 @@ def _quantiles(values: np.ndarray) -> np.ndarray:
     """1 and 99 % points of each column, without interpolation: [2, columns]."""
     places = [int(0.01 * (len(values) - 1)), int(np.ceil(0.99 * (len(values) - 1)))]
     return np.partition(values, places, axis=0)[places]
-
-
-def _off(truth: Truth, states: States) -> np.ndarray:
-    return states.magnitude[:, truth.varying] - truth.magnitudes
 
 
 def _turned(radians: np.ndarray) -> np.ndarray:

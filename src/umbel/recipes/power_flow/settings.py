@@ -5,9 +5,9 @@ from typing import Literal
 
 from umbel.arguments import check_numbers
 from umbel.engine.settings import FitSettings
-from umbel.errors import UmbelError, unknown
+from umbel.errors import UmbelError
 from umbel.grids.settings import ScenarioSettings
-from umbel.recipes.settings import check_seeds, names, numbers
+from umbel.recipes.settings import check_seeds, chosen_arms, numbers
 
 OURS, WITHOUT = "ours", "without-difference"
 FREE, FREE_WITHOUT = "free-head", "free-head-without"
@@ -83,11 +83,7 @@ class PowerFlowSettings:
             self, {"modes": 1, "width": 1, "depth": 1, "rows": 100, "stressed": 5, "outages": 0, "corrections": 1}
         )
         check_seeds(self.seeds, self.fit.seed)
-        for name in self.chosen_arms:
-            if name not in ARMS:
-                raise unknown("arm", name, ARMS)
-        if missing := [name for name in NEEDED if name not in self.chosen_arms]:
-            raise UmbelError(f"--arms {self.arms}: every claim compares with {missing[0]}; add it")
+        _ = self.chosen_arms
         if not 0 < self.low < self.high:
             raise UmbelError(f"limits of |V| are {self.low:g} to {self.high:g} pu; give low below high, above 0")
         for name in ("bar", "loading"):
@@ -99,8 +95,7 @@ class PowerFlowSettings:
     @property
     def chosen_arms(self) -> tuple[str, ...]:
         """The arms that are measured, in the order of the tables."""
-        given = names(self.arms)
-        return tuple(arm for arm in ARMS if arm in given) + tuple(name for name in given if name not in ARMS)
+        return chosen_arms(self.arms, ARMS, NEEDED)
 
     @property
     def weights(self) -> list[float]:

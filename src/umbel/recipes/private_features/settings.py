@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from umbel.arguments import check_numbers
 from umbel.audit.settings import ATTACKER_NAMES, AttackSettings, Effort
 from umbel.engine.settings import FitSettings
-from umbel.errors import UmbelError, unknown
-from umbel.recipes.settings import DataSettings, check_seeds, names, numbers
+from umbel.errors import UmbelError
+from umbel.recipes.settings import DataSettings, check_seeds, chosen_arms, names, numbers
 
 OURS, NO_GATES, NO_LOSS, LINEAR = "private", "without-gates", "without-loss", "covariance"
 PLAIN, UNIVERSAL, SINGLE, COMPONENTS = "plain-links", "universal", "own-encoders", "components"
@@ -71,11 +71,7 @@ class PrivateFeaturesSettings:
     def __post_init__(self) -> None:
         check_numbers(self, {"released": 1})
         check_seeds(self.seeds, self.fit.seed)
-        for name in self.chosen_arms:
-            if name not in ARMS:
-                raise unknown("arm", name, ARMS)
-        if missing := [name for name in NEEDED if name not in self.chosen_arms]:
-            raise UmbelError(f"--arms {self.arms}: every claim compares with {missing[0]}; add it")
+        _ = self.chosen_arms
         if not self.release_norm > 0:
             raise UmbelError(
                 f"release_norm is {self.release_norm}; noise on what is not clipped is no privacy; above 0"
@@ -93,8 +89,7 @@ class PrivateFeaturesSettings:
     @property
     def chosen_arms(self) -> tuple[str, ...]:
         """The arms that are trained, in the order of the tables."""
-        given = names(self.arms)
-        return tuple(arm for arm in ARMS if arm in given) + tuple(name for name in given if name not in ARMS)
+        return chosen_arms(self.arms, ARMS, NEEDED)
 
     @property
     def attack(self) -> AttackSettings:
