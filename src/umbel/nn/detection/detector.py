@@ -155,7 +155,7 @@ class Detector(nn.Module, ABC):
         """The mean of the coarsest maps over the region of each picture, without what was padded: [B, C]."""
         maps = list(seen.maps.values())[-1]
         full = seen.images.tensors.shape[-2:]
-        part = torch.tensor(seen.sizes, device=maps.device) / torch.tensor(full, device=maps.device)
+        part = torch.tensor(seen.sizes, device=maps.device).view(-1, 2) / torch.tensor(full, device=maps.device)
         rows, columns = (self._inside(part[:, axis], maps.shape[2 + axis]) for axis in (0, 1))
         inside = (rows[:, :, None] & columns[:, None, :]).unsqueeze(1)
         return torch.where(inside, maps.float(), 0).sum((2, 3)) / inside.sum((2, 3))
