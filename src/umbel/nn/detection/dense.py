@@ -15,7 +15,7 @@ from umbel.nn.detection.dropout import dropout_alone
 from umbel.nn.detection.matching import match, overlapping
 
 _SAMPLED = 100  # anchors of a picture, the best, that `box_samples` looks at
-_NAMES = {"classification": "class", "bbox_regression": "box", "bbox_ctrness": "centre"}
+_NAMES = {"class": "classification", "box": "bbox_regression", "centre": "bbox_ctrness"}  # torchvision's
 
 
 class DenseDetector(Detector):
@@ -30,7 +30,7 @@ class DenseDetector(Detector):
     """
 
     family_name: str
-    loss_names: tuple[str, ...] = ("classification", "bbox_regression")
+    loss_names = ("class", "box")
 
     def __init__(
         self,
@@ -71,6 +71,8 @@ class DenseDetector(Detector):
 
     def detection_losses(self, seen: Seen, target: Tensor, ignored: Tensor | None = None) -> dict[str, Tensor]:
         """The losses "class" and "box", of FCOS also "centre"; see `Detector`."""
+        if not len(seen):
+            return self.no_losses()
         target, weight = box_targets(target)
         said = self.said(seen)
         anchors, counts = self.anchors(seen)
@@ -81,10 +83,10 @@ class DenseDetector(Detector):
                 usable = (matched >= 0) | ~overlapping(ignored, anchors[None])
             # nothing of a batch without labels is learnt, but a graph is there
             nothing = torch.stack([value.sum() for value in said.values()]).sum() * 0
-            sums = {_NAMES[name]: nothing for name in self.loss_names}
+            sums = dict.fromkeys(self.loss_names, nothing)
             for place in weight.nonzero()[:, 0].tolist():
                 losses = self._of_picture(place, said, target[place], anchors, matched[place], usable[place])
-                sums = {_NAMES[name]: sums[_NAMES[name]] + losses[name] * weight[place] for name in self.loss_names}
+                sums = {name: sums[name] + losses[_NAMES[name]] * weight[place] for name in self.loss_names}
         return sums
 
     def _of_picture(
@@ -96,8 +98,11 @@ class DenseDetector(Detector):
         heard = {name: value[place][usable][None] for name, value in said.items()}
         return self.head.compute_loss(truth, heard, [anchors[usable]], [matched[usable]])
 
+    @torch.no_grad()
     def detections(self, seen: Seen) -> Tensor:
         """The boxes [B, D, 6] in pixels of the pictures of the batch."""
+        if not len(seen):
+            return padded_detections([], 0)
         said = self.said(seen)
         anchors, counts = self.anchors(seen)
         with torch.autocast(anchors.device.type, enabled=False):
@@ -177,7 +182,7 @@ class FCOSDetector(DenseDetector):
     """FCOS (Tian et al., ICCV 2019): each place near the middle of an object says how far its sides are."""
 
     family_name = "fcos"
-    loss_names = ("classification", "bbox_regression", "bbox_ctrness")
+    loss_names = ("class", "box", "centre")
 
     def __init__(
         self, model: FCOS, labels: Sequence[str], resolution: int, stride: int = 32, heads: Sequence[Task] = ()
