@@ -182,7 +182,7 @@ class Detector(nn.Module, ABC):
 
     @abstractmethod
     def anchor_generator(self) -> nn.Module:
-        """torchvision's generator of the anchors."""
+        """Torchvision's generator of the anchors."""
 
     @abstractmethod
     def detection_losses(self, seen: Seen, target: Tensor, ignored: Tensor | None = None) -> dict[str, Tensor]:
@@ -224,7 +224,7 @@ def _pictures(inputs: Inputs) -> Tensor:
 
 
 def padded_detections(each: Sequence[Mapping[str, Tensor]], first_class: int) -> Tensor:
-    """torchvision's lists of detections as one tensor [B, D, 6], best score first, rows of -1 behind them.
+    """Torchvision's lists of detections as one tensor [B, D, 6], best score first, rows of -1 behind them.
 
     Args:
         each: For every picture "boxes" [d, 4], "scores" [d] and "labels" [d].
