@@ -2,6 +2,7 @@
 
 from umbel.metrics.age import Age, age_of_information
 from umbel.metrics.angular_error import MeanAngularError
+from umbel.metrics.boxes import BoxPrecision, BoxPrecision50
 from umbel.metrics.calibration import Reliability, expected_calibration_error, fit_temperature, reliability
 from umbel.metrics.confidence import MeanConfidence
 from umbel.metrics.guessing import guess_accuracy
@@ -20,6 +21,8 @@ __all__ = [
     "Age",
     "AreaUnderROC",
     "AveragePrecision",
+    "BoxPrecision",
+    "BoxPrecision50",
     "MeanAngularError",
     "MeanConfidence",
     "PicturePSNR",

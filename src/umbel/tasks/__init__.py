@@ -1,13 +1,16 @@
 """The usual kinds of task. Each function gives a `Task`; missing labels are NaN (float) or negative (integer)."""
 
 from umbel.tasks.classes import boundaries, classification, multilabel, segmentation, with_class_weights
+from umbel.tasks.detection import boxes, missed
 from umbel.tasks.pictures import picture, reconstruction
 from umbel.tasks.values import dense_regression, regression, surface_normals
 
 __all__ = [
     "boundaries",
+    "boxes",
     "classification",
     "dense_regression",
+    "missed",
     "multilabel",
     "picture",
     "reconstruction",
