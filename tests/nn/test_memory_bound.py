@@ -6,8 +6,8 @@ from torch import nn
 
 from umbel import tasks
 from umbel.core import UmbelError
-from umbel.nn import build_encoder, build_model
 from umbel.core.machine import machine_bytes
+from umbel.nn import build_encoder, build_model
 from umbel.nn.memory_bound import MOST_TENSORS, memory_bound
 
 

@@ -45,6 +45,11 @@ class DataSet:
         """Whether the set needs no files."""
         return not self.layout
 
+    @property
+    def of_boxes(self) -> bool:
+        """Whether it is pictures with boxes, which detectors learn from."""
+        return self.loader.startswith("umbel.data.boxes.")
+
     def found(self) -> Path | None:
         """Where the first of its files is; None when one of them is missing (or none is needed)."""
         paths = [find(*entry.split("|")) for entry in self.layout]

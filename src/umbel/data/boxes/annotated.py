@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from umbel.data.boxes.notes import Notes
+from umbel.data.picture_files import PICTURE_ENDINGS
 from umbel.errors import UmbelError, unknown
 
-PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
-"""Which files of a folder are taken for pictures."""
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "train2017", "train2014"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev", "val2017", "val2014"), "validation"),

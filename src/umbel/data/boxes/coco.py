@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from umbel.data.boxes.annotated import (
-    PICTURE_ENDINGS,
     SPLIT_WORDS,
     AnnotatedPicture,
     AnnotatedSet,
@@ -16,6 +15,7 @@ from umbel.data.boxes.annotated import (
 )
 from umbel.data.boxes.json_files import entry, read_json_file, records
 from umbel.data.boxes.notes import Notes
+from umbel.data.picture_files import PICTURE_ENDINGS
 from umbel.errors import UmbelError, shown
 
 _LABEL_FOLDERS = ("annotations", "Annotations", "coco", ".")

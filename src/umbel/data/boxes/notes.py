@@ -1,7 +1,7 @@
 """What was odd about a folder of boxes: counted, with the first examples of each kind."""
 
 _SHOWN = 3
-_LONGEST = 80
+_LONGEST = 100
 
 
 class Notes:
@@ -40,4 +40,4 @@ class Notes:
 def _seen(text: str) -> str:
     """A text from a file without what a terminal would obey."""
     plain = text if text.isprintable() else ascii(text)
-    return plain if len(plain) <= _LONGEST else f"...{plain[-_LONGEST:]}"
+    return plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]}..."

@@ -1,5 +1,6 @@
 """Boxes in the pixels that a network sees: what does not fit its picture is put right or left out, and counted."""
 
+import struct
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ LEAST_RESOLUTION = 16
 QUARTER_TURNS = (5, 6, 7, 8)
 """Values of EXIF's orientation that exchange width and height."""
 _ORIENTATION = 0x0112  # EXIF's number of that entry
+_OF_DAMAGED_BYTES = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, struct.error)
 _SAME_SHAPE = 0.02  # how much two aspect ratios may differ
 
 
@@ -60,7 +62,7 @@ def orientation(image: Image.Image) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged EXIF data is no reason to refuse a picture
             value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # Pillow's reader of EXIF raises whatever damaged bytes lead to
+    except _OF_DAMAGED_BYTES:
         return 1
     return value if isinstance(value, int) else 1
 

@@ -93,8 +93,14 @@ def _at_random(pictures: Sequence[PlacedPicture], parts: Shares | Folds, seed: i
         return dict(zip(SPLIT_NAMES, _dealt(ordered, parts.values, (seed,)), strict=True))
     dealt = _dealt(ordered, (1 / parts.count,) * parts.count, (seed,))
     rest = [one for number, part in enumerate(dealt) if number != parts.fold for one in part]
-    train, validation = _dealt(rest, (1 - HELD_OUT, HELD_OUT), (seed, 1 + parts.fold))
+    train, validation = _held_out(rest, (seed, 1 + parts.fold))
     return {"train": train, "validation": validation, "test": dealt[parts.fold]}
+
+
+def _held_out(pictures: Sequence[PlacedPicture], seeds: Sequence[int]) -> list[list[PlacedPicture]]:
+    """What is learnt from and what validates: `HELD_OUT` of the pictures, at least one."""
+    share = min(0.5, max(HELD_OUT, 1 / max(1, len(pictures))))
+    return _dealt(pictures, (1 - share, share), seeds)
 
 
 def _dealt(

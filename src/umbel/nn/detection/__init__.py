@@ -6,6 +6,7 @@ from umbel.nn.detection.dropout import dropout_alone, insert_dropout
 from umbel.nn.detection.learner import DetectionLearner
 from umbel.nn.detection.matching import overlapping, pairwise_overlaps
 from umbel.nn.detection.norms import NORMS, with_norm
+from umbel.nn.detection.pooling import RegionPool
 from umbel.nn.detection.regions import RegionDetector
 from umbel.nn.detection.small import SmallBackbone, small_fasterrcnn
 from umbel.nn.detection.weights import load_weights, save_weights
@@ -17,6 +18,7 @@ __all__ = [
     "DetectionLearner",
     "Detector",
     "RegionDetector",
+    "RegionPool",
     "Seen",
     "SmallBackbone",
     "build_detector",

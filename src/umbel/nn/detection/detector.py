@@ -182,7 +182,7 @@ class Detector(nn.Module, ABC):
 
     @abstractmethod
     def anchor_generator(self) -> nn.Module:
-        """torchvision's generator of the anchors."""
+        """Torchvision's generator of the anchors."""
 
     @abstractmethod
     def detection_losses(self, seen: Seen, target: Tensor, ignored: Tensor | None = None) -> dict[str, Tensor]:
@@ -224,7 +224,7 @@ def _pictures(inputs: Inputs) -> Tensor:
 
 
 def padded_detections(each: Sequence[Mapping[str, Tensor]], first_class: int) -> Tensor:
-    """torchvision's lists of detections as one tensor [B, D, 6], best score first, rows of -1 behind them.
+    """Torchvision's lists of detections as one tensor [B, D, 6], best score first, rows of -1 behind them.
 
     Args:
         each: For every picture "boxes" [d, 4], "scores" [d] and "labels" [d].
@@ -242,7 +242,12 @@ def padded_detections(each: Sequence[Mapping[str, Tensor]], first_class: int) ->
 
 
 def box_targets(target: Tensor) -> tuple[Tensor, Tensor]:
-    """Targets without NaN, and which pictures are labelled [B] as a share of all that are: the weights of a mean."""
+    """Targets without NaN and without rows that no picture uses, and each picture's weight [B] in a mean.
+
+    The weight of a picture that nobody labelled is 0.
+    """
     known = ~target.isnan().flatten(1).any(1)
     weight = known.float() / known.sum().clamp(min=1)
-    return torch.where(known[:, None, None], target, -1.0).float(), weight
+    target = torch.where(known[:, None, None], target, -1.0).float()
+    used = (target[..., 4] >= 0).any(0)
+    return target[:, : max(1, int((used * torch.arange(1, len(used) + 1, device=used.device)).amax()))], weight

@@ -25,7 +25,7 @@ def dropout_alone(module: nn.Module) -> Iterator[None]:
 
 
 class BoxHead(nn.Module):
-    """torchvision's two layers of the box head, with dropout behind each; weights have the same names.
+    """Torchvision's two layers of the box head, with dropout behind each; weights have the same names.
 
     Args:
         head: Whose layers are taken over.

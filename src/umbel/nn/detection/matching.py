@@ -1,5 +1,6 @@
 """Which proposals or anchors teach what: overlaps with padded true boxes, matches, a balanced sample. No loop."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,12 +20,16 @@ def pairwise_overlaps(boxes: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor
     Returns:
         The IoU [B, N, R], and the part of each candidate that lies in the box [B, N, R].
     """
-    low = torch.maximum(boxes[:, :, None, :2], candidates[:, None, :, :2])
-    high = torch.minimum(boxes[:, :, None, 2:4], candidates[:, None, :, 2:4])
-    width_height = (high - low).clamp(min=0)
-    shared = width_height[..., 0] * width_height[..., 1]
+    # Axis by axis: a last axis of two numbers would be several times slower than long rows.
+    mine, theirs = boxes[:, :, None].unbind(3), candidates[:, None].unbind(3)
+    shared = _length(mine, theirs, 0) * _length(mine, theirs, 1)
     area, own = _area(boxes)[:, :, None], _area(candidates)[:, None, :]
     return shared / (area + own - shared).clamp(min=1e-9), shared / own.clamp(min=1e-9)
+
+
+def _length(mine: Sequence[Tensor], theirs: Sequence[Tensor], axis: int) -> Tensor:
+    """What two boxes share along an axis."""
+    return (torch.minimum(mine[axis + 2], theirs[axis + 2]) - torch.maximum(mine[axis], theirs[axis])).clamp_(min=0)
 
 
 def _area(boxes: Tensor) -> Tensor:

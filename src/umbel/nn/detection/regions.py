@@ -49,7 +49,7 @@ class RegionDetector(Detector):
         self.roi_heads = roi_heads
 
     def anchor_generator(self) -> nn.Module:
-        """torchvision's generator of the anchors."""
+        """Torchvision's generator of the anchors."""
         return self.rpn.anchor_generator
 
     def detection_losses(self, seen: Seen, target: Tensor, ignored: Tensor | None = None) -> dict[str, Tensor]:

@@ -7,9 +7,9 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.ops import MultiScaleRoIAlign
 
 from umbel.core import Task, UmbelError
+from umbel.nn.detection.pooling import RegionPool
 from umbel.nn.detection.regions import RegionDetector
 from umbel.nn.encoders import groups_of
 
@@ -101,7 +101,7 @@ def small_fasterrcnn(
         nms_thresh=0.7,
     )
     roi_heads = RoIHeads(
-        MultiScaleRoIAlign(["0"], region, 2),
+        RegionPool(region),
         TwoMLPHead(channels * region**2, hidden),
         FastRCNNPredictor(hidden, len(labels) + 1),
         fg_iou_thresh=0.5,
