@@ -3,6 +3,7 @@ from importlib import import_module
 from types import MappingProxyType
 
 import pytest
+import torch
 
 import umbel.data
 from umbel.core import UmbelError, check_inputs, check_labels
@@ -56,7 +57,8 @@ def test_every_set_that_is_here_loads_a_quick_subset_that_can_be_learnt(name):
     assert data.note
     assert len(data.train) <= 600  # 200 of each set that is joined
     batch = next(data.train.train_batches(32, seed=0, epoch=0))
-    assert tuple(batch.inputs.shape[1:]) == data.input_shape
+    inputs = batch.inputs if isinstance(batch.inputs, torch.Tensor) else batch.inputs["picture"]
+    assert tuple(inputs.shape[1:]) == data.input_shape
     check_inputs(batch, name)
     for split in (data.validation, data.test):
         assert len(split)

@@ -55,7 +55,7 @@ def test_a_table_reaches_no_picture_outside_its_folder(tmp_path):
         with pytest.raises(UmbelError, match=r"outside the table's folder; .*--pictures-anywhere"):
             from_table(path, ["age"], image_column="file")
         data = from_table(path, ["age"], image_column="file", pictures_anywhere=True)
-        description = data.table
+        description = data.reading
         assert data.input_shape == (3, 4, 4)
         with pytest.raises(UmbelError, match="outside the table's folder"):
             new_rows(path, description)

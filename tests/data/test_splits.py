@@ -378,7 +378,7 @@ def test_the_rule_is_kept_with_the_table_and_gives_the_same_rows_again(tmp_path,
     path = saved(tmp_path, visits(part=part, code=[100 + i % 25 for i in range(ROWS)]))
     about = {"kinds": {"code": "category"}, "ignore": ["row"]}
     data = from_table(path, ["y", "ill"], split=rule, **about)
-    description = data.table
+    description = data.reading
     assert description.split == rule
     assert f"({rule}" in data.note
     again = TableDescription.from_json(description.to_json())
@@ -392,7 +392,7 @@ def test_the_rule_is_kept_with_the_table_and_gives_the_same_rows_again(tmp_path,
 
 
 def test_a_file_without_the_column_of_its_rule_is_told(tmp_path):
-    description = from_table(saved(tmp_path, visits()), ["y"], split=RandomSplit(group="patient")).table
+    description = from_table(saved(tmp_path, visits()), ["y"], split=RandomSplit(group="patient")).reading
     with pytest.raises(UmbelError, match="there is no column 'patient'"):
         from_table(saved(tmp_path, visits().drop(columns="patient"), "other.csv"), description=description)
 

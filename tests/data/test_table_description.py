@@ -44,7 +44,7 @@ def saved(folder, frame, name="flats.csv"):
 @pytest.fixture
 def made(tmp_path):
     data = from_table(saved(tmp_path, flats()), TARGETS, kinds=KINDS)
-    return data.table, data
+    return data.reading, data
 
 
 def equal(one, other):
@@ -197,7 +197,7 @@ def test_a_split_column_and_the_words_for_gaps_are_part_of_it(tmp_path):
     frame = flats().assign(part=["train"] * 150 + ["test"] * 50, code=["none", "a", "b", "c"] * 50)
     path = saved(tmp_path, frame)
     data = from_table(path, TARGETS, split=ColumnSplit("part", seed=3), missing=["none"])
-    description = data.table
+    description = data.reading
     assert (description.split, description.missing) == (ColumnSplit("part", seed=3), ("none",))
     assert description.inputs[2].categories == ("a", "b", "c")
     equal(data, from_table(path, description=description))
@@ -208,7 +208,7 @@ def test_a_split_column_and_the_words_for_gaps_are_part_of_it(tmp_path):
 def test_numbers_read_as_people_write_them_are_read_so_again(tmp_path):
     frame = flats().assign(price=[f"{1 + i},{i:03}" for i in range(ROWS)])
     data = from_table(saved(tmp_path, frame), TARGETS, kinds=KINDS | {"price": "number"})
-    description = data.table
+    description = data.reading
     equal(data, from_table(tmp_path / "flats.csv", description=description))
 
 
@@ -217,7 +217,7 @@ def test_pictures_are_part_of_it(tmp_path):
         Image.new("RGB", (8, 6), (i, 0, 255)).save(tmp_path / f"{i}.png")
     frame = pd.DataFrame({"file": [f"{i}.png" for i in range(40)], "y": [i + 0.5 for i in range(40)]})
     data = from_table(saved(tmp_path, frame), ["y"], image_column="file")
-    description = data.table
+    description = data.reading
     assert (description.image.name, description.image.resolution, description.image.shape) == ("file", None, (3, 6, 8))
     assert TableDescription.from_json(description.to_json()) == description
     equal(data, from_table(tmp_path / "flats.csv", description=description))

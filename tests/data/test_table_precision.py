@@ -95,7 +95,7 @@ def test_what_cannot_be_told_apart_is_refused_with_its_name(tmp_path, values, me
 
 def test_centre_and_scale_are_kept_in_double(tmp_path):
     data = from_table(table(tmp_path, LARGE["nanoseconds"]), ["value"], split=ColumnSplit("part"))
-    description = data.table
+    description = data.reading
     (target,) = description.targets
     train = LARGE["nanoseconds"][:140].astype(float)
     assert (target.centre, target.scale) == (train.mean(), train.std())

@@ -6,8 +6,9 @@ from torch import nn
 
 from umbel import tasks
 from umbel.core import UmbelError
+from umbel.core.machine import machine_bytes
 from umbel.nn import build_encoder, build_model
-from umbel.nn.memory_bound import MOST_TENSORS, machine_bytes, memory_bound
+from umbel.nn.memory_bound import MOST_TENSORS, memory_bound
 
 
 def test_the_sum_of_the_weights_counts():

@@ -11,6 +11,7 @@ import tyro
 
 from umbel.command.arguments import RunOptions, console, new_folder, parse, stdout_is_quiet
 from umbel.errors import UmbelError
+from umbel.recipes.box_paths import DETECTOR_FIT, learns_boxes
 from umbel.recipes.train_settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def train(arguments: list[str]) -> int:
         "Train one network for all tasks of a set, choose its best step on validation, evaluate it on the test split."
     )
     parsed = parse(_Train, None, arguments, "umbel train", about)
+    if learns_boxes(parsed.settings.data):  # with other defaults; what was given stays
+        parsed = parse(_Train, _Train(settings=TrainSettings(fit=DETECTOR_FIT)), arguments, "umbel train", about)
     options, settings = parsed.run_options, parsed.settings
     from umbel.engine import TerminalReporter, open_runtime  # noqa: PLC0415 - imports torch
     from umbel.recipes.single import train as train_one  # noqa: PLC0415

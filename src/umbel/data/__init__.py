@@ -12,6 +12,7 @@ from umbel.data.find import cache_folder, data_folders, find, need
 
 if TYPE_CHECKING:
     from umbel.data.augment import Augmentations, CropAndFlip, Flip, FlipMaps, Shift
+    from umbel.data.boxes import FlipBoxes, UnlabelledPictures, boxes_folder, pictures_folder
     from umbel.data.columns import Column, describe_columns
     from umbel.data.grid_samples import GridSamples
     from umbel.data.side_by_side import SideBySide
@@ -41,6 +42,7 @@ __all__ = [
     "CropAndFlip",
     "DataSet",
     "Flip",
+    "FlipBoxes",
     "FlipMaps",
     "Folds",
     "GridSamples",
@@ -55,7 +57,9 @@ __all__ = [
     "TableDescription",
     "TensorSource",
     "TimeSplit",
+    "UnlabelledPictures",
     "as_float",
+    "boxes_folder",
     "cache_folder",
     "catalogue",
     "data_folders",
@@ -69,12 +73,14 @@ __all__ = [
     "load_data",
     "need",
     "new_rows",
+    "pictures_folder",
     "poisson",
     "seeded",
 ]
 
 _FILES = {
     "augment": ("Augmentations", "CropAndFlip", "Flip", "FlipMaps", "Shift"),
+    "boxes": ("FlipBoxes", "UnlabelledPictures", "boxes_folder", "pictures_folder"),
     "columns": ("Column", "describe_columns"),
     "grid_samples": ("GridSamples",),
     "side_by_side": ("SideBySide",),

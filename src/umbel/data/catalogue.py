@@ -45,6 +45,11 @@ class DataSet:
         """Whether the set needs no files."""
         return not self.layout
 
+    @property
+    def of_boxes(self) -> bool:
+        """Whether it is pictures with boxes, which detectors learn from."""
+        return self.loader.startswith("umbel.data.boxes.")
+
     def found(self) -> Path | None:
         """Where the first of its files is; None when one of them is missing (or none is needed)."""
         paths = [find(*entry.split("|")) for entry in self.layout]
@@ -74,7 +79,15 @@ class DataSet:
 
 def _table(name: str, title: str) -> DataSet:
     loader, path = "umbel.data.tables:table_set", f"tables/{name}.csv"
-    return DataSet(name, title, "regression of several columns", loader, (path,), MappingProxyType({"name": name}))
+    return DataSet(name, title, "regression of several columns", loader, (path,), _of(name=name))
+
+
+def _of(**fixed: Any) -> Mapping[str, Any]:
+    return MappingProxyType(fixed)
+
+
+def _streets(name: str, title: str, layout: str) -> DataSet:
+    return DataSet(name, title, "boxes", "umbel.data.boxes.sets:streets", (layout,), _of(name=name))
 
 
 _PICTURES = (
@@ -185,6 +198,48 @@ _MAPS = (
     ),
 )
 
+_BCCD = "detection/bccd"
+_BOXES = (
+    DataSet(
+        "blood-cells",
+        "Blood cells of one laboratory",
+        "boxes",
+        "umbel.data.boxes.sets:blood_cells",
+        (_BCCD,),
+        _of(laboratory="a"),
+    ),
+    DataSet(
+        "blood-cells-b",
+        "Blood cells of another laboratory",
+        "boxes",
+        "umbel.data.boxes.sets:blood_cells",
+        ("detection/blood_b",),
+        _of(laboratory="b"),
+    ),
+    DataSet(
+        "blood-cells-fog",
+        "Blood cells in fog, blur or other light of known strength",
+        "boxes",
+        "umbel.data.boxes.sets:blood_cells_fog",
+        (_BCCD,),
+    ),
+    _streets(
+        "cityscapes-boxes",
+        "Cityscapes: streets, boxes around outlined things",
+        "cityscapes/leftImg8bit|Cityscapes/leftImg8bit",
+    ),
+    DataSet(
+        "foggy-cityscapes",
+        "Foggy Cityscapes: computed fog",
+        "boxes",
+        "umbel.data.boxes.sets:foggy_cityscapes",
+        ("cityscapes/leftImg8bit_foggy|Cityscapes/leftImg8bit_foggy|foggy_cityscapes/leftImg8bit_foggy",),
+    ),
+    _streets("sim10k", "Sim10k: cars of a computer game", "sim10k/VOC2012|sim10k|Sim10k/VOC2012|Sim10k"),
+    _streets("kitti", "KITTI: streets", "kitti/training/label_2|KITTI/training/label_2"),
+    _streets("bdd100k", "BDD100K: streets", "bdd100k/images|BDD100K/images"),
+)
+
 _NUMBERS = (
     _table("enb", "Energy demand of buildings"),
     _table("jura", "Heavy metals in the soil of the Jura"),
@@ -205,7 +260,9 @@ _NUMBERS = (
     ),
 )
 
-SETS: Mapping[str, DataSet] = MappingProxyType({entry.name: entry for entry in (*_PICTURES, *_MAPS, *_NUMBERS)})
+SETS: Mapping[str, DataSet] = MappingProxyType(
+    {entry.name: entry for entry in (*_PICTURES, *_MAPS, *_BOXES, *_NUMBERS)}
+)
 """Every set by its name."""
 
 

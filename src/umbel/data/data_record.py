@@ -10,6 +10,7 @@ from torch import Tensor
 
 from umbel.core import Task
 from umbel.data.fingerprint import fingerprint, same_content
+from umbel.data.padded_pictures import PaddedPictures
 from umbel.data.plain_inputs import PlainInputs
 from umbel.data.row_marks import marks_of, marks_text, row_marks
 from umbel.data.source import MultiTaskData
@@ -33,7 +34,7 @@ class DataRecord:
     """
 
     name: str
-    inputs: TableDescription | PlainInputs
+    inputs: TableDescription | PaddedPictures | PlainInputs
     outputs: tuple[TaskRecord, ...]
     splits: Mapping[str, Any]
     learnt: str
@@ -101,9 +102,13 @@ class DataRecord:
         """
         try:
             inputs = given["inputs"]
-            known: TableDescription | PlainInputs
+            known: TableDescription | PaddedPictures | PlainInputs
             if "format" in inputs:
                 known = TableDescription.from_json(json.dumps(inputs))
+            elif "resolution" in inputs:
+                resolution = inputs["resolution"]
+                shape = tuple(int(size) for size in inputs["shape"])
+                known = PaddedPictures(shape, None if resolution is None else int(resolution))
             else:
                 known = PlainInputs(tuple(int(size) for size in inputs["shape"]), bool(inputs["pictures"]))
             outputs = tuple(TaskRecord.read(one, where) for one in given["outputs"])

@@ -11,6 +11,9 @@ from umbel.errors import UmbelError
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 """What Pillow may take a file for. Others are refused, among them EPS, for which Pillow would start Ghostscript."""
 
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+"""Which files of a folder are taken for pictures."""
+
 
 def opened_picture(path: Path) -> Image.Image:
     """A picture whose header is read; its pixels are read when they are needed.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from umbel.arguments import plain_name
 from umbel.core import Batch, Task, UmbelError, unknown
+from umbel.data.padded_pictures import PaddedPictures
 from umbel.data.plain_inputs import PlainInputs
 from umbel.data.table_description import TableDescription
 
@@ -223,7 +224,8 @@ class MultiTaskData:
         input_shape: Of one sample: (C, H, W) for pictures, (F,) for tables, (T, F) for series.
         note: Source, licence, citation and caveats, for the report.
         warnings: What a reader must know before trusting the scores, one sentence each; reports show them.
-        table: How a row of a table becomes a sample; None for sets that are no table of the user's.
+        reading: How something new becomes a sample, where the shape of one does not say it: a row of a table, a picture
+            of any shape. None for all other sets.
     """
 
     name: str
@@ -235,7 +237,7 @@ class MultiTaskData:
     input_shape: tuple[int, ...]
     note: str = ""
     warnings: tuple[str, ...] = ()
-    table: TableDescription | None = None
+    reading: TableDescription | PaddedPictures | None = None
 
     def __post_init__(self) -> None:
         plain_name(self.name, "the data set")
@@ -243,9 +245,9 @@ class MultiTaskData:
             object.__setattr__(self, "tasks", _fitted(self.tasks, self.train))
 
     @property
-    def inputs(self) -> TableDescription | PlainInputs:
+    def inputs(self) -> TableDescription | PaddedPictures | PlainInputs:
         """How something new becomes an input: kept with every run."""
-        return self.table or PlainInputs.of(self.input_shape)
+        return self.reading or PlainInputs.of(self.input_shape)
 
     def task(self, name: str) -> Task:
         """The task called `name`."""

@@ -184,7 +184,7 @@ def _data(
             *([c.warning for c in columns if c.warning] if columns else _warnings(description, cells)),
             *_unseen(description, values, rows),
         ),
-        table=description,
+        reading=description,
         **splits,
     )
 

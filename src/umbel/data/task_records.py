@@ -20,6 +20,7 @@ _KINDS = {
     "normals": "directions",
     "reconstruction": "pictures",
     "picture": "pictures",
+    "detection": "boxes",
 }
 
 _LISTS = {"labels": str, "centre": float, "scale": float}
@@ -34,10 +35,10 @@ class TaskRecord:
         name: Of the task.
         kind: As the task has it.
         answers: What decoded predictions are: "probabilities of classes", "probabilities", "values" (raw ones are
-            (value - centre) / scale), "directions" or "pictures"; "code" of a task that was made by hand, whose parts
-            no file holds.
+            (value - centre) / scale), "directions", "pictures" or "boxes"; "code" of a task that was made by hand,
+            whose parts no file holds.
         outputs: Size of the prediction.
-        output: "vector", "map" or "picture".
+        output: "vector", "map", "picture" or "boxes".
         labels: Names of the classes or outputs.
         unit: Of the values.
         centre: Of the values, one number for all outputs or one each; empty where raw predictions have no centre.
@@ -129,5 +130,6 @@ def _model(of: Task | TaskRecord) -> Task:
         "normals": lambda: tasks.surface_normals(name),
         "reconstruction": lambda: tasks.reconstruction(name, count),
         "picture": lambda: tasks.picture(name, count),
+        "detection": lambda: tasks.boxes(name, count),
     }
     return makers[of.kind]()

@@ -246,7 +246,7 @@ def described_data(
         validation,
         validation,
         description.input_shape,
-        table=description,
+        reading=description,
     )
 
 

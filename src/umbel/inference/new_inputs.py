@@ -18,14 +18,13 @@ from umbel.data.cell_values import texts_of
 from umbel.data.cells import Cells, read_cells
 from umbel.data.columns import is_missing
 from umbel.data.frames import frame_cells
+from umbel.data.picture_files import PICTURE_ENDINGS
 from umbel.data.plain_inputs import PlainInputs
 from umbel.data.table_description import TableDescription
 from umbel.data.table_pictures import load_pictures
 from umbel.data.table_rows import Values, described_values, input_tensor, target_tensors
 from umbel.errors import UmbelError
 
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
-"""Which files of a folder are taken for pictures."""
 TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".parquet", ".pq")
 """Which files are taken for tables."""
 

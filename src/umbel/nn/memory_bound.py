@@ -1,28 +1,18 @@
 """Networks that cannot fit into memory are refused before any of it is asked for."""
 
 import math
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from umbel.core.machine import machine_bytes
 from umbel.errors import UmbelError
 
 MOST_TENSORS = 5_000
 """More tensors than this no network of ours has; making them takes long, one by one."""
-_CGROUP = Path("/sys/fs/cgroup/memory.max")  # what a container may take, in bytes, or "max"
-
-
-def machine_bytes() -> int:
-    """Memory of this machine, or what its container may take of it, in bytes."""
-    most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 2**63
-    with suppress(OSError, ValueError):
-        most = min(most, int(_CGROUP.read_text()))
-    return most
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from umbel.core import Learner, UmbelError, check_inputs, check_labels
 from umbel.data import MultiTaskData, TensorSource, describe_columns, from_table, load_data
 from umbel.data.cell_values import MISSING_WORDS
 from umbel.data.data_record import DataRecord
+from umbel.data.padded_pictures import PaddedPictures
 from umbel.data.pictures import subset
 from umbel.data.plain_inputs import PlainInputs
 from umbel.data.table_description import TableDescription
@@ -18,6 +19,8 @@ from umbel.engine import Checkpoint, load_weights
 from umbel.methods.controllable import controllable
 from umbel.nn import build_model
 from umbel.nn.memory_bound import memory_bound
+from umbel.recipes.box_paths import is_boxes
+from umbel.recipes.boxes import detector_learner, own_boxes
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, names, options
 from umbel.recipes.split_flags import OWN_TABLE, given, split_rule
 from umbel.recipes.teaching import with_weighed_classes
@@ -33,6 +36,8 @@ _NO_OPTIONS = {
 """What builds a network takes besides the encoder's options -> what to do instead."""
 GIVEN_ROWS = "estimator"
 """What stands for the data's name in a run that an estimator saved: rows that were given to `fit` and are not kept."""
+KnownInputs = TableDescription | PaddedPictures | PlainInputs
+"""How a run reads what it is given."""
 _TABLES = (".csv", ".tsv", ".parquet", ".pq")
 
 
@@ -43,7 +48,23 @@ def is_table(settings: DataSettings) -> bool:
 
 def open_data(
     settings: DataSettings,
-    known: TableDescription | PlainInputs | None = None,
+    known: KnownInputs | None = None,
+    say: Callable[[str], object] | None = None,
+) -> MultiTaskData:
+    """As `open_with_boxes`, for studies, whose networks find no boxes.
+
+    Raises:
+        UmbelError: As there; or it is a set of boxes.
+    """
+    data = open_with_boxes(settings, known, say)
+    if isinstance(data.reading, PaddedPictures):
+        raise UmbelError(f"{data.name} is a set of boxes, which detectors learn from: `umbel train` trains one")
+    return data
+
+
+def open_with_boxes(
+    settings: DataSettings,
+    known: KnownInputs | None = None,
     say: Callable[[str], object] | None = None,
 ) -> MultiTaskData:
     """The data set of the settings, checked: labels in range, more than one class, finite inputs.
@@ -60,7 +81,10 @@ def open_data(
     if say and told:
         say(told)
     table = known if isinstance(known, TableDescription) else None
-    data = _own_table(settings, table) if is_table(settings) else _known_set(settings)
+    if is_table(settings):
+        data = _own_table(settings, table)
+    else:
+        data = own_boxes(settings) if is_boxes(settings) else _known_set(settings)
     if settings.tasks:
         data = data.only(names(settings.tasks))
     data = with_weighed_classes(data, settings.class_weights)
@@ -177,7 +201,7 @@ def make_learner(
 ) -> Learner:
     """A fresh network for all tasks of the data; the same seed gives the same encoder whatever the tasks are.
 
-    With `widths` in the settings it is a controllable one.
+    With `widths` in the settings it is a controllable one; for a set of boxes it is a detector.
 
     Args:
         settings: Encoder and heads.
@@ -189,6 +213,8 @@ def make_learner(
     Raises:
         UmbelError: No such network, or one that cannot be controllable.
     """
+    if isinstance(data.inputs, PaddedPictures):
+        return detector_learner(settings, data.tasks, data.inputs, seed)
     network = data.input_shape, data.tasks, settings.encoder or None
     about = {"seed": seed, "hidden": settings.hidden, "vector_head": settings.vector_head}
     about["keep_maps"] = predicts_maps(data) if maps is None else maps
@@ -298,5 +324,5 @@ class Described:
                 "that this path starts from, or measure on rows of another file with --data"
             )
         tasks = [output.name for output in self.record.outputs]
-        data = open_data(self.settings, self.record.inputs)
+        data = open_with_boxes(self.settings, self.record.inputs)
         return data.only(tasks) if [task.name for task in data.tasks] != tasks else data

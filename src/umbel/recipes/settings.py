@@ -19,7 +19,7 @@ class DataSettings:
     """What is learnt from."""
 
     data: str = "overlay-digits"
-    """A set that `umbel list` shows, or a CSV or Parquet file of your own."""
+    """A set that `umbel list` shows, a CSV or Parquet file, or a folder of pictures with boxes (VOC, COCO)."""
     targets: str = ""
     """Columns of an own table to predict, with commas between."""
     image_column: str = ""
@@ -53,7 +53,7 @@ class DataSettings:
     train_size: int | None = None
     """At most so many training samples (of a generated set: so many)."""
     resolution: int | None = None
-    """Height of the pictures in pixels, where the set offers a choice."""
+    """Height of the pictures in pixels, where the set offers a choice; of pictures with boxes the longer side."""
     options: str = ""
     """Further options of the set: "name=value,name=value"."""
     class_weights: str = ""
@@ -73,7 +73,7 @@ class ModelSettings:
     """The network."""
 
     encoder: str = ""
-    """conv, resnet, mlp, gru or torchvision-...; unset: one that suits the inputs."""
+    """conv, resnet, mlp, gru or torchvision-..., for boxes a detector; unset: one that suits the inputs."""
     encoder_options: str = ""
     """Options of the encoder: "widths=16/32/64,norm=group"."""
     hidden: int | None = None

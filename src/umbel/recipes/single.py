@@ -10,7 +10,7 @@ from umbel.engine.folder import check_folder, claimed
 from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError
 from umbel.methods.controllable import is_controllable
-from umbel.recipes.build import Described, describe, make_learner, open_data, predicts_maps
+from umbel.recipes.build import Described, describe, make_learner, open_with_boxes, predicts_maps
 from umbel.recipes.operating_point import parse_point
 from umbel.recipes.settings import options
 from umbel.recipes.teaching import prepare, weighed_descent
@@ -46,7 +46,7 @@ class Trained:
 def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bool, reporter: Reporter) -> Trained:
     """Train one network for all tasks and evaluate its best weights on the test split."""
     check_folder(out, "run", runtime, resume)
-    data = open_data(settings.data, say=reporter.say)
+    data = open_with_boxes(settings.data, say=reporter.say)
     learner = make_learner(settings.model, data, settings.fit.seed)
     chosen = options(settings.descent_options, "--descent-options")
     descent = weighed_descent(settings.descent, chosen, settings.task_weights, data)

@@ -11,6 +11,8 @@ from umbel.core import Descent, Learner, UmbelError, freeze, named_part, unknown
 from umbel.data import MultiTaskData
 from umbel.descent import make_descent
 from umbel.engine import warm_start
+from umbel.nn.detection import DetectionLearner
+from umbel.recipes.boxes import start_detector
 from umbel.recipes.settings import names, options
 from umbel.recipes.teaching_settings import TeachingSettings
 from umbel.tasks import with_class_weights
@@ -133,7 +135,10 @@ def prepare(learner: Learner, settings: TeachingSettings, start: bool = True) ->
         raise UmbelError(f"--rates {both[0]}: this part is frozen, so that its rate would do nothing")
     if frozen and hasattr(learner, "widths"):
         raise UmbelError("--freeze does not go with --widths: statistics of frozen parts cannot follow the widths")
-    told = warm_start(learner, settings.start_from) if settings.start_from and start else ""
+    told = ""
+    if settings.start_from and start:
+        begin = start_detector if isinstance(learner, DetectionLearner) else warm_start
+        told = begin(learner, settings.start_from)
     freeze(learner.model, frozen)
     learner.learn_at({part: real_number(value, f"--rates {part}") for part, value in rates.items()})
     return told

@@ -6,11 +6,11 @@ from functools import cached_property
 
 from umbel.audit import Observed, are_pictures, observe, receivers_of
 from umbel.core import OperatingPoint, Task, UmbelError
+from umbel.core.machine import machine_bytes
 from umbel.data import MultiTaskData, Source, TensorSource
 from umbel.data.pictures import subset
 from umbel.data.source import first_samples
 from umbel.engine import FabricRuntime
-from umbel.nn.memory_bound import machine_bytes
 from umbel.recipes.auditing.leaks import ITSELF
 from umbel.recipes.auditing.subject import Subject
 

@@ -1,0 +1,122 @@
+"""Folders of boxes as data of a run, and the detector that learns from them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from umbel.arguments import check_options
+from umbel.core import Learner, Task, UmbelError, unknown
+from umbel.data import MultiTaskData, boxes_folder
+from umbel.data.padded_pictures import PaddedPictures
+from umbel.engine import resolve
+from umbel.nn.detection import DETECTORS, DetectionLearner, build_detector, load_weights
+from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, options
+from umbel.recipes.split_flags import OWN_TABLE, given
+
+USUAL_DETECTOR = "small-fasterrcnn"
+"""The detector where none is named: one that a CPU can train."""
+_SPLIT_FLAGS = ("split_shares", "folds", "fold", "split_seed")
+_OF_FLAGS = {
+    "size": "--train-size",
+    "resolution": "--resolution",
+    "shares": "--split-shares",
+    "folds": "--folds",
+    "fold": "--fold",
+    "seed": "--split-seed",
+}
+"""Options of a folder of boxes that are flags of their own."""
+_NO_OPTIONS = {
+    "weights": "give the file with --start-from",
+    "fresh_classes": "give the weights with --start-from, whose classes may be others",
+    "seed": "it has a flag of its own",
+    **dict.fromkeys(("name", "labels", "resolution", "heads"), "it follows from the data and the settings"),
+}
+
+
+def own_boxes(settings: DataSettings) -> MultiTaskData:
+    """The user's folder or file of boxes.
+
+    Raises:
+        UmbelError: It cannot be read, or a flag does not apply to it.
+    """
+    for flag in OWN_TABLE:
+        if flag not in _SPLIT_FLAGS and given(settings, flag):
+            raise UmbelError(f"--{flag.replace('_', '-')} is for own tables; {settings.data} is a folder of boxes")
+    chosen = dict(options(settings.options, "--options"))
+    for name in chosen:
+        if name in _OF_FLAGS or name == "path":
+            raise UmbelError(f"--options {settings.options}: {name} is what {_OF_FLAGS.get(name, '--data')} says")
+    if settings.resolution is not None:
+        chosen["resolution"] = settings.resolution
+    shares = _shares(settings.split_shares)
+    split = {"shares": shares, "folds": settings.folds, "fold": settings.fold, "seed": settings.split_seed}
+    check_options(boxes_folder, chosen, f"--options {settings.options}")
+    return boxes_folder(settings.data, size=settings.train_size, **split, **chosen)
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(share) for share in text.split("/")) if text else ()
+    except ValueError:
+        raise UmbelError(f"--split-shares {text}: write three fractions with / between, as in 0.7/0.15/0.15") from None
+
+
+def detector_learner(
+    settings: ModelSettings, tasks: Sequence[Task], inputs: PaddedPictures, seed: int
+) -> DetectionLearner:
+    """A fresh detector for boxes and what else is learnt of the same pictures.
+
+    Args:
+        settings: `encoder` names the detector; `encoder_options` are its options.
+        tasks: One of boxes among them.
+        inputs: How pictures are read.
+        seed: Of the random start.
+
+    Raises:
+        UmbelError: No task of boxes, no such detector or option, or settings of other networks.
+    """
+    boxes = [task for task in tasks if task.output == "boxes"]
+    if not boxes:
+        raise UmbelError("a detector learns boxes, beside other tasks or alone; leave boxes among the --tasks")
+    if isinstance(settings, ControllableModelSettings) and settings.widths:
+        raise UmbelError("--widths is for networks that find no boxes; leave it out")
+    plain = ModelSettings()
+    for name in ("hidden", "vector_head"):
+        if getattr(settings, name) != getattr(plain, name):
+            raise UmbelError(f"--{name.replace('_', '-')} is for networks that find no boxes; leave it out")
+    chosen = options(settings.encoder_options, "--encoder-options")
+    for name in chosen:
+        if name in _NO_OPTIONS:
+            raise UmbelError(f"--encoder-options {name}: no option of a detector; {_NO_OPTIONS[name]}")
+    name = settings.encoder or USUAL_DETECTOR
+    if name not in DETECTORS:
+        raise unknown("detector (--encoder)", name, DETECTORS)
+    further = tuple(task for task in tasks if task is not boxes[0])
+    side = inputs.resolution or max(inputs.shape[1:])
+    try:
+        detector = build_detector(name, boxes[0].labels, side, heads=further, seed=seed, **chosen)
+    except TypeError as error:
+        raise UmbelError(f"--encoder-options {settings.encoder_options}: no such option ({error})") from None
+    return DetectionLearner(detector, tasks)
+
+
+def start_detector(learner: Learner, path: str) -> str:
+    """Give a fresh detector the weights of another one of the same kind; its classes may be others.
+
+    Args:
+        learner: Changed in place.
+        path: A file of safetensors, a checkpoint, or the folder of a training.
+
+    Returns:
+        One line that says what was taken.
+
+    Raises:
+        UmbelError: It cannot be read, or is of another detector.
+    """
+    where = Path(path)
+    file = where if where.is_file() else resolve(where) / "weights.safetensors"
+    try:
+        load_weights(learner.model, file)
+    except UmbelError:
+        load_weights(learner.model, file, fresh_classes=True)
+        return f"Starts from {path}; its classes are others, so the last layers start afresh."
+    return f"Starts from {path}."
