@@ -1,6 +1,7 @@
 """Detectors: torchvision's parts behind one interface, with dropout, ignored boxes and shared features."""
 
 from umbel.nn.detection.build import DETECTORS, build_detector
+from umbel.nn.detection.dense import DenseDetector, FCOSDetector, RetinaNetDetector
 from umbel.nn.detection.detector import BoxSamples, Detector, Seen
 from umbel.nn.detection.dropout import dropout_alone, insert_dropout
 from umbel.nn.detection.learner import DetectionLearner
@@ -15,10 +16,13 @@ __all__ = [
     "DETECTORS",
     "NORMS",
     "BoxSamples",
+    "DenseDetector",
     "DetectionLearner",
     "Detector",
+    "FCOSDetector",
     "RegionDetector",
     "RegionPool",
+    "RetinaNetDetector",
     "Seen",
     "SmallBackbone",
     "build_detector",

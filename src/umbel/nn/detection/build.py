@@ -1,20 +1,57 @@
 """Detectors from a few words: which one, which classes, which norm."""
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from torchvision.models import get_model
+from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
+
 from umbel.arguments import check_options, names, one_of, seed_number, whole_number
-from umbel.core import Task, unknown
+from umbel.core import Task, UmbelError, unknown
 from umbel.nn.build import seeded_start
+from umbel.nn.detection.dense import FCOSDetector, RetinaNetDetector
 from umbel.nn.detection.detector import Detector
 from umbel.nn.detection.dropout import insert_dropout
 from umbel.nn.detection.norms import NORMS, with_norm
+from umbel.nn.detection.regions import RegionDetector
 from umbel.nn.detection.small import small_fasterrcnn
 from umbel.nn.detection.weights import load_weights
 
-DETECTORS: MappingProxyType[str, Callable[..., Detector]] = MappingProxyType({"small-fasterrcnn": small_fasterrcnn})
+_OURS = ("backbone", "num_classes", "kwargs", "self")  # of torchvision's classes, what is no option
+
+
+def _torchvision(
+    name: str, kind: type, labels: Sequence[str], resolution: int, norm: str, heads: Sequence[Task] = (), **options: Any
+) -> Detector:
+    """A detector of torchvision, from scratch; its class tells the options."""
+    classes = len(labels) + (kind is FasterRCNN)  # which counts the background
+    try:
+        model = get_model(name, weights=None, weights_backbone=None, num_classes=classes, **options)
+    except (TypeError, ValueError, AssertionError) as error:
+        raise UmbelError(f"detector {name!r}: {str(error).splitlines()[0]}") from error
+    with_norm(model.backbone, norm)
+    if kind is FasterRCNN:
+        return RegionDetector(model.backbone, model.rpn, model.roi_heads, labels, resolution, heads=heads)
+    return (RetinaNetDetector if kind is RetinaNet else FCOSDetector)(model, labels, resolution, heads=heads)
+
+
+_TORCHVISION = {
+    "fasterrcnn_resnet50_fpn": FasterRCNN,
+    "fasterrcnn_resnet50_fpn_v2": FasterRCNN,
+    "fasterrcnn_mobilenet_v3_large_fpn": FasterRCNN,
+    "fasterrcnn_mobilenet_v3_large_320_fpn": FasterRCNN,
+    "retinanet_resnet50_fpn": RetinaNet,
+    "retinanet_resnet50_fpn_v2": RetinaNet,
+    "fcos_resnet50_fpn": FCOS,
+}
+
+DETECTORS: Mapping[str, Callable[..., Detector]] = MappingProxyType(
+    {"small-fasterrcnn": small_fasterrcnn, **{n: partial(_torchvision, n, kind) for n, kind in _TORCHVISION.items()}}
+)
 """The detectors that can be chosen by name."""
 
 
@@ -55,7 +92,7 @@ def build_detector(
     listed = names(labels, f"{where}: labels")
     side = whole_number(resolution, f"{where}: resolution", least=32)
     norm = one_of(norm, "norm", NORMS)
-    check_options(DETECTORS[name], options, where)
+    _check_options(name, options)
     with seeded_start(seed_number(seed, f"{where}: seed"), name):
         made = "group" if norm == "group" else "batch"
         detector = insert_dropout(DETECTORS[name](listed, side, made, heads, **options), dropout)
@@ -64,3 +101,21 @@ def build_detector(
     if weights is not None:
         load_weights(detector, weights, fresh_classes)
     return detector
+
+
+def _check_options(name: str, options: Mapping[str, object]) -> None:
+    """Refuse options that the detector does not have, or of another kind.
+
+    Raises:
+        UmbelError: Names the option.
+    """
+    maker = _TORCHVISION.get(name, DETECTORS[name])
+    known = [
+        option
+        for option, parameter in inspect.signature(maker).parameters.items()
+        if option not in _OURS and (name in _TORCHVISION or parameter.kind is parameter.KEYWORD_ONLY)
+    ]
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of detector {name!r}", option, known)
+    check_options(DETECTORS[name], options, f"detector {name!r}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.models.detection.image_list import ImageList
 
 from umbel.core import Inputs, OperatingPoint, Task, UmbelError, join_padded, sizes_of
@@ -72,7 +73,12 @@ class Detector(nn.Module, ABC):
 
     Raises:
         UmbelError: A further task that wants other answers than vectors.
+
+    Attributes:
+        loss_names: Of the detector's own losses.
     """
+
+    loss_names: tuple[str, ...]
 
     def __init__(
         self,
@@ -149,7 +155,7 @@ class Detector(nn.Module, ABC):
         """The mean of the coarsest maps over the region of each picture, without what was padded: [B, C]."""
         maps = list(seen.maps.values())[-1]
         full = seen.images.tensors.shape[-2:]
-        part = torch.tensor(seen.sizes, device=maps.device) / torch.tensor(full, device=maps.device)
+        part = torch.tensor(seen.sizes, device=maps.device).view(-1, 2) / torch.tensor(full, device=maps.device)
         rows, columns = (self._inside(part[:, axis], maps.shape[2 + axis]) for axis in (0, 1))
         inside = (rows[:, :, None] & columns[:, None, :]).unsqueeze(1)
         return torch.where(inside, maps.float(), 0).sum((2, 3)) / inside.sum((2, 3))
@@ -183,6 +189,11 @@ class Detector(nn.Module, ABC):
     @abstractmethod
     def anchor_generator(self) -> nn.Module:
         """Torchvision's generator of the anchors."""
+
+    def no_losses(self) -> dict[str, Tensor]:
+        """The losses of a batch without pictures: 0, with a graph to all parameters."""
+        nothing = torch.stack([parameter.sum() for parameter in self.parameters()]).sum() * 0
+        return dict.fromkeys(self.loss_names, nothing)
 
     @abstractmethod
     def detection_losses(self, seen: Seen, target: Tensor, ignored: Tensor | None = None) -> dict[str, Tensor]:
@@ -234,11 +245,10 @@ def padded_detections(each: Sequence[Mapping[str, Tensor]], first_class: int) ->
         torch.cat([e["boxes"], e["scores"][:, None], (e["labels"] - first_class)[:, None].to(e["boxes"].dtype)], 1)
         for e in each
     ]
+    if not rows:
+        return torch.zeros(0, 1, 6)
     most = max([1, *map(len, rows)])
-    padded = torch.full((len(rows), most, 6), -1.0, device=rows[0].device if rows else None)
-    for place, boxes in zip(padded, rows, strict=True):
-        place[: len(boxes)] = boxes
-    return padded
+    return torch.stack([F.pad(boxes.float(), (0, 0, 0, most - len(boxes)), value=-1) for boxes in rows])
 
 
 def box_targets(target: Tensor) -> tuple[Tensor, Tensor]:

@@ -34,6 +34,8 @@ class RegionDetector(Detector):
         heads: Further tasks; see `Detector`.
     """
 
+    loss_names = ("objectness", "rpn_box", "class", "box")
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -54,6 +56,8 @@ class RegionDetector(Detector):
 
     def detection_losses(self, seen: Seen, target: Tensor, ignored: Tensor | None = None) -> dict[str, Tensor]:
         """Of the proposals "objectness" and "rpn_box", of the boxes "class" and "box"; see `Detector`."""
+        if not len(seen):
+            return self.no_losses()
         target, weight = box_targets(target)
         objectness, deltas = self._proposing(seen)
         proposals = self._proposals(seen, objectness.detach(), deltas.detach(), "training")
@@ -158,11 +162,14 @@ class RegionDetector(Detector):
         wrong = F.cross_entropy(logits, kind, reduction="none")
         on = sample.object
         goal = self.roi_heads.box_coder.encode_single(true[on, :4], regions[on])
-        moved = moves.view(len(moves), -1, 4)[on, kind[on]]
+        moved = moves.view(len(moves), len(self.labels) + 1, 4)[on, kind[on]]
         return {"class": (wrong * share).sum(), "box": (_offset_loss(moved, goal) * share[on]).sum()}
 
+    @torch.no_grad()
     def detections(self, seen: Seen) -> Tensor:
         """The boxes [B, D, 6] in pixels of the pictures of the batch."""
+        if not len(seen):
+            return padded_detections([], first_class=1)
         regions = self._proposals(seen, *self._proposing(seen), "testing")
         logits, moves = self._classified(self._pooled_regions(seen, regions))
         with torch.autocast(logits.device.type, enabled=False):
