@@ -4,12 +4,14 @@ import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from umbel.data.padded_pictures import PaddedPictures
 from umbel.engine import FabricRuntime, evaluate, fit, load_checkpoint, load_weights, resolve
 from umbel.engine.checkpoint import latest
 from umbel.engine.folder import check_folder, claimed
 from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError
 from umbel.methods.controllable import is_controllable
+from umbel.recipes.boxes import new_boxes
 from umbel.recipes.build import Described, describe, make_learner, open_with_boxes, predicts_maps
 from umbel.recipes.operating_point import parse_point
 from umbel.recipes.settings import options
@@ -84,6 +86,48 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
             seconds_per_step=fitted.seconds_per_step,
             statements=fitted.statements,
         )
+
+
+def learnt_boxes(path: Path) -> bool:
+    """Whether a run is a detector's.
+
+    Args:
+        path: A checkpoint, or the folder of a training.
+
+    Raises:
+        UmbelError: The checkpoint is damaged or does not say how it was built.
+    """
+    saved = load_checkpoint(resolve(path))
+    return isinstance(Described.read(saved.settings, str(saved.path)).record.inputs, PaddedPictures)
+
+
+def evaluate_on_boxes(path: Path, folder: Path, runtime: FabricRuntime) -> tuple[Trained, tuple[str, ...]]:
+    """Metrics of a detector on labelled pictures that are not the run's, and what is odd about these.
+
+    Args:
+        path: A checkpoint, or the folder of a training.
+        folder: Of the pictures; see `umbel.data.boxes_folder`.
+        runtime: Processes.
+
+    Raises:
+        UmbelError: The pictures cannot be read, or have none of the detector's classes.
+    """
+    saved = load_checkpoint(resolve(path))
+    described = Described.read(saved.settings, str(saved.path))
+    source, notes = new_boxes(described.record, folder)
+    learner = described.trained(saved).to(runtime.device)
+    here = runtime.with_settings(saved.settings["fit"]["precision"], 1)
+    return (
+        Trained(
+            checkpoint=str(saved.path),
+            split=f"new pictures of {folder}",
+            samples=len(source),
+            metrics=evaluate(learner, source, here).metrics,
+            directions={task.name: task.higher_is_better for task in learner.tasks},
+            units={task.name: task.unit for task in learner.tasks},
+        ),
+        notes,
+    )
 
 
 def evaluate_checkpoint(path: Path, split: str, runtime: FabricRuntime, point: str = "") -> Trained:
