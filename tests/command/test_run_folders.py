@@ -147,7 +147,7 @@ def test_an_export_that_was_killed_is_swept_by_the_next(tmp_path):
         put_in_place(partial, tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
     assert sorted(contents(tmp_path / "out")) == ["export.json", "model.pt2"]
-    with pytest.raises(UmbelError, match="export into a new one"):
+    with pytest.raises(UmbelError, match="give a new one"):
         check_place(tmp_path / "out")
     shutil.rmtree(tmp_path / "out")
     (tmp_path / "out").mkdir()

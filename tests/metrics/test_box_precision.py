@@ -4,6 +4,8 @@ import sys
 
 import pytest
 import torch
+from torch import distributed
+from two_processes import run_in_two_processes, share_of
 
 from umbel import UmbelError
 from umbel.metrics import BoxPrecision, BoxPrecision50
@@ -97,3 +99,23 @@ def test_one_line_without_faster_coco_eval(monkeypatch):
     monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
     with pytest.raises(UmbelError, match=r"umbel\[detect\]"):
         BoxPrecision()
+
+
+def measure() -> list[float]:
+    """mAP50 over two processes: of uneven shares, and where the second has no picture."""
+    prediction, target = random_case(0)
+    rank, values = distributed.get_rank(), []
+    for share in (share_of(rank), (slice(0, 8), slice(8, 8))[rank]):
+        metric = BoxPrecision50()
+        if len(prediction[share]):
+            metric.update(prediction[share], target[share])
+        values.append(float(metric.compute()))
+    return values
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+def test_two_processes_equal_one(tmp_path):
+    whole = BoxPrecision50()
+    whole.update(*random_case(0))
+    for values in run_in_two_processes(measure, tmp_path):
+        assert values == pytest.approx([float(whole.compute())] * 2, abs=1e-6)

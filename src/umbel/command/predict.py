@@ -1,4 +1,4 @@
-"""`umbel predict`: a trained run answers for new rows or pictures."""
+"""`umbel predict`: a trained run answers for new rows, pictures or films."""
 
 import io
 import json
@@ -16,23 +16,34 @@ from umbel.errors import UmbelError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from umbel.inference import NewInputs, Predictor
+    from umbel.inference import BoxPredictor, NewInputs, Predictor
 
 
 @dataclass(frozen=True)
 class _Predict:
     checkpoint: Annotated[Path, tyro.conf.Positional]
     """A checkpoint, or the folder of a training."""
-    data: str
+    data: str = ""
     """New rows: a CSV, TSV or Parquet file, a folder of pictures, an .npy file, or - for CSV on standard input."""
+    images: tuple[str, ...] = ()
+    """Pictures: a folder, or files."""
+    video: Path | None = None
+    """A film, for a detector (extra `video`)."""
+    every: int = 1
+    """Of a film: 1 for all frames, k for every k-th."""
+    threshold: float | None = None
+    """Of a detector: boxes with a lower score are left out; unset: 0.5."""
+    draw: bool = False
+    """Of a detector: write the pictures or the film with their boxes, too."""
     out: Path | None = None
-    """A new file for the predictions, .csv or .parquet, or .npz for arrays; unset: CSV on standard output."""
+    """A new file for the predictions, .csv or .parquet, or .npz for arrays, or a new folder for those of a detector;
+    unset: CSV on standard output."""
     keep: str = ""
     """Columns of the table to copy in front of the predictions, with commas between; unset: the number of the row."""
     point: str = ""
     """Widths of a controllable network, as width=0.5,heads=0.25; unset: full."""
-    batch_size: int = 256
-    """Rows that go through the network at a time."""
+    batch_size: int | None = None
+    """Rows that go through the network at a time; unset: 256, of pictures for a detector 8."""
     pictures_anywhere: bool = False
     """Read pictures outside the table's folder, too."""
     overwrite: bool = False
@@ -45,17 +56,57 @@ def predict(arguments: list[str]) -> int:
     """Write the predictions of a trained run for new rows, in their order."""
     about = (
         "Predictions of a trained run for new rows or pictures, which need no targets: probabilities and natural "
-        "units, a line for each row. The data set that it learnt from is not needed."
+        "units, a line for each row; of a detector boxes in pixels of the pictures, a line for each box, and with "
+        "--out a folder of tables, COCO's JSON and drawings. The data set that it learnt from is not needed."
     )
     parsed = parse(_Predict, None, arguments, "umbel predict", about)
+    if not parsed.data and not parsed.images and parsed.video is None:
+        raise UmbelError("say what to predict for: --data TABLE, --images FOLDER, or --video FILM")
+    if parsed.data and (parsed.images or parsed.video):
+        raise UmbelError("--data and --images or --video say two things to predict for; give one of them")
 
-    from umbel.inference import load  # noqa: PLC0415 - imports torch
+    from umbel.inference import BoxPredictor, load_any  # noqa: PLC0415 - imports torch
+
+    predictor = load_any(parsed.checkpoint)
+    if isinstance(predictor, BoxPredictor):
+        return _boxes(parsed, predictor)
+    return _rows(parsed, predictor)
+
+
+def _boxes(parsed: _Predict, predictor: "BoxPredictor") -> int:
+    from umbel.command.predict_boxes import BoxRequest, predict_boxes  # noqa: PLC0415
+    from umbel.inference.box_predictor import THRESHOLD  # noqa: PLC0415
+
+    for flag in ("keep", "point", "pictures_anywhere", "overwrite"):
+        if getattr(parsed, flag):
+            raise UmbelError(
+                f"--{flag.replace('_', '-')} is for rows of a table, and the run is a detector; leave it out"
+            )
+    return predict_boxes(
+        predictor,
+        BoxRequest(
+            images=parsed.images or tuple(filter(None, [parsed.data])),
+            video=parsed.video,
+            every=parsed.every,
+            threshold=THRESHOLD if parsed.threshold is None else parsed.threshold,
+            draw=parsed.draw,
+            out=parsed.out,
+            batch_size=parsed.batch_size,
+            json=parsed.json,
+        ),
+    )
+
+
+def _rows(parsed: _Predict, predictor: "Predictor") -> int:
     from umbel.inference.prediction_files import check_out  # noqa: PLC0415
 
+    for flag, unset in (("video", None), ("every", 1), ("threshold", None), ("draw", False)):
+        if getattr(parsed, flag) != unset:
+            raise UmbelError(f"--{flag} is for detectors, and {predictor.path} finds no boxes; leave it out")
     if parsed.out is not None:
-        check_out(parsed.out, None if parsed.data == "-" else Path(parsed.data), parsed.overwrite)
-    predictor = load(parsed.checkpoint)
-    inputs = _inputs(predictor, parsed.data, parsed.pictures_anywhere)
+        table = parsed.data and parsed.data != "-"
+        check_out(parsed.out, Path(parsed.data) if table else None, parsed.overwrite)
+    inputs = _inputs(predictor, parsed)
     if parsed.out is not None and parsed.out.suffix.lower() == ".npz":
         _arrays(parsed, parsed.out, predictor, inputs)
     else:
@@ -71,7 +122,7 @@ def _arrays(parsed: _Predict, out: Path, predictor: "Predictor", inputs: "NewInp
     if parsed.keep:
         raise UmbelError("--keep copies columns into a table; --out with a name in .npz holds arrays alone")
     with TerminalReporter() as reporter:
-        arrays = predictor.predict_arrays(inputs, parsed.point, batch_size=parsed.batch_size, reporter=reporter)
+        arrays = predictor.predict_arrays(inputs, parsed.point, batch_size=_batch_size(parsed), reporter=reporter)
     _tell(inputs.notes)
     write_atomically(out, array_bytes(arrays))
     _show(parsed, predictor, inputs, None)
@@ -90,7 +141,7 @@ def _table(parsed: _Predict, predictor: "Predictor", inputs: "NewInputs") -> Non
     left = [task.name for task in predictor.tasks if task.name not in predictor.columns]
     maps = f"a table has no place for the maps or pictures of {', '.join(left)}; use --out with a name in .npz"
     with TerminalReporter() as reporter:
-        predictions = predictor.predict(inputs, parsed.point, batch_size=parsed.batch_size, reporter=reporter)
+        predictions = predictor.predict(inputs, parsed.point, batch_size=_batch_size(parsed), reporter=reporter)
     _tell([*inputs.notes, *([maps] if left else [])])
     table = pd.DataFrame({**first, **{name: predictions[name].to_numpy() for name in predictions.columns}})
     if parsed.out is not None:
@@ -98,14 +149,21 @@ def _table(parsed: _Predict, predictor: "Predictor", inputs: "NewInputs") -> Non
     _show(parsed, predictor, inputs, table)
 
 
+def _batch_size(parsed: _Predict) -> int:
+    from umbel.inference.predictor import BATCH_SIZE  # noqa: PLC0415
+
+    return BATCH_SIZE if parsed.batch_size is None else parsed.batch_size
+
+
 def _tell(notes: Sequence[str]) -> None:
     for note in notes:
         print(f"umbel: {note}", file=sys.stderr)
 
 
-def _inputs(predictor: "Predictor", data: str, pictures_anywhere: bool) -> "NewInputs":
-    if not data:
-        raise UmbelError("--data is empty; give a table, a folder of pictures, an .npy file, or -")
+def _inputs(predictor: "Predictor", parsed: _Predict) -> "NewInputs":
+    if len(parsed.images) > 1:
+        return predictor.read(list(parsed.images))
+    data, pictures_anywhere = parsed.data or parsed.images[0], parsed.pictures_anywhere
     if data != "-":
         return predictor.read(Path(data), pictures_anywhere=pictures_anywhere)
     from umbel.data.cells import read_text_cells  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Where an export is written: beside its place, by one process at a time, and renamed into it when it is whole."""
+"""A folder of results is written beside its place, by one process at a time, and renamed when it is whole."""
 
 import os
 import shutil
@@ -12,24 +12,24 @@ from umbel.locks import InUse, Lock
 
 
 def check_place(folder: Path) -> None:
-    """Refuse a place for an export that is taken, or that cannot be looked at; makes nothing.
+    """Refuse a place that is taken, or that cannot be looked at; makes nothing.
 
     Raises:
         UmbelError: As said.
     """
     with writing(folder):
         if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
-            raise UmbelError(f"{folder} is there already and not an empty folder; export into a new one")
+            raise UmbelError(f"{folder} is there already and not an empty folder; give a new one")
 
 
 @contextmanager
 def place_of(folder: Path) -> Iterator[Path]:
-    """A partial folder beside the place of an export, for one process at a time.
+    """A partial folder beside its place, for one process at a time.
 
     What killed processes left there is removed; after an error nothing is left.
 
     Raises:
-        UmbelError: The place is taken, another process exports to it, or it cannot be written.
+        UmbelError: The place is taken, another process writes to it, or it cannot be written.
     """
     partial = partial_beside(folder)
     made = [path for path in folder.parents if not path.exists()]
@@ -38,7 +38,7 @@ def place_of(folder: Path) -> Iterator[Path]:
         try:
             lock = Lock.take(folder.parent / f".{folder.name}.umbel.lock")
         except InUse as holder:
-            raise UmbelError(f"{folder} is being written by {holder}; wait for it, or export into another") from None
+            raise UmbelError(f"{folder} is being written by {holder}; wait for it, or give another") from None
         try:
             check_place(folder)
             sweep_beside(folder)

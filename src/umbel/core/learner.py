@@ -221,6 +221,13 @@ class Learner(nn.Module):
     def after_step(self) -> None:
         """Called after each step of the optimizer, on every process."""
 
+    def is_done(self) -> bool:
+        """Whether training ends now, before its last step: asked after each validation; never, as it stands.
+
+        It must be the same on every process, and follow from state that a resumed run has as well.
+        """
+        return False
+
 
 def trained_parameters(module: nn.Module) -> list[nn.Parameter]:
     """The parameters that can be trained, each once, in the order of `module.parameters()`.

@@ -76,6 +76,7 @@ class TrainingRun:
         self.step_seconds: list[float] = []
         self.saved_at = time.monotonic()
         self.stop_requested = False
+        self._done = False  # the learner wants no further step
         self.folder = plan.out / "checkpoints" if plan.out else None
         self.described = described(plan) if plan.out else {}
         self._check_sizes(self.settings.batch_size, self.runtime.world_size, self.settings.accumulate)
@@ -156,11 +157,12 @@ class TrainingRun:
     def train(self) -> None:
         """All steps that are left; then the learner gets its best weights."""
         start_training(self.learner)
+        self._done = self.progress.best is not None and self.learner.is_done()
         self.plan.reporter.begin(self.plan.label, self.total, self.progress.step)
         size, rank, world_size = self.settings.batch_size, self.runtime.rank, self.runtime.world_size
         try:
             with self._interruptible():
-                while self.progress.step < self.total:
+                while self.progress.step < self.total and not self._done:
                     epoch, start = divmod(self.progress.step, self.epoch_steps)
                     batches = self.plan.train.train_batches(size, self.settings.seed, epoch, start, rank, world_size)
                     came = self.progress.step
@@ -169,6 +171,8 @@ class TrainingRun:
                         losses, rate = self._step(self._placed(batch))
                         self.step_seconds.append(time.perf_counter() - began)
                         self._after_step(losses, rate)
+                        if self._done:
+                            break
                     if self.progress.step == came:
                         raise UmbelError(f"the training set gave no batch for step {came + 1}; its `steps` says more")
             self._finish()
@@ -245,6 +249,7 @@ class TrainingRun:
             self.plan.reporter.step(progress.step, means)
         if progress.step % self.validate_every == 0 or last:
             self._validate()
+            self._done = self.learner.is_done()
         self._save_if_due()
 
     def _validate(self) -> None:

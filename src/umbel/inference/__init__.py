@@ -1,24 +1,30 @@
-"""A trained run, used: predictions for new rows of a table, pictures or arrays; and scikit-learn's fit and predict."""
+"""A trained run, used: predictions for new rows, pictures, arrays and films; and scikit-learn's fit and predict."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from umbel.inference.box_predictor import BoxPredictor, PictureBoxes
 from umbel.inference.new_inputs import NewInputs
+from umbel.inference.opening import load, load_any, load_detector
 from umbel.inference.prediction_files import array_bytes, row_names, table_bytes
-from umbel.inference.predictor import Predictor, RowsWarning, load
+from umbel.inference.predictor import Predictor, RowsWarning
 
 if TYPE_CHECKING:
     from umbel.inference.estimator import MultiTaskClassifier, MultiTaskEstimator, MultiTaskRegressor
 
 __all__ = [
+    "BoxPredictor",
     "MultiTaskClassifier",
     "MultiTaskEstimator",
     "MultiTaskRegressor",
     "NewInputs",
+    "PictureBoxes",
     "Predictor",
     "RowsWarning",
     "array_bytes",
     "load",
+    "load_any",
+    "load_detector",
     "row_names",
     "table_bytes",
 ]

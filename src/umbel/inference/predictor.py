@@ -1,6 +1,5 @@
 """A trained run, opened: predictions for new rows in natural units, without the data that it learnt from."""
 
-import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,39 +14,21 @@ from umbel.core import Batch, Evaluation, Learner, OperatingPoint
 from umbel.data import TensorSource
 from umbel.data.data_record import DataRecord
 from umbel.data.task_records import TaskRecord
-from umbel.engine import FabricRuntime, evaluate, load_checkpoint, open_runtime, resolve
+from umbel.engine import FabricRuntime, evaluate
 from umbel.engine.progress import Reporter, Silent
 from umbel.errors import UmbelError
 from umbel.inference.answers import answer_columns, column_values, decoded
+from umbel.inference.late_progress import LateProgress
 from umbel.inference.new_inputs import NewInputs, new_inputs
 from umbel.methods.controllable import is_controllable
-from umbel.recipes.build import Described
 from umbel.recipes.operating_point import parse_point
 
 BATCH_SIZE = 256
 """Rows that go through the network at a time, where nothing else is said."""
-_QUIET_SECONDS = 2.0
 
 
 class RowsWarning(UserWarning):
     """What is odd about rows that are predicted all the same."""
-
-
-def load(run: str | Path) -> "Predictor":
-    """Open a trained run to predict with it.
-
-    The network is built again from what its checkpoint says; the data set is not needed.
-
-    Args:
-        run: The folder of a training (its best checkpoint, or the one that was made ready), or a checkpoint.
-
-    Raises:
-        UmbelError: There is no checkpoint, it is damaged, or it does not say how its network was built (it was written
-            by a `fit` of your own: build the learner and use `umbel.engine.load_weights`).
-    """
-    saved = load_checkpoint(resolve(Path(run)))
-    described = Described.read(saved.settings, str(saved.path))
-    return Predictor(described.trained(saved), described.record, open_runtime(), saved.path)
 
 
 class Predictor:
@@ -236,13 +217,9 @@ def _warn(notes: Sequence[str]) -> None:
 
 def _with_progress(count: int, batch_size: int, reporter: Reporter) -> Iterator[np.ndarray]:
     """Numbers of rows in batches; the reporter hears of it once it takes long."""
-    began, told = time.monotonic(), False
+    progress = LateProgress(reporter, count)
     for start in range(0, count, batch_size):
-        yield np.arange(start, min(start + batch_size, count))
-        if not told and time.monotonic() - began > _QUIET_SECONDS:
-            told = True
-            reporter.begin("predicting", count, start)
-        if told:
-            reporter.step(min(start + batch_size, count), {})
-    if told:
-        reporter.end()
+        end = min(start + batch_size, count)
+        yield np.arange(start, end)
+        progress.at(end)
+    progress.end()

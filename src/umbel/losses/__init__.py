@@ -7,6 +7,7 @@ from umbel.losses.distillation import (
     prefix_distance,
     relational_distance,
 )
+from umbel.losses.domains import focal_cross_entropy, least_squares_domain
 from umbel.losses.elementwise import (
     angular,
     bernoulli,
@@ -27,9 +28,11 @@ __all__ = [
     "class_divergence",
     "cross_covariance",
     "cross_entropy",
+    "focal_cross_entropy",
     "hsic",
     "joint_dependence",
     "joint_overlap",
+    "least_squares_domain",
     "mean_squared_error_of_each",
     "prefix_distance",
     "relational_distance",

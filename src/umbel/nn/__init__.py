@@ -18,6 +18,7 @@ from umbel.nn.heads import ConvHead, MapHead, VectorHead, build_head
 from umbel.nn.pixel import PictureHead, PixelEncoder, PooledHead, SmoothBlock
 from umbel.nn.pretrained import FeatureMaps, torchvision_encoder
 from umbel.nn.release import FeatureRelease, ReleasingLink
+from umbel.nn.reversal import reversed_gradient
 from umbel.nn.ridge import LinearMap, principal_components, ridge
 from umbel.nn.slimming import (
     WIDTH_NAMES,
@@ -89,6 +90,7 @@ __all__ = [
     "preferences_at",
     "principal_components",
     "recalibrate",
+    "reversed_gradient",
     "ridge",
     "seeded_start",
     "slimmable",

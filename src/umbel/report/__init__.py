@@ -1,5 +1,6 @@
 """Results of a study: one file of numbers, tables, figures, pictures and a self-contained page."""
 
+from umbel.report.boxes import DetectionRow, draw_boxes, draw_detection_sheet
 from umbel.report.charts import Chart, Series, chart_series
 from umbel.report.claims import NOT_SHOWN, REFUTED, SHOWN, Claim, count_states
 from umbel.report.combine import write_combined
@@ -33,6 +34,7 @@ __all__ = [
     "Conflict",
     "Curve",
     "DataInfo",
+    "DetectionRow",
     "Estimate",
     "Listing",
     "Matrix",
@@ -50,6 +52,8 @@ __all__ = [
     "csv_table",
     "delta_m",
     "describe_environment",
+    "draw_boxes",
+    "draw_detection_sheet",
     "draw_image_grid",
     "draw_samples",
     "main_table",

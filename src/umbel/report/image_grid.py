@@ -44,15 +44,27 @@ def draw_image_grid(
         UmbelError: No picture, a row that is not as long as the columns, something that is no picture, a caption
             outside the grid, a scale below 1, or a file that cannot be written.
     """
-    captions = captions or {}
+    return write_atomically(Path(path), encoded(image_sheet(rows, columns, scale, captions or {})))
+
+
+def image_sheet(
+    rows: Sequence[tuple[str, Sequence[Any]]],
+    columns: Sequence[str],
+    scale: int,
+    captions: Mapping[tuple[int, int], str],
+) -> Image.Image:
+    """The sheet that `draw_image_grid` saves; the arguments are the same.
+
+    Raises:
+        UmbelError: As `draw_image_grid`.
+    """
     if scale < 1:
         raise UmbelError(f"image grid: scale is {scale}; give 1 or more")
     _check_shape(rows, columns, captions)
     tiles = [[_tile(p, r, c) for c, p in enumerate(pictures)] for r, (_, pictures) in enumerate(rows)]
     if not any(tile is not None for row in tiles for tile in row):
         raise UmbelError("image grid: nothing to draw; give at least one picture")
-    sheet = _drawn(tiles, [heading for heading, _ in rows], columns, captions, scale)
-    return write_atomically(Path(path), encoded(sheet))
+    return _drawn(tiles, [heading for heading, _ in rows], columns, captions, scale)
 
 
 def psnr_captions(rows: Sequence[tuple[str, Sequence[Any]]]) -> dict[tuple[int, int], str]:

@@ -132,9 +132,7 @@ def _drawn(shown: Sequence[Strip], words: Sequence[Sequence[Caption]], legends: 
     left = _GAP + len(shown) * (width + _GAP)
     total = max(left + sum(widths) + _GAP * len(widths), 320)
     head = _HEAD if shown else _GAP
-    lines = [row for legend in legends for row in _legend_rows(legend, total)]
-    foot = (len(lines) * 20 + _GAP) if lines else 0
-    image = Image.new("RGB", (math.ceil(total), head + step * len(words) + foot), "white")
+    image = Image.new("RGB", (math.ceil(total), head + step * len(words)), "white")
     draw = ImageDraw.Draw(image)
     for column, strip in enumerate(shown):
         x = _GAP + column * (width + _GAP)
@@ -151,9 +149,20 @@ def _drawn(shown: Sequence[Strip], words: Sequence[Sequence[Caption]], legends: 
             x += space + _GAP
         if row and not shown:
             draw.line((_GAP, head + row * step - 4, total - _GAP, head + row * step - 4), fill="#d8dce1")
+    return with_legends(image, legends)
+
+
+def with_legends(image: Image.Image, legends: Sequence[Legend]) -> Image.Image:
+    """The sheet with what its colours mean under it."""
+    lines = [row for legend in legends for row in _legend_rows(legend, image.width)]
+    if not lines:
+        return image
+    longer = Image.new("RGB", (image.width, image.height + len(lines) * 20 + _GAP), "white")
+    longer.paste(image, (0, 0))
+    draw = ImageDraw.Draw(longer)
     for number, line in enumerate(lines):
-        _draw_legend(image, draw, line, head + step * len(words) + number * 20)
-    return image
+        _draw_legend(longer, draw, line, image.height + number * 20)
+    return longer
 
 
 def _text_widths(texts: Sequence[Sequence[Sequence[Caption]]]) -> list[int]:
