@@ -152,6 +152,13 @@ def test_flags_that_do_not_apply_are_refused_in_one_line(capsys, tree, tmp_path,
     assert not (tmp_path / "run").exists()
 
 
+def test_a_missing_package_for_the_metric_is_told_before_the_training(capsys, monkeypatch, tree, tmp_path):
+    monkeypatch.setattr("umbel.metrics.boxes.find_spec", lambda name: None)
+    told = refused(capsys, "train", "--data", tree, *QUICK, "--out", tmp_path / "run")
+    assert 'pip install "umbel[detect]"' in told
+    assert not (tmp_path / "run").exists()
+
+
 def test_studies_refuse_boxes(capsys, tree, tmp_path):
     told = refused(capsys, "run", "compare", "--data", tree, "--out", tmp_path / "run")
     assert "is a set of boxes, which detectors learn from: `umbel train` trains one" in told

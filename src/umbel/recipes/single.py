@@ -1,9 +1,11 @@
 """`umbel train` and `umbel evaluate`: one network, without a study around it."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from umbel.core import Task
 from umbel.data.padded_pictures import PaddedPictures
 from umbel.engine import FabricRuntime, evaluate, fit, load_checkpoint, load_weights, resolve
 from umbel.engine.checkpoint import latest
@@ -49,6 +51,7 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
     """Train one network for all tasks and evaluate its best weights on the test split."""
     check_folder(out, "run", runtime, resume)
     data = open_with_boxes(settings.data, say=reporter.say)
+    _check_metrics(data.tasks)
     learner = make_learner(settings.model, data, settings.fit.seed)
     chosen = options(settings.descent_options, "--descent-options")
     descent = weighed_descent(settings.descent, chosen, settings.task_weights, data)
@@ -86,6 +89,13 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
             seconds_per_step=fitted.seconds_per_step,
             statements=fitted.statements,
         )
+
+
+def _check_metrics(tasks: Sequence[Task]) -> None:
+    """Make each metric once, so that one whose package is missing is told before the training and not after it."""
+    for task in tasks:
+        for make in task.metrics.values():
+            make()
 
 
 def learnt_boxes(path: Path) -> bool:
