@@ -20,6 +20,8 @@ WEATHERS = ("fog", "blur", "illumination")
 
 CELLS = AdaptationSettings(flips="both")
 """How cells are adapted to: they have no top."""
+FULL = FIT.replace(steps=300)
+"""How every adaptation of the full study is trained."""
 SOURCE_FIT = FitSettings(
     steps=800, batch_size=4, learning_rate=2e-3, clip_norm=5.0, validate_every=200, monitor="boxes/mAP50",
     tensorboard=False,
@@ -51,7 +53,7 @@ class SourceFreeSettings:
     """Repetitions: source detectors of seeds 0, 1, 2, ..., each with a fold of its own."""
     source_steps: int = 800
     """Steps of every source detector."""
-    oracle_steps: int = 400
+    oracle_steps: int = 300
     """Steps of the oracle, which learns from the target's labels."""
     fast_decay: float = 0.99
     """Of the fast teacher."""
@@ -60,7 +62,7 @@ class SourceFreeSettings:
     weather_pictures: int = 120
     """Pictures in each of them, at most."""
     adaptation: AdaptationSettings = CELLS
-    fit: FitSettings = FIT
+    fit: FitSettings = FULL
 
     def __post_init__(self) -> None:
         check_numbers(self, {"folds": 2, "source_steps": 1, "oracle_steps": 1, "weather_pictures": 4})
