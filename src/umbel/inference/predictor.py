@@ -13,6 +13,9 @@ from torch import Tensor
 from umbel.core import Batch, Evaluation, Learner, OperatingPoint
 from umbel.data import TensorSource
 from umbel.data.data_record import DataRecord
+from umbel.data.padded_pictures import PaddedPictures
+from umbel.data.plain_inputs import PlainInputs
+from umbel.data.table_description import TableDescription
 from umbel.data.task_records import TaskRecord
 from umbel.engine import FabricRuntime, evaluate
 from umbel.engine.progress import Reporter, Silent
@@ -42,13 +45,24 @@ class Predictor:
         record: What is known of its data.
         runtime: The device.
         path: Its checkpoint.
+
+    Attributes:
+        known: How what it is given becomes its inputs.
+
+    Raises:
+        UmbelError: It is a detector, which answers otherwise.
     """
 
     def __init__(self, learner: Learner, record: DataRecord, runtime: FabricRuntime, path: Path) -> None:
         self.learner = learner.to(runtime.device).eval()
         self._runtime = runtime.with_settings("float32", 1)
         self._tasks = {task.name: task for task in learner.tasks}
+        if isinstance(record.inputs, PaddedPictures):
+            raise UmbelError(
+                f"{path} is a detector, which answers with boxes; open it with umbel.inference.load_detector"
+            )
         self.record = record
+        self.known: TableDescription | PlainInputs = record.inputs
         self.path = path
 
     @property
@@ -72,7 +86,7 @@ class Predictor:
         Raises:
             UmbelError: They do not fit what the run learnt from.
         """
-        return rows if isinstance(rows, NewInputs) else new_inputs(rows, self.record.inputs, pictures_anywhere, labels)
+        return rows if isinstance(rows, NewInputs) else new_inputs(rows, self.known, pictures_anywhere, labels)
 
     def predict(
         self,
