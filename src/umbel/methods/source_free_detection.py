@@ -17,12 +17,12 @@ Source: Chu, Li, Chen, Li, Li, "Adversarial alignment for source free object det
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from umbel.arguments import real_number
+from umbel.arguments import one_of, real_number
 from umbel.core import (
     Batch,
     Evaluation,
@@ -50,6 +50,7 @@ from umbel.nn.detection import (
 )
 from umbel.nn.ema import Buffers
 
+Answer = Literal["teacher", "student"]
 STABILITY = "stability"
 """Name of the score that chooses the best step without labels."""
 
@@ -84,8 +85,8 @@ class SourceFreeLearner(DetectionLearner):
             + weight [ 1/2 FL(D(f_s), 0) + 1/2 FL(D(f_d), 1) + 1/2 mean D_p(g_s)^2 + 1/2 mean (1 - D_p(g_d))^2 ]
 
     with features behind a gradient reversal; in the stage of simulation L = L_det of mosaics alone. Boxes are one row
-    for any descent, the two losses of discriminators are auxiliary. `predict` answers with the teacher, which is what
-    adaptation gives.
+    for any descent, the two losses of discriminators are auxiliary. `predict` answers with the adapted detector, which
+    is the teacher unless said otherwise.
 
     Differs from the paper: boxes that the teacher is unsure of are ignored instead of learnt as background; thresholds
     can differ by class; the teacher moves a little at every step instead of a lot at every 2500th; mosaics are made of
@@ -99,9 +100,10 @@ class SourceFreeLearner(DetectionLearner):
         watch: Looks at the teacher without labels, for the score "stability" and the alarm; None: neither is there.
         alarm: When to stop.
         seed: Of the discriminators' start.
+        answer: Whether the teacher or the student is the adapted detector.
 
     Attributes:
-        teacher: `ExponentialMovingAverage` of the student; `teacher.teacher` is the adapted detector.
+        teacher: `ExponentialMovingAverage` of the student.
         history: What was seen at each validation, the first before any step where `look` was called.
 
     Raises:
@@ -117,6 +119,7 @@ class SourceFreeLearner(DetectionLearner):
         watch: Watch | None = None,
         alarm: Alarm | None = None,
         seed: int = 0,
+        answer: Answer = "teacher",
     ) -> None:
         super().__init__(detector, tasks)
         self.teaching = teaching or SelfTraining()
@@ -125,6 +128,7 @@ class SourceFreeLearner(DetectionLearner):
         self.teacher = ExponentialMovingAverage(
             detector, self.teaching.decay, self.teaching.every, self.teaching.buffers
         )
+        self.answer = one_of(answer, "answer", get_args(Answer))
         self.history: list[dict[str, float]] = []
         self.alarmed = ""
         self._start = {name: value.detach().cpu().clone() for name, value in detector.named_parameters()}
@@ -179,9 +183,14 @@ class SourceFreeLearner(DetectionLearner):
         """How many pictures teach boxes; see `Learner.counts`."""
         return {self.boxes.name: (_domain(batch) != DISSIMILAR).sum()}
 
+    @property
+    def adapted(self) -> Detector:
+        """The detector that adaptation gives."""
+        return self.teacher.teacher if self.answer == "teacher" else self.model
+
     def predict(self, batch: Batch, point: OperatingPoint) -> dict[str, Tensor]:
-        """The teacher's boxes."""
-        return {self.boxes.name: self.teacher(batch.inputs)["boxes"]}
+        """The adapted detector's boxes."""
+        return {self.boxes.name: self.adapted(batch.inputs)["boxes"]}
 
     def after_step(self) -> None:
         """Move the teacher."""
@@ -197,19 +206,19 @@ class SourceFreeLearner(DetectionLearner):
     # -- without labels ----------------------------------------------------------------------------------------
 
     def look(self) -> Signals:
-        """Look at the teacher, and remember what was seen.
+        """Look at the adapted detector, and remember what was seen.
 
         Raises:
             UmbelError: The learner has nothing to look at it with.
         """
         if self.watch is None:
             raise UmbelError("this learner has no `watch`; give it one to judge it without labels")
-        signals = with_drift(self.watch.look(self.teacher.teacher), self._start, self.teacher.teacher)
+        signals = with_drift(self.watch.look(self.adapted), self._start, self.adapted)
         self.history.append(asdict(signals))
         return signals
 
     def scores(self) -> dict[str, Score]:
-        """The usual ones and "stability": how well the teacher's boxes of two views of a picture agree.
+        """The usual ones and "stability": how well the detector's boxes of two views of a picture agree.
 
         -inf once the alarm has sounded.
         """

@@ -2,6 +2,7 @@
 
 from umbel.metrics.age import Age, age_of_information
 from umbel.metrics.angular_error import MeanAngularError
+from umbel.metrics.box_matching import OperatingScore, best_f1, recalls, right_boxes
 from umbel.metrics.boxes import BoxPrecision, BoxPrecision50
 from umbel.metrics.calibration import Reliability, expected_calibration_error, fit_temperature, reliability
 from umbel.metrics.confidence import MeanConfidence
@@ -25,12 +26,14 @@ __all__ = [
     "BoxPrecision50",
     "MeanAngularError",
     "MeanConfidence",
+    "OperatingScore",
     "PicturePSNR",
     "PictureSSIM",
     "Reliability",
     "SampleMean",
     "age_of_information",
     "as_loss",
+    "best_f1",
     "confidence_interval",
     "expected_calibration_error",
     "fit_temperature",
@@ -38,7 +41,9 @@ __all__ = [
     "mean_relative_improvement",
     "picture_psnr",
     "picture_ssim",
+    "recalls",
     "relative_change",
     "relative_improvement",
     "reliability",
+    "right_boxes",
 ]

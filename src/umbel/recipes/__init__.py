@@ -12,6 +12,7 @@ from umbel.recipes.multires_jscc import MULTIRES_JSCC
 from umbel.recipes.power_flow import POWER_FLOW
 from umbel.recipes.private_features import PRIVATE_FEATURES
 from umbel.recipes.recipe import Recipe
+from umbel.recipes.source_free_detection import SOURCE_FREE_DETECTION
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -25,6 +26,7 @@ RECIPES: dict[str, Recipe] = {
         BROADCAST,
         PRIVATE_FEATURES,
         POWER_FLOW,
+        SOURCE_FREE_DETECTION,
     )
 }
 """Every recipe by the name that `umbel run` takes."""

@@ -1,11 +1,15 @@
 """Folders of boxes as data of a run, and the detector that learns from them."""
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
 from umbel.arguments import check_options
 from umbel.core import Learner, Task, UmbelError, unknown
-from umbel.data import MultiTaskData, boxes_folder
+from umbel.data import MultiTaskData, TensorSource, boxes_folder
+from umbel.data.boxes.building import Wanted, whole_batch
+from umbel.data.boxes.folder import read_boxes
+from umbel.data.data_record import DataRecord
 from umbel.data.padded_pictures import PaddedPictures
 from umbel.engine import resolve
 from umbel.nn.detection import DETECTORS, DetectionLearner, build_detector, load_weights
@@ -49,8 +53,34 @@ def own_boxes(settings: DataSettings) -> MultiTaskData:
         chosen["resolution"] = settings.resolution
     shares = _shares(settings.split_shares)
     split = {"shares": shares, "folds": settings.folds, "fold": settings.fold, "seed": settings.split_seed}
+    accepted = [name for name in inspect.signature(boxes_folder).parameters if name not in (*_OF_FLAGS, "path")]
+    for name in chosen:
+        if name not in (*accepted, "resolution"):
+            raise unknown("option of a folder of boxes", name, accepted)
     check_options(boxes_folder, chosen, f"--options {settings.options}")
     return boxes_folder(settings.data, size=settings.train_size, **split, **chosen)
+
+
+def new_boxes(record: DataRecord, folder: Path) -> tuple[TensorSource, tuple[str, ...]]:
+    """Labelled pictures as a detector's own were read, and what is odd about them.
+
+    Args:
+        record: Of the data that the detector learnt from.
+        folder: Of the pictures, in any layout that `boxes_folder` reads.
+
+    Raises:
+        UmbelError: They cannot be read, or have none of the detector's classes.
+    """
+    boxes = next(output for output in record.outputs if output.output == "boxes")
+    names = [output.name for output in record.outputs]
+    annotated = read_boxes(folder)
+    resolution = record.inputs.resolution if isinstance(record.inputs, PaddedPictures) else None
+    wanted = Wanted(boxes.labels, resolution, count="count" in names, presence="presence" in names)
+    batch = whole_batch(annotated, wanted)
+    present = batch.targets["boxes"][..., 4].unique().tolist()
+    absent = [name for number, name in enumerate(boxes.labels) if number not in present]
+    missing = (f"no box of {', '.join(absent)} in these pictures",) if absent else ()
+    return TensorSource(batch), (*annotated.notes.sentences(), *missing)
 
 
 def _shares(text: str) -> tuple[float, ...]:

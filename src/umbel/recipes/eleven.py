@@ -37,6 +37,7 @@ ELEVEN = (
         "source_free_detection",
         "Source-free object detection by adversarial alignment",
         "Chu et al., AAAI 2023, arXiv 2301.04265",
+        implemented=True,
     ),
     Method(
         "gradsplit",

@@ -1,11 +1,14 @@
 """A detector as a learner: the boxes are one task, what else reads the features are others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from umbel.core import Batch, Learner, Losses, OperatingPoint, Task, UmbelError
-from umbel.nn.detection.detector import Detector, Seen
+from umbel.core import Batch, Learner, Losses, OperatingPoint, Task, UmbelError, sizes_of
+from umbel.nn.detection.detector import PICTURE, Detector, Seen
+
+View = Callable[[Tensor, Sequence[tuple[int, int]]], Tensor]
+"""Pictures [B, 3, H, W] and the (height, width) of each -> the same pictures, changed, everything where it was."""
 
 
 class DetectionLearner(Learner):
@@ -17,6 +20,7 @@ class DetectionLearner(Learner):
     Args:
         model: The detector, with a head for each further task.
         tasks: One whose answers are boxes (`tasks.boxes`), and those of the detector's further heads.
+        view: Changes the pictures that it learns from (`data.views.strong_view`); None leaves them.
 
     Raises:
         UmbelError: Not exactly one task of boxes, other classes than the detector's, or a task without a head.
@@ -24,8 +28,9 @@ class DetectionLearner(Learner):
 
     model: Detector
 
-    def __init__(self, model: Detector, tasks: Sequence[Task]) -> None:
+    def __init__(self, model: Detector, tasks: Sequence[Task], view: View | None = None) -> None:
         super().__init__(model, tasks)
+        self.view = view
         of_boxes = [task for task in tasks if task.output == "boxes"]
         if len(of_boxes) != 1:
             raise UmbelError(f"a detector learns one task of boxes, and {len(of_boxes)} were given; see tasks.boxes")
@@ -46,7 +51,11 @@ class DetectionLearner(Learner):
 
     def losses(self, batch: Batch, point: OperatingPoint) -> Losses:
         """The losses of a batch: of the boxes the sum of the detector's own, of other tasks their own."""
-        return self.losses_of(self.model.features(batch.inputs), batch)
+        inputs = batch.inputs
+        if self.training and self.view is not None:
+            sizes = [(int(high), int(wide)) for high, wide in sizes_of(inputs, PICTURE)[:, -2:].tolist()]
+            inputs = {**inputs, PICTURE: self.view(inputs[PICTURE], sizes)}
+        return self.losses_of(self.model.features(inputs), batch)
 
     def losses_of(self, seen: Seen, batch: Batch) -> Losses:
         """The tasks' losses from features that are there already.

@@ -1,0 +1,64 @@
+"""How a detector is adapted to pictures without labels. Free of torch, so that the command's help stays quick."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from umbel.arguments import check_numbers
+from umbel.errors import UmbelError
+from umbel.recipes.settings import numbers
+
+USUAL_THRESHOLD = 0.5
+"""The score from which on a box teaches, of a detector that does not say its own."""
+
+
+@dataclass(frozen=True)
+class AdaptationSettings:
+    """How a detector is adapted to pictures without labels."""
+
+    norms: bool = True
+    """First take the statistics of batch norms (that are not frozen) from the new pictures."""
+    threshold: str = ""
+    """Score from which on a box of the teacher is a label: one number, or one for each class with / between; unset: the
+    detector's own (best F1 on its validation), or 0.5."""
+    least: float = 0.25
+    """Boxes below their threshold and above this share of it are ignored instead of learnt as background."""
+    most_per_class: int = 40
+    """At most so many labels of a class in a picture."""
+    decay: float = 0.998
+    """Of the teacher, a moving average of the student."""
+    every: int = 1
+    """The teacher moves at every so many steps."""
+    flips: Literal["none", "horizontal", "both"] = "horizontal"
+    """How pictures are mirrored: both where they have no top, as cells and satellites."""
+    share: float = 0.5
+    """Part of the pictures that counts as similar to the source: those that dropout moves most."""
+    variance: Literal["sum", "mean", "per-object"] = "sum"
+    """How a picture's number is made of its candidates' variances; sum is the paper's and grows with the objects."""
+    passes: int = 20
+    """Passes with dropout that the variance is taken over."""
+    align: float = 0.1
+    """Weight of the discriminators; 0 aligns nothing, and all pictures teach."""
+    local_at: str = ""
+    """Module whose fine maps the local discriminator reads; unset: one that suits the backbone; none: no such one."""
+    global_at: str = "encoder"
+    """Module whose coarse maps the global discriminator reads; none: no such one."""
+    simulate: float = 0.4
+    """Last part of the steps, in which mosaics of four pictures teach."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self, {"most_per_class": 1, "every": 1, "passes": 2})
+        for name in ("least", "decay", "simulate"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UmbelError(f"{name} is {getattr(self, name):g}; give a number from 0 to 1")
+        if not 0 < self.share < 1:
+            raise UmbelError(f"share is {self.share:g}; give a number above 0 and below 1")
+        if self.align < 0:
+            raise UmbelError(f"align is {self.align:g}; give a weight of at least 0")
+        for value in self.thresholds:
+            if not 0 < value < 1:
+                raise UmbelError(f"--threshold {self.threshold}: {value:g} is no score of a box; between 0 and 1")
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Those that were given, none where the detector's own are taken."""
+        return tuple(numbers(self.threshold, "--threshold")) if self.threshold else ()
