@@ -1,7 +1,9 @@
 """Folders of boxes as data of a run, and the detector that learns from them."""
 
 import inspect
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from umbel.arguments import check_options
@@ -11,10 +13,13 @@ from umbel.data.boxes.building import Wanted, whole_batch
 from umbel.data.boxes.folder import read_boxes
 from umbel.data.data_record import DataRecord
 from umbel.data.padded_pictures import PaddedPictures
-from umbel.engine import resolve
+from umbel.engine import FabricRuntime, predict_split, resolve
+from umbel.files import read_json, write_atomically
+from umbel.metrics import best_f1
 from umbel.nn.detection import DETECTORS, DetectionLearner, build_detector, load_weights
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, options
 from umbel.recipes.split_flags import OWN_TABLE, given
+from umbel.report.schema import plain
 
 USUAL_DETECTOR = "small-fasterrcnn"
 """The detector where none is named: one that a CPU can train."""
@@ -150,3 +155,41 @@ def start_detector(learner: Learner, path: str) -> str:
         load_weights(learner.model, file, fresh_classes=True)
         return f"Starts from {path}; its classes are others, so the last layers start afresh."
     return f"Starts from {path}."
+
+
+_THRESHOLDS = "thresholds.json"
+
+
+def keep_thresholds(out: Path, learner: DetectionLearner, data: MultiTaskData, runtime: FabricRuntime) -> None:
+    """Write beside a training from which scores on the detector's boxes are right: the best F1 of each class.
+
+    Adaptation takes its labels from there, and users may read it to choose a threshold.
+
+    Args:
+        out: The folder of the training.
+        learner: With its best weights.
+        data: Whose validation split decides.
+        runtime: Of the training.
+    """
+    name = learner.boxes.name
+    said = predict_split(learner, data.validation, runtime, tasks=[name])
+    scores = best_f1(said.raw[name], said.targets[name], len(learner.boxes.labels))
+    kept = {label: asdict(score) for label, score in zip(learner.boxes.labels, scores, strict=True)}
+    if runtime.is_main:
+        write_atomically(out / _THRESHOLDS, json.dumps(plain(kept), indent=1))
+    runtime.barrier()
+
+
+def kept_thresholds(checkpoint: Path) -> tuple[float, ...]:
+    """The thresholds that were kept beside the training that a checkpoint is of; none where there are none.
+
+    Raises:
+        UmbelError: Their file is damaged.
+    """
+    for folder in (checkpoint, *list(checkpoint.parents)[:2]):
+        if (file := folder / _THRESHOLDS).is_file():
+            try:
+                return tuple(float(score["threshold"]) for score in read_json(file, "train again").values())
+            except (AttributeError, KeyError, TypeError, ValueError):
+                raise UmbelError(f"{file} is damaged; train again, or give --threshold and remove it") from None
+    return ()

@@ -13,7 +13,8 @@ from umbel.engine.folder import check_folder, claimed
 from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError
 from umbel.methods.controllable import is_controllable
-from umbel.recipes.boxes import new_boxes
+from umbel.nn.detection import DetectionLearner
+from umbel.recipes.boxes import keep_thresholds, new_boxes
 from umbel.recipes.build import Described, describe, make_learner, open_with_boxes, predicts_maps
 from umbel.recipes.operating_point import parse_point
 from umbel.recipes.settings import options
@@ -79,6 +80,9 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
         if is_controllable(learner):
             reporter.say("measuring statistics and the table of all configurations")
             make_ready(out, learner, data, here)
+        if isinstance(learner, DetectionLearner):
+            reporter.say("measuring from which scores on boxes are right, on validation")
+            keep_thresholds(out, learner, data, here)
         return Trained(
             checkpoint=str(resolve(out)),
             split="test",
