@@ -170,7 +170,7 @@ def _inputs(predictor: "Predictor", parsed: _Predict) -> "NewInputs":
     from umbel.data.table_description import TableDescription  # noqa: PLC0415
     from umbel.inference.new_inputs import table_inputs  # noqa: PLC0415
 
-    known, name = predictor.known, Path("standard input")
+    known, name = predictor.inputs, Path("standard input")
     if not isinstance(known, TableDescription):
         raise UmbelError("--data - reads a table, and the run learnt from none; give a folder of pictures or a file")
     lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
