@@ -7,7 +7,7 @@ from jaxtyping import install_import_hook
 # Shape annotations of the pure functions are checked while testing. This must come before any import of umbel.
 assert "umbel" not in sys.modules, "umbel was imported before its shape checks were installed"
 _CHECKED = ["umbel.losses", "umbel.metrics", "umbel.descent"]
-_CHECKED += ["umbel.data.maps", "umbel.data.raycast", "umbel.data.shading"]
+_CHECKED += ["umbel.data.maps", "umbel.data.raycast", "umbel.data.shading", "umbel.data.weather"]
 install_import_hook(_CHECKED, "beartype.beartype")
 
 import pytest  # noqa: E402

@@ -16,6 +16,7 @@ One shared encoder, many task heads: train several tasks together and see whethe
   umbel train             train one network for all tasks of a set
   umbel evaluate PATH     metrics of a checkpoint
   umbel predict PATH      predictions of a checkpoint for new rows or pictures
+  umbel adapt RUN         a detector for pictures of another place, without labels
   umbel search PATH       the widths of a controllable network that serve preferences best within a budget
   umbel export PATH       a trained network as files that stand alone: ONNX, torch.export, safetensors
   umbel serve RUN         answer HTTP requests with predictions of a training, with a page to try it
@@ -35,6 +36,7 @@ _COMMANDS = {
     "predict": "umbel.command.predict:predict",
     "search": "umbel.command.search:search",
     "export": "umbel.command.export:export",
+    "adapt": "umbel.command.adapt:adapt",
     "serve": "umbel.command.serve:serve",
     "audit": "umbel.command.audit:audit",
     "verify": "umbel.command.run:verify",

@@ -15,7 +15,7 @@ REFERENCE = sorted(path for path in (ROOT / "docs" / "api").glob("*.md") if path
 QUOTED = re.compile(r"`(umbel(?:\.\w+)+)(?:\([^`]*\))?`")
 SHOWN = re.compile(r"^(?:::: |      heading: )(umbel\.\S+)$", re.MULTILINE)
 FILES = re.compile(r"`((?:[\w-]+/)+[\w-]+\.(?:py|md|toml|yml))`")
-BESIDE = {"umbel.channels": ("digital",)}  # parts of a package that its page shows, too
+BESIDE = {"umbel.channels": ("digital",), "umbel.nn": ("detection",)}  # parts of a package that its page shows, too
 
 
 def resolved(name: str) -> object:

@@ -37,6 +37,7 @@ TASKS = {
     tasks.regression: {"name": "n", "outputs": 2, "centre": 0.0, "scale": 1.0, "labels": ("a", "b"), "unit": "m"},
     tasks.dense_regression: {"name": "n", "centre": 0.0, "scale": 1.0, "unit": "m", "kind": "depth"},
     tasks.boundaries: {"name": "n"},
+    tasks.boxes: {"name": "n", "labels": LABELS},
     tasks.surface_normals: {"name": "n"},
     tasks.reconstruction: {"name": "n", "channels": 3},
     tasks.picture: {"name": "n", "channels": 3, "scale": 1.0},

@@ -30,7 +30,16 @@ def test_list_as_json_names_everything(capsys, tmp_path, monkeypatch):
     assert descents["equal"]["backward_passes"] == "1"
     assert descents["upgrad"]["backward_passes"] == "T"
     assert all(d["summary"] for d in found["descents"])
-    assert {e["name"] for e in found["extras"]} == {"comms", "export", "parquet", "privacy", "serve", "solvers"}
+    assert {e["name"] for e in found["extras"]} == {
+        "comms",
+        "detect",
+        "export",
+        "parquet",
+        "privacy",
+        "serve",
+        "solvers",
+        "video",
+    }
 
 
 def test_list_is_readable_in_a_narrow_terminal(capsys, monkeypatch):

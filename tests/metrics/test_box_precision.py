@@ -97,3 +97,22 @@ def test_one_line_without_faster_coco_eval(monkeypatch):
     monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
     with pytest.raises(UmbelError, match=r"umbel\[detect\]"):
         BoxPrecision()
+
+
+@pytest.mark.parametrize("of_first", [5, 8])
+def test_two_processes_equal_one(of_first):
+    """What torchmetrics does in each of two processes, without starting any; the second may have seen no picture."""
+    prediction, target = random_case(0)
+    whole, second = BoxPrecision50(), BoxPrecision50()
+    whole.update(prediction, target)
+    if of_first < 8:
+        second.update(prediction[of_first:], target[of_first:])
+
+    def gathered(mine: torch.Tensor, group: object) -> list[torch.Tensor]:
+        theirs = torch.cat(second.records) if second.records else torch.tensor([])  # as torchmetrics makes it
+        assert mine.ndim == theirs.ndim and mine.dtype == theirs.dtype  # or gathering waits for ever
+        return [mine, theirs]
+
+    first = BoxPrecision50(dist_sync_fn=gathered, distributed_available_fn=lambda: True)
+    first.update(prediction[:of_first], target[:of_first])
+    assert float(first.compute()) == pytest.approx(float(whole.compute()), abs=1e-6)

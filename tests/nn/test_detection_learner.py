@@ -42,7 +42,7 @@ def trained(descent: str, steps: int, batch_size: int = 8, rate: float = 3e-3, *
 
 @pytest.mark.slow
 def test_it_learns_boxes_class_and_count_together():
-    _, outcome = trained("equal", 60, clip_norm=5.0)
+    _, outcome = trained("equal", 40, clip_norm=5.0)
     assert outcome.best.metrics["boxes"]["mAP50"] > 0.4
 
 

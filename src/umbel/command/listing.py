@@ -19,6 +19,8 @@ _EXTRAS = {
     "comms": ("sionna", "imagecodecs"),
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "serve": ("starlette", "uvicorn"),
+    "detect": ("faster_coco_eval",),
+    "video": ("av",),
     "privacy": ("dp_accounting", "opacus"),
 }
 

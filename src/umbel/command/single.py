@@ -34,7 +34,8 @@ class _Evaluate:
     split: _Split = "test"
     """Which part of the data."""
     data: Path | None = None
-    """New rows with labels (CSV, TSV or Parquet) to evaluate on instead of a part of the run's own data."""
+    """New rows with labels (CSV, TSV or Parquet), for a detector a folder of pictures with boxes, to evaluate on
+    instead of a part of the run's own data."""
     point: str = ""
     """Widths of a controllable network, as width=0.5,heads=0.25; unset: full."""
     pictures_anywhere: bool = False
@@ -79,11 +80,26 @@ def evaluate(arguments: list[str]) -> int:
     if parsed.data is not None:
         if (parsed.split, parsed.devices) != ("test", 1):
             raise UmbelError("--data evaluates all rows of a file in one process; leave --split and --devices out")
-        _show(_on_new_rows(parsed), parsed.json)
+        from umbel.recipes.single import learnt_boxes  # noqa: PLC0415
+
+        _show(_on_new_boxes(parsed) if learnt_boxes(parsed.checkpoint) else _on_new_rows(parsed), parsed.json)
         return 0
     runtime = open_runtime(parsed.devices)
     _show(evaluate_checkpoint(parsed.checkpoint, parsed.split, runtime, parsed.point), parsed.json)
     return 0
+
+
+def _on_new_boxes(parsed: _Evaluate) -> "Trained":
+    """Metrics of a detector on labelled pictures; what is odd about them goes to standard error."""
+    from umbel.engine import open_runtime  # noqa: PLC0415 - imports torch
+    from umbel.recipes.single import evaluate_on_boxes  # noqa: PLC0415
+
+    if parsed.point or parsed.pictures_anywhere or parsed.data is None:
+        raise UmbelError("--point and --pictures-anywhere are not for detectors; leave them out")
+    trained, notes = evaluate_on_boxes(parsed.checkpoint, parsed.data, open_runtime(1))
+    for note in notes:
+        print(f"umbel: {note}", file=sys.stderr)
+    return trained
 
 
 def _on_new_rows(parsed: _Evaluate) -> "Trained":

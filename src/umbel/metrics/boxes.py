@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from umbel.errors import UmbelError
 
 _MOST_OF_A_PICTURE = 100  # detections that count: COCO's own number
 _COCO_OVERLAPS = tuple(0.5 + 0.05 * step for step in range(10))
-_MORE_THAN_A_PROCESS_HAS = 2**32  # pictures: numbers of pictures of several processes must differ
 
 
 class BoxPrecision(Metric):
@@ -36,18 +36,14 @@ class BoxPrecision(Metric):
     full_state_update = False
     overlaps: tuple[float, ...] = _COCO_OVERLAPS
 
-    detected: Tensor
-    true: Tensor
-    pictures: Tensor
+    records: list[Tensor]
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         if find_spec("faster_coco_eval") is None:
             raise UmbelError('average precision of boxes needs faster-coco-eval; run: pip install "umbel[detect]"')
-        # Tensors and no lists: a process that saw no picture must still have something to gather.
-        self.add_state("detected", torch.zeros(0, 7, dtype=torch.float64), dist_reduce_fx="cat")
-        self.add_state("true", torch.zeros(0, 6, dtype=torch.float64), dist_reduce_fx="cat")
-        self.add_state("pictures", torch.zeros(0, dtype=torch.float64), dist_reduce_fx="cat")
+        # Of one axis: a process that saw no picture gathers an empty tensor of one axis, which torchmetrics makes.
+        self.add_state("records", [], dist_reduce_fx="cat")
 
     def update(self, prediction: Float[Tensor, "n d 6"], target: Float[Tensor, "n m 5"]) -> None:
         """Add pictures.
@@ -56,18 +52,24 @@ class BoxPrecision(Metric):
             prediction: x1, y1, x2, y2, score, class; rows of -1 or NaN are no detection.
             target: x1, y1, x2, y2, class; rows of -1 are no box.
         """
-        ranks = torch.distributed.is_available() and torch.distributed.is_initialized()
-        first = (torch.distributed.get_rank() if ranks else 0) * _MORE_THAN_A_PROCESS_HAS + len(self.pictures)
-        numbers = first + torch.arange(len(target), dtype=torch.float64, device=self.pictures.device)
-        self.pictures = torch.cat([self.pictures, numbers])
-        self.detected = torch.cat([self.detected, _rows(prediction, numbers, prediction[..., 4] >= 0)])
-        self.true = torch.cat([self.true, _rows(target, numbers, target[..., 4] >= 0)])
+        detected, true = (_rows(x, x[..., 4] >= 0) for x in (prediction, target))
+        counts = detected.new_tensor([len(target), len(detected), len(true)])
+        self.records.append(torch.cat([counts, detected.flatten(), true.flatten()]))
 
     def compute(self) -> Tensor:
         """The average precision, 0 to 1; NaN without a true box."""
-        if not len(self.true):
+        records = dim_zero_cat(self.records).cpu() if len(self.records) else torch.zeros(0)
+        pictures, detected, true = 0, [torch.zeros(0, 7)], [torch.zeros(0, 6)]
+        while len(records):
+            count, of_detected, of_true = records[:3].int().tolist()
+            first, second, records = records[3:].tensor_split([7 * of_detected, 7 * of_detected + 6 * of_true])
+            for rows, part in ((first.view(-1, 7), detected), (second.view(-1, 6), true)):
+                part.append(torch.cat([rows[:, :1] + pictures, rows[:, 1:]], 1))
+            pictures += count
+        every = torch.cat(true)
+        if not len(every):
             return torch.tensor(torch.nan)
-        return torch.tensor(_precision(self.pictures, self.true, self.detected, self.overlaps))
+        return torch.tensor(_precision(pictures, every, torch.cat(detected), self.overlaps))
 
 
 class BoxPrecision50(BoxPrecision):
@@ -76,18 +78,16 @@ class BoxPrecision50(BoxPrecision):
     overlaps = (0.5,)
 
 
-def _rows(boxes: Tensor, numbers: Tensor, present: Tensor) -> Tensor:
-    """The present rows of [n, d, c] as [k, 1 + c], each behind the number of its picture."""
-    owner = numbers.unsqueeze(1).expand(present.shape)
-    return torch.cat([owner[present].unsqueeze(1), boxes[present].double()], 1)
+def _rows(boxes: Tensor, present: Tensor) -> Tensor:
+    """The present rows of [n, d, c] as float32 [k, 1 + c], each behind the number of its picture."""
+    return torch.cat([present.nonzero()[:, :1], boxes[present]], 1).float()
 
 
-def _precision(pictures: Tensor, true: Tensor, detected: Tensor, overlaps: tuple[float, ...]) -> float:
+def _precision(pictures: int, true: Tensor, detected: Tensor, overlaps: tuple[float, ...]) -> float:
     coco = import_module("faster_coco_eval")
-    numbers = {number: place for place, number in enumerate(pictures.tolist(), 1)}
-    truths = [_annotation(numbers[picture], box, int(kind)) for picture, *box, kind in true.tolist()]
+    truths = [_annotation(int(picture), box, int(kind)) for picture, *box, kind in true.tolist()]
     answers = [
-        {**_annotation(numbers[picture], box, int(kind)), "score": score}
+        {**_annotation(int(picture), box, int(kind)), "score": score}
         for picture, *box, score, kind in detected.tolist()
     ]
     for place, annotation in enumerate(truths, 1):
@@ -95,7 +95,7 @@ def _precision(pictures: Tensor, true: Tensor, detected: Tensor, overlaps: tuple
     kinds = sorted({annotation["category_id"] for annotation in (*truths, *answers)})
     given = coco.COCO(
         {
-            "images": [{"id": place} for place in numbers.values()],
+            "images": [{"id": place} for place in range(pictures)],
             "annotations": truths,
             "categories": [{"id": kind} for kind in kinds],
         }

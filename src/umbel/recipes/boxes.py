@@ -1,16 +1,25 @@
 """Folders of boxes as data of a run, and the detector that learns from them."""
 
-from collections.abc import Sequence
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from umbel.arguments import check_options
 from umbel.core import Learner, Task, UmbelError, unknown
-from umbel.data import MultiTaskData, boxes_folder
+from umbel.data import MultiTaskData, TensorSource, boxes_folder
+from umbel.data.boxes.building import Wanted, whole_batch
+from umbel.data.boxes.folder import read_boxes
+from umbel.data.data_record import DataRecord
 from umbel.data.padded_pictures import PaddedPictures
-from umbel.engine import resolve
+from umbel.engine import FabricRuntime, predict_split, resolve
+from umbel.files import read_json, write_atomically
+from umbel.metrics import best_f1
 from umbel.nn.detection import DETECTORS, DetectionLearner, build_detector, load_weights
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, options
 from umbel.recipes.split_flags import OWN_TABLE, given
+from umbel.report.schema import plain
 
 USUAL_DETECTOR = "small-fasterrcnn"
 """The detector where none is named: one that a CPU can train."""
@@ -49,8 +58,34 @@ def own_boxes(settings: DataSettings) -> MultiTaskData:
         chosen["resolution"] = settings.resolution
     shares = _shares(settings.split_shares)
     split = {"shares": shares, "folds": settings.folds, "fold": settings.fold, "seed": settings.split_seed}
+    accepted = [name for name in inspect.signature(boxes_folder).parameters if name not in (*_OF_FLAGS, "path")]
+    for name in chosen:
+        if name not in (*accepted, "resolution"):
+            raise unknown("option of a folder of boxes", name, accepted)
     check_options(boxes_folder, chosen, f"--options {settings.options}")
     return boxes_folder(settings.data, size=settings.train_size, **split, **chosen)
+
+
+def new_boxes(record: DataRecord, folder: Path) -> tuple[TensorSource, tuple[str, ...]]:
+    """Labelled pictures as a detector's own were read, and what is odd about them.
+
+    Args:
+        record: Of the data that the detector learnt from.
+        folder: Of the pictures, in any layout that `boxes_folder` reads.
+
+    Raises:
+        UmbelError: They cannot be read, or have none of the detector's classes.
+    """
+    boxes = next(output for output in record.outputs if output.output == "boxes")
+    names = [output.name for output in record.outputs]
+    annotated = read_boxes(folder)
+    resolution = record.inputs.resolution if isinstance(record.inputs, PaddedPictures) else None
+    wanted = Wanted(boxes.labels, resolution, count="count" in names, presence="presence" in names)
+    batch = whole_batch(annotated, wanted)
+    present = batch.targets["boxes"][..., 4].unique().tolist()
+    absent = [name for number, name in enumerate(boxes.labels) if number not in present]
+    missing = (f"no box of {', '.join(absent)} in these pictures",) if absent else ()
+    return TensorSource(batch), (*annotated.notes.sentences(), *missing)
 
 
 def _shares(text: str) -> tuple[float, ...]:
@@ -120,3 +155,47 @@ def start_detector(learner: Learner, path: str) -> str:
         load_weights(learner.model, file, fresh_classes=True)
         return f"Starts from {path}; its classes are others, so the last layers start afresh."
     return f"Starts from {path}."
+
+
+_THRESHOLDS = "thresholds.json"
+
+
+def keep_thresholds(out: Path, learner: DetectionLearner, data: MultiTaskData, runtime: FabricRuntime) -> None:
+    """Write beside a training from which scores on the detector's boxes are right: the best F1 of each class.
+
+    Adaptation takes its labels from there, and users may read it to choose a threshold.
+
+    Args:
+        out: The folder of the training.
+        learner: With its best weights.
+        data: Whose validation split decides.
+        runtime: Of the training.
+    """
+    name = learner.boxes.name
+    said = predict_split(learner, data.validation, runtime, tasks=[name])
+    scores = best_f1(said.raw[name], said.targets[name], len(learner.boxes.labels))
+    kept = {label: asdict(score) for label, score in zip(learner.boxes.labels, scores, strict=True)}
+    if runtime.is_main:
+        write_atomically(out / _THRESHOLDS, json.dumps(plain(kept), indent=1))
+    runtime.barrier()
+
+
+def write_thresholds(out: Path, thresholds: Mapping[str, float]) -> None:
+    """Keep thresholds that were taken over, by class, without what they are worth on other pictures."""
+    kept = {label: {"threshold": value} for label, value in thresholds.items()}
+    write_atomically(out / _THRESHOLDS, json.dumps(kept, indent=1))
+
+
+def kept_thresholds(checkpoint: Path) -> tuple[float, ...]:
+    """The thresholds that were kept beside the training that a checkpoint is of; none where there are none.
+
+    Raises:
+        UmbelError: Their file is damaged.
+    """
+    for folder in (checkpoint, *list(checkpoint.parents)[:2]):
+        if (file := folder / _THRESHOLDS).is_file():
+            try:
+                return tuple(float(score["threshold"]) for score in read_json(file, "train again").values())
+            except (AttributeError, KeyError, TypeError, ValueError):
+                raise UmbelError(f"{file} is damaged; train again, or give --threshold and remove it") from None
+    return ()

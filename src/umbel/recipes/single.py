@@ -1,15 +1,20 @@
 """`umbel train` and `umbel evaluate`: one network, without a study around it."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from umbel.core import Task
+from umbel.data.padded_pictures import PaddedPictures
 from umbel.engine import FabricRuntime, evaluate, fit, load_checkpoint, load_weights, resolve
 from umbel.engine.checkpoint import latest
 from umbel.engine.folder import check_folder, claimed
 from umbel.engine.progress import Reporter
 from umbel.errors import UmbelError
 from umbel.methods.controllable import is_controllable
+from umbel.nn.detection import DetectionLearner
+from umbel.recipes.boxes import keep_thresholds, new_boxes
 from umbel.recipes.build import Described, describe, make_learner, open_with_boxes, predicts_maps
 from umbel.recipes.operating_point import parse_point
 from umbel.recipes.settings import options
@@ -47,6 +52,7 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
     """Train one network for all tasks and evaluate its best weights on the test split."""
     check_folder(out, "run", runtime, resume)
     data = open_with_boxes(settings.data, say=reporter.say)
+    _check_metrics(data.tasks)
     learner = make_learner(settings.model, data, settings.fit.seed)
     chosen = options(settings.descent_options, "--descent-options")
     descent = weighed_descent(settings.descent, chosen, settings.task_weights, data)
@@ -74,6 +80,9 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
         if is_controllable(learner):
             reporter.say("measuring statistics and the table of all configurations")
             make_ready(out, learner, data, here)
+        if isinstance(learner, DetectionLearner):
+            reporter.say("measuring from which scores on boxes are right, on validation")
+            keep_thresholds(out, learner, data, here)
         return Trained(
             checkpoint=str(resolve(out)),
             split="test",
@@ -84,6 +93,55 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
             seconds_per_step=fitted.seconds_per_step,
             statements=fitted.statements,
         )
+
+
+def _check_metrics(tasks: Sequence[Task]) -> None:
+    """Make each metric once, so that one whose package is missing is told before the training and not after it."""
+    for task in tasks:
+        for make in task.metrics.values():
+            make()
+
+
+def learnt_boxes(path: Path) -> bool:
+    """Whether a run is a detector's.
+
+    Args:
+        path: A checkpoint, or the folder of a training.
+
+    Raises:
+        UmbelError: The checkpoint is damaged or does not say how it was built.
+    """
+    saved = load_checkpoint(resolve(path))
+    return isinstance(Described.read(saved.settings, str(saved.path)).record.inputs, PaddedPictures)
+
+
+def evaluate_on_boxes(path: Path, folder: Path, runtime: FabricRuntime) -> tuple[Trained, tuple[str, ...]]:
+    """Metrics of a detector on labelled pictures that are not the run's, and what is odd about these.
+
+    Args:
+        path: A checkpoint, or the folder of a training.
+        folder: Of the pictures; see `umbel.data.boxes_folder`.
+        runtime: Processes.
+
+    Raises:
+        UmbelError: The pictures cannot be read, or have none of the detector's classes.
+    """
+    saved = load_checkpoint(resolve(path))
+    described = Described.read(saved.settings, str(saved.path))
+    source, notes = new_boxes(described.record, folder)
+    learner = described.trained(saved).to(runtime.device)
+    here = runtime.with_settings(saved.settings["fit"]["precision"], 1)
+    return (
+        Trained(
+            checkpoint=str(saved.path),
+            split=f"new pictures of {folder}",
+            samples=len(source),
+            metrics=evaluate(learner, source, here).metrics,
+            directions={task.name: task.higher_is_better for task in learner.tasks},
+            units={task.name: task.unit for task in learner.tasks},
+        ),
+        notes,
+    )
 
 
 def evaluate_checkpoint(path: Path, split: str, runtime: FabricRuntime, point: str = "") -> Trained:

@@ -1,7 +1,7 @@
 """The usual kinds of task. Each function gives a `Task`; missing labels are NaN (float) or negative (integer)."""
 
 from umbel.tasks.classes import boundaries, classification, multilabel, segmentation, with_class_weights
-from umbel.tasks.detection import boxes, missed
+from umbel.tasks.detection import boxes
 from umbel.tasks.pictures import picture, reconstruction
 from umbel.tasks.values import dense_regression, regression, surface_normals
 
@@ -10,7 +10,6 @@ __all__ = [
     "boxes",
     "classification",
     "dense_regression",
-    "missed",
     "multilabel",
     "picture",
     "reconstruction",

@@ -1,7 +1,7 @@
 """From annotated pictures to a data set: read, padded, split, with the tasks that are wanted."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -92,6 +92,28 @@ def boxes_data(name: str, title: str, annotated: AnnotatedSet, wanted: Wanted, n
         warnings=chosen.notes.sentences(),
         reading=PaddedPictures(shape, wanted.resolution),
     )
+
+
+def whole_batch(annotated: AnnotatedSet, wanted: Wanted) -> Batch:
+    """All pictures as one batch with its targets, for an evaluation; what is odd is in the set's notes.
+
+    Args:
+        annotated: What a reader gave.
+        wanted: What is made of it; classes that the set does not have are classes of the run all the same.
+
+    Raises:
+        UmbelError: None of the classes is there, no usable picture, or more than fits into memory.
+    """
+    classes = (wanted.classes,) if isinstance(wanted.classes, str) else tuple(wanted.classes)
+    if not set(classes) & set(annotated.classes):
+        raise UmbelError(
+            f"{annotated.folder} has the classes {', '.join(annotated.classes) or 'none'}, and the detector knows "
+            f"{', '.join(classes)}; name them alike"
+        )
+    every = replace(annotated, classes=tuple(dict.fromkeys((*annotated.classes, *classes))))
+    chosen = every.only(classes)
+    batch = _read({"evaluation": placed(chosen, wanted.resolution)}, chosen, wanted.change)["evaluation"]
+    return _with_targets(batch, len(classes), {COUNT: wanted.count, PRESENCE: wanted.presence})
 
 
 def _told(of: AnnotatedSet, batches: Mapping[str, Batch], said: str) -> str:

@@ -20,16 +20,25 @@ def pairwise_overlaps(boxes: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor
     Returns:
         The IoU [B, N, R], and the part of each candidate that lies in the box [B, N, R].
     """
+    shared, area, own = _shared(boxes, candidates)
+    return _iou(shared, area, own), shared / own.clamp(min=1e-9)
+
+
+def _shared(boxes: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Areas: what is shared [B, N, R], of the boxes [B, N, 1], of the candidates [B, 1, R]."""
     # Axis by axis: a last axis of two numbers would be several times slower than long rows.
     mine, theirs = boxes[:, :, None].unbind(3), candidates[:, None].unbind(3)
-    shared = _length(mine, theirs, 0) * _length(mine, theirs, 1)
-    area, own = _area(boxes)[:, :, None], _area(candidates)[:, None, :]
-    return shared / (area + own - shared).clamp(min=1e-9), shared / own.clamp(min=1e-9)
+    shared = _length(mine, theirs, 0).mul_(_length(mine, theirs, 1))
+    return shared, _area(boxes)[:, :, None], _area(candidates)[:, None, :]
+
+
+def _iou(shared: Tensor, area: Tensor, own: Tensor) -> Tensor:
+    return shared / (area + own).sub_(shared).clamp_(min=1e-9)
 
 
 def _length(mine: Sequence[Tensor], theirs: Sequence[Tensor], axis: int) -> Tensor:
     """What two boxes share along an axis."""
-    return (torch.minimum(mine[axis + 2], theirs[axis + 2]) - torch.maximum(mine[axis], theirs[axis])).clamp_(min=0)
+    return torch.minimum(mine[axis + 2], theirs[axis + 2]).sub_(torch.maximum(mine[axis], theirs[axis])).clamp_(min=0)
 
 
 def _area(boxes: Tensor) -> Tensor:
@@ -75,13 +84,13 @@ def match(
             stand for no true box are not background.
     """
     real = true[..., 4] >= 0
-    iou, _ = pairwise_overlaps(torch.where(real[..., None], true[..., :4], 0), candidates)
-    iou = iou.masked_fill(~real[..., None], -1)
+    iou = _iou(*_shared(torch.where(real[..., None], true[..., :4], 0), candidates))
+    iou.masked_fill_(~real[..., None], -1)
     best, box = iou.max(1)
     is_object = best >= least
     if keep_best:
         highest = iou.amax(2, keepdim=True)
-        is_object = is_object | ((iou == highest) & (highest > 0)).any(1)
+        is_object = is_object | (iou == highest.masked_fill(highest <= 0, 2)).any(1)  # no IoU is 2
     background = ~is_object & (best < most)
     if ignored is not None:
         background = background & ~overlapping(ignored, candidates)

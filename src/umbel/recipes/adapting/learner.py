@@ -31,12 +31,14 @@ class Adaptation:
         pictures: A source of unlabelled pictures.
         variances: Of the pictures, [N]; None where they were not divided.
         similar: Bool [N].
+        start: The detector before the first step, with batch norms' statistics of the pictures: step 0.
     """
 
     learner: SourceFreeLearner
     pictures: TargetPictures
     variances: Tensor | None
     similar: Tensor
+    start: Detector
 
 
 def in_batches(samples: Batch) -> list[Inputs]:
@@ -106,6 +108,7 @@ def adaptation(
         settings.decay,
         settings.every,
         flips=settings.flips,
+        taught=settings.taught,
     )
     alignment = None
     if settings.align:
@@ -114,4 +117,4 @@ def adaptation(
     watch = Watch(batches, per_class(chosen, detector.labels))
     learner = SourceFreeLearner(detector, [task], teaching, alignment, watch, seed=seed, answer=answer)
     pictures = TargetPictures(samples, similar, steps, 1 - settings.simulate, task.name)
-    return Adaptation(learner, pictures, variances, similar)
+    return Adaptation(learner, pictures, variances, similar, copy.deepcopy(detector))

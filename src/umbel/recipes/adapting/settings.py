@@ -1,9 +1,10 @@
 """How a detector is adapted to pictures without labels. Free of torch, so that the command's help stays quick."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from umbel.arguments import check_numbers
+from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError
 from umbel.recipes.settings import numbers
 
@@ -36,8 +37,10 @@ class AdaptationSettings:
     """How a picture's number is made of its candidates' variances; sum is the paper's and grows with the objects."""
     passes: int = 20
     """Passes with dropout that the variance is taken over."""
-    align: float = 0.1
-    """Weight of the discriminators; 0 aligns nothing, and all pictures teach."""
+    taught: Literal["all", "similar"] = "all"
+    """Which pictures teach boxes while features are aligned; similar alone is the paper's."""
+    align: float = 0.01
+    """Weight of the discriminators; 0 aligns nothing."""
     local_at: str = ""
     """Module whose fine maps the local discriminator reads; unset: one that suits the backbone; none: no such one."""
     global_at: str = "encoder"
@@ -62,3 +65,55 @@ class AdaptationSettings:
     def thresholds(self) -> tuple[float, ...]:
         """Those that were given, none where the detector's own are taken."""
         return tuple(numbers(self.threshold, "--threshold")) if self.threshold else ()
+
+
+@dataclass(frozen=True)
+class SubjectSettings:
+    """Which detector is adapted, and to what."""
+
+    run: str = ""
+    """Folder of a training of a detector, or a checkpoint."""
+    images: str = ""
+    """Folder of the pictures to adapt to; no labels are needed, and none are read."""
+    model: str = ""
+    """Instead of a run: which detector, as fasterrcnn_resnet50_fpn or small-fasterrcnn."""
+    weights: str = ""
+    """Its weights: a file of safetensors, ours or torchvision's state dict."""
+    labels: str = ""
+    """Names of its classes in their order, with commas between (the background is none)."""
+    model_options: str = ""
+    """Its options: "norm=batch,dropout=0.5"."""
+    resolution: int | None = None
+    """Longer side of pictures in pixels; unset: as it was trained, or 320."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self, {"resolution": 32})
+
+
+FIT = FitSettings(
+    steps=400,
+    batch_size=4,
+    learning_rate=3e-4,
+    clip_norm=5.0,
+    validate_every=50,
+    monitor="stability",
+    schedule="constant",
+    precision="float32",
+    tensorboard=False,
+)
+"""How a detector is adapted: in float32, since bf16 is slower for few small pictures on CPUs."""
+
+
+@dataclass(frozen=True)
+class AdaptSettings:
+    """One detector and one folder of pictures."""
+
+    subject: SubjectSettings = field(default_factory=SubjectSettings)
+    adaptation: AdaptationSettings = field(default_factory=AdaptationSettings)
+    fit: FitSettings = FIT
+
+    def __post_init__(self) -> None:
+        if not self.subject.images:
+            raise UmbelError("--images: say which folder of pictures to adapt to")
+        if self.fit.steps is None:
+            raise UmbelError("an adaptation wants --steps, since its stages are parts of them")

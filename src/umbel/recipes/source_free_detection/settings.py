@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from umbel.arguments import check_numbers
 from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError
-from umbel.recipes.adapting.settings import AdaptationSettings
+from umbel.recipes.adapting.settings import FIT, AdaptationSettings
 from umbel.recipes.settings import check_seeds, chosen_arms, names
 
 SOURCE, NORMS, FIXED = "source-only", "norms", "fixed-labels"
@@ -20,11 +20,6 @@ WEATHERS = ("fog", "blur", "illumination")
 
 CELLS = AdaptationSettings(flips="both")
 """How cells are adapted to: they have no top."""
-FIT = FitSettings(
-    steps=400, batch_size=4, learning_rate=3e-4, clip_norm=5.0, validate_every=50, monitor="stability",
-    schedule="constant", tensorboard=False,
-)  # fmt: skip
-"""How every adaptation is trained."""
 SOURCE_FIT = FitSettings(
     steps=800, batch_size=4, learning_rate=2e-3, clip_norm=5.0, validate_every=200, monitor="boxes/mAP50",
     tensorboard=False,
@@ -56,7 +51,7 @@ class SourceFreeSettings:
     """Repetitions: source detectors of seeds 0, 1, 2, ..., each with a fold of its own."""
     source_steps: int = 800
     """Steps of every source detector."""
-    oracle_steps: int = 400
+    oracle_steps: int = 300
     """Steps of the oracle, which learns from the target's labels."""
     fast_decay: float = 0.99
     """Of the fast teacher."""
