@@ -91,7 +91,7 @@ def _gains(scores: Scores) -> Iterator[Claim]:
     }
     for arm, (name, bar) in bars.items():
         if {arm, OURS} <= set(scores.arms):
-            points = f"at least {bar['at_least']:g} points more" if "at_least" in bar else "more"
+            points = f"at least {bar['at_least']:g} more points of" if "at_least" in bar else "more points of"
             gain, text = scores.precision(OURS) - scores.precision(arm), f"adapted has {points} mAP50 than {name}"
             yield _claim(scores, f"over {arm}", text, gain, unit="points", **bar)
 
