@@ -120,4 +120,5 @@ def confidence_interval(values: Sequence[float], test_to_train: float = 0.0) -> 
     if len(values) < 2:
         return mean, math.nan
     quantile = _T95[len(values) - 2] if len(values) <= len(_T95) + 1 else 1.96
-    return mean, quantile * statistics.stdev(values) * math.sqrt(1 / len(values) + ratio)
+    independent = quantile * statistics.stdev(values) / math.sqrt(len(values))
+    return mean, independent * math.sqrt(1 + len(values) * ratio)

@@ -91,8 +91,9 @@ def _gains(scores: Scores) -> Iterator[Claim]:
     }
     for arm, (name, bar) in bars.items():
         if {arm, OURS} <= set(scores.arms):
-            points = f"at least {bar['at_least']:g} more points of" if "at_least" in bar else "more points of"
-            gain, text = scores.precision(OURS) - scores.precision(arm), f"adapted has {points} mAP50 than {name}"
+            least = bar.get("at_least", 0.0)
+            points = f"at least {least:g} point{'s' * (least != 1)} " if least else ""
+            gain, text = scores.precision(OURS) - scores.precision(arm), f"adapted: mAP50 {points}above that of {name}"
             yield _claim(scores, f"over {arm}", text, gain, unit="points", **bar)
 
 
