@@ -47,22 +47,17 @@ class Predictor:
         path: Its checkpoint.
 
     Attributes:
-        known: How what it is given becomes its inputs.
-
-    Raises:
-        UmbelError: It is a detector, which answers otherwise.
+        inputs: How rows, pictures or arrays become what the network gets.
     """
 
     def __init__(self, learner: Learner, record: DataRecord, runtime: FabricRuntime, path: Path) -> None:
+        if isinstance(record.inputs, PaddedPictures):
+            raise UmbelError(f"{path} finds boxes; open it with umbel.inference.load_detector")
         self.learner = learner.to(runtime.device).eval()
+        self.inputs: TableDescription | PlainInputs = record.inputs
         self._runtime = runtime.with_settings("float32", 1)
         self._tasks = {task.name: task for task in learner.tasks}
-        if isinstance(record.inputs, PaddedPictures):
-            raise UmbelError(
-                f"{path} is a detector, which answers with boxes; open it with umbel.inference.load_detector"
-            )
         self.record = record
-        self.known: TableDescription | PlainInputs = record.inputs
         self.path = path
 
     @property
@@ -86,7 +81,7 @@ class Predictor:
         Raises:
             UmbelError: They do not fit what the run learnt from.
         """
-        return rows if isinstance(rows, NewInputs) else new_inputs(rows, self.known, pictures_anywhere, labels)
+        return rows if isinstance(rows, NewInputs) else new_inputs(rows, self.inputs, pictures_anywhere, labels)
 
     def predict(
         self,

@@ -7,8 +7,9 @@ from umbel.data import SETS
 from umbel.engine.settings import FitSettings
 from umbel.recipes.settings import DataSettings
 
-DETECTOR_FIT = FitSettings(batch_size=4, least_steps=1000, clip_norm=5.0)
-"""How a detector learns where nothing else is said: few pictures in a step, and gradients that are clipped."""
+DETECTOR_FIT = FitSettings(batch_size=4, least_steps=1000, clip_norm=5.0, precision="float32")
+"""How a detector learns where nothing else is said: few pictures in a step, and gradients that are clipped. For small
+batches of small pictures bf16 is several times slower on CPUs; on a GPU try --precision bf16."""
 
 
 def is_boxes(settings: DataSettings) -> bool:

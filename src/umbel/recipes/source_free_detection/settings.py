@@ -20,8 +20,6 @@ WEATHERS = ("fog", "blur", "illumination")
 
 CELLS = AdaptationSettings(flips="both")
 """How cells are adapted to: they have no top."""
-FULL = FIT.replace(steps=300)
-"""How every adaptation of the full study is trained."""
 SOURCE_FIT = FitSettings(
     steps=800, batch_size=4, learning_rate=2e-3, clip_norm=5.0, validate_every=200, monitor="boxes/mAP50",
     tensorboard=False,
@@ -62,7 +60,7 @@ class SourceFreeSettings:
     weather_pictures: int = 120
     """Pictures in each of them, at most."""
     adaptation: AdaptationSettings = CELLS
-    fit: FitSettings = FULL
+    fit: FitSettings = FIT
 
     def __post_init__(self) -> None:
         check_numbers(self, {"folds": 2, "source_steps": 1, "oracle_steps": 1, "weather_pictures": 4})
