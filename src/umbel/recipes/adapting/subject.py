@@ -63,9 +63,7 @@ def _of_run(settings: SubjectSettings) -> Subject:
     described = Described.read(saved.settings, str(saved.path))
     inputs = described.record.inputs
     if not isinstance(inputs, PaddedPictures):
-        raise UmbelError(
-            f"{saved.path} finds no boxes; give a detector, as `umbel train --data FOLDER` trains"
-        )
+        raise UmbelError(f"{saved.path} finds no boxes; give a detector, as `umbel train --data FOLDER` trains")
     learner = described.trained(saved)
     own = kept_thresholds(saved.path)
     note = () if own else (_without_thresholds(settings.run),)
