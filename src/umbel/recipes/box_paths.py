@@ -25,6 +25,11 @@ def _means_a_folder(text: str) -> bool:
     return not Path(text).suffix and any(separator in text for separator in (os.sep, "/"))
 
 
+def is_away(settings: DataSettings) -> bool:
+    """Whether the data, which is no known set, is not where it was."""
+    return settings.data not in SETS and not Path(settings.data).expanduser().exists()
+
+
 def learns_boxes(settings: DataSettings) -> bool:
     """Whether a detector learns from the data: boxes of the user's own, or a known set of boxes."""
     return is_boxes(settings) or (settings.data in SETS and SETS[settings.data].of_boxes)
