@@ -8,7 +8,9 @@ from umbel.losses import focal_cross_entropy, least_squares_domain
 
 def test_without_focus_it_is_cross_entropy():
     logits, classes = torch.randn(9, 2, generator=torch.Generator().manual_seed(0)), torch.arange(9) % 2
-    torch.testing.assert_close(focal_cross_entropy(logits, classes, 0.0), F.cross_entropy(logits, classes, reduction="none"))
+    torch.testing.assert_close(
+        focal_cross_entropy(logits, classes, 0.0), F.cross_entropy(logits, classes, reduction="none")
+    )
 
 
 def test_what_is_told_easily_counts_little():
