@@ -82,10 +82,12 @@ def _lines(record: Mapping[str, Any], folder: Path, differences: Mapping[str, Ma
     lines += [f"gives  {line}" for line in _few([_gives(name, task) for name, task in record["tasks"].items()])]
     for name, file in record["files"].items():
         worst = max(differences[name].values())
-        lines.append(f"{folder / file['file']}  {file['bytes'] / 1000:,.0f} kB, same answers to {worst:.1e}")
+        told = f"{worst:.1e}{' pixels' if 'detector' in record else ''}"
+        lines.append(f"{folder / file['file']}  {file['bytes'] / 1000:,.0f} kB, same answers to {told}")
     lines.append(f"{folder / 'export.json'}  inputs, answers, metrics, cost, checksums")
     if "onnx" in record["files"]:
-        new = {"columns": "new.csv", "pictures": "picture.png", "arrays": "samples.npy"}[record["inputs"]["kind"]]
+        examples = {"columns": "new.csv", "arrays": "samples.npy"}
+        new = examples.get(record["inputs"]["kind"], "picture.png")
         lines.append(f"{folder / 'run_export.py'}  without Umbel: python {folder / 'run_export.py'} {new}")
     return lines
 
@@ -94,6 +96,9 @@ def _takes(inputs: Mapping[str, Any]) -> str:
     if inputs["kind"] == "columns":
         columns = [f"{_readable(column['name'])} ({column['kind']})" for column in inputs["columns"]]
         return f"{len(columns)} column{'s' if len(columns) > 1 else ''}: {', '.join(_few(columns))}"
+    if inputs["kind"] == "picture":
+        longer = f"; run_export.py makes the longer side {inputs['longer_side']}" if inputs["longer_side"] else ""
+        return f"one picture of any size (RGB), bytes 0 to 255{longer}"
     size = " × ".join(map(str, inputs["shape"]))
     if inputs["kind"] == "arrays":
         return f"arrays {size}, {inputs['dtype']}"
@@ -104,12 +109,13 @@ def _gives(name: str, task: Mapping[str, Any]) -> str:
     unit = f" in {_readable(task['unit'])}" if task.get("unit") else ""
     of = f" of {', '.join(_few([_readable(label) for label in task['labels']]))}" if task["labels"] else ""
     what = {
+        "boxes": f"boxes{of}, with scores, none over a better one of its class",
         "probabilities of classes": f"probabilities{of}",
         "probabilities": f"probabilities{of}",
         "values": f"values{of}{unit}",
         "raw": "raw predictions, not decoded: the task was made by hand",
     }.get(task["answers"], task["answers"])
-    size = "" if len(task["shape"]) == 2 else f", {' × '.join(map(str, task['shape'][1:]))}"
+    size = "" if len(task.get("shape", ())) < 3 else f", {' × '.join(map(str, task['shape'][1:]))}"
     return f"{_readable(name)}: {what}{size}"
 
 

@@ -2,6 +2,7 @@
 
 from umbel.control.dial import Dial
 from umbel.control.exports.write import Exported, available_formats, export
+from umbel.control.exports.write_detector import export_detector
 from umbel.control.latency import Latency, measure_latency
 from umbel.control.tables import (
     calibrate,
@@ -23,6 +24,7 @@ __all__ = [
     "calibrate",
     "configuration_table",
     "export",
+    "export_detector",
     "grid_points",
     "machine_name",
     "main_metrics",

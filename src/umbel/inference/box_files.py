@@ -142,9 +142,9 @@ class PictureFiles:
         drawn.save(path, quality=_QUALITY, subsampling=0)
 
     def _drawn_name(self, name: str) -> PurePosixPath:
-        """Where a drawn picture goes: under its own name below the folder, whatever path the picture has."""
-        parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
-        stem = PurePosixPath(*parts)
+        """Where a drawn picture goes: under its path below its folder, or, given as a file, under its name."""
+        path = PurePosixPath(name)
+        stem = PurePosixPath(path.name) if path.is_absolute() or ".." in path.parts else path
         chosen = stem.with_suffix(".jpg")
         number = 1
         while str(chosen).lower() in self._drawn:  # "a.png" beside "a.jpg"

@@ -13,6 +13,9 @@ from torch import Tensor
 from umbel.core import Batch, Evaluation, Learner, OperatingPoint
 from umbel.data import TensorSource
 from umbel.data.data_record import DataRecord
+from umbel.data.padded_pictures import PaddedPictures
+from umbel.data.plain_inputs import PlainInputs
+from umbel.data.table_description import TableDescription
 from umbel.data.task_records import TaskRecord
 from umbel.engine import FabricRuntime, evaluate
 from umbel.engine.progress import Reporter, Silent
@@ -42,10 +45,16 @@ class Predictor:
         record: What is known of its data.
         runtime: The device.
         path: Its checkpoint.
+
+    Attributes:
+        inputs: How rows, pictures or arrays become what the network gets.
     """
 
     def __init__(self, learner: Learner, record: DataRecord, runtime: FabricRuntime, path: Path) -> None:
+        if isinstance(record.inputs, PaddedPictures):
+            raise UmbelError(f"{path} finds boxes; open it with umbel.inference.load_detector")
         self.learner = learner.to(runtime.device).eval()
+        self.inputs: TableDescription | PlainInputs = record.inputs
         self._runtime = runtime.with_settings("float32", 1)
         self._tasks = {task.name: task for task in learner.tasks}
         self.record = record
@@ -72,7 +81,7 @@ class Predictor:
         Raises:
             UmbelError: They do not fit what the run learnt from.
         """
-        return rows if isinstance(rows, NewInputs) else new_inputs(rows, self.record.inputs, pictures_anywhere, labels)
+        return rows if isinstance(rows, NewInputs) else new_inputs(rows, self.inputs, pictures_anywhere, labels)
 
     def predict(
         self,

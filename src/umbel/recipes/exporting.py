@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from umbel.control import Exported, export
+from umbel.control import Exported, export, export_detector
 from umbel.core import Learner, OperatingPoint, UmbelError
 from umbel.data.data_record import DataRecord
+from umbel.data.padded_pictures import PaddedPictures
 from umbel.engine import Checkpoint, FabricRuntime, load_checkpoint, resolve
 from umbel.engine.progress import Reporter
 from umbel.nn.slimming.statistics import check_widths
@@ -85,6 +86,9 @@ def export_network(
         raise UmbelError(f"{network.saved.path} has one width only; leave --point, --budget and --prefer out")
     about["validation"] = _metrics(network, chosen)
     learner = network.learner
+    if isinstance(network.data.inputs, PaddedPictures):
+        of_detector = learner.model, network.data.inputs, learner.tasks, out
+        return export_detector(*of_detector, formats=tuple(formats), about=about)
     return export(
         learner.model, network.data.inputs, learner.tasks, out, point=chosen, formats=tuple(formats), about=about
     )

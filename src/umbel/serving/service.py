@@ -94,7 +94,7 @@ class Service:
     ) -> None:
         self.limits = limits or Limits()
         self._predictor, self._point = predictor, point or None
-        self._known = predictor.record.inputs
+        self._known = predictor.inputs
         self._lock = threading.Lock()
         self._outputs = [describe_output(record) for record in predictor.tasks]
         if not any(output["kind"] for output in self._outputs):

@@ -25,7 +25,7 @@ class Answering(nn.Module):
         super().__init__()
         self.network = AtPoint(model, point)
         self.pictures = pictures
-        self.decoders = nn.ModuleList([_decoder(task) for task in tasks])
+        self.decoders = nn.ModuleList([decoder_of(task) for task in tasks])
         self.names = [task.name for task in tasks]
         self.eval()
 
@@ -39,7 +39,8 @@ class Answering(nn.Module):
         return {name: decode(predictions[name]) for name, decode in zip(self.names, self.decoders, strict=True)}
 
 
-def _decoder(task: Task) -> nn.Module:
+def decoder_of(task: Task) -> nn.Module:
+    """What makes natural units of a task's raw predictions; nothing, of a task that was made by hand."""
     record = TaskRecord.of(task)
     if record.answers == "values":
         return _Natural(record.centre, record.scale)

@@ -30,7 +30,7 @@ def differences(file: str, run: Run, tasks: Sequence[Task], cases: Sequence[Case
             if answer.shape != expected.shape:
                 shapes = f"{tuple(answer.shape)} instead of {tuple(expected.shape)}"
                 raise UmbelError(f"{file}: task {name!r} answers with shape {shapes}; nothing was exported")
-            given, wanted = _in_scale(task, answer), _in_scale(task, expected)
+            given, wanted = in_scale(task, answer), in_scale(task, expected)
             difference = float((given - wanted).abs().max()) / max(1.0, float(wanted.abs().max()))
             if not difference <= TOLERANCE:
                 raise UmbelError(
@@ -41,7 +41,7 @@ def differences(file: str, run: Run, tasks: Sequence[Task], cases: Sequence[Case
     return worst
 
 
-def _in_scale(task: Task, answer: Tensor) -> Tensor:
+def in_scale(task: Task, answer: Tensor) -> Tensor:
     """Answers in double precision, values in standard units."""
     record = TaskRecord.of(task)
     if record.answers != "values":

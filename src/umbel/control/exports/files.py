@@ -46,7 +46,7 @@ def traced(network: Answering, inputs: Tensor) -> ExportedProgram:
             warnings.filterwarnings("ignore", ".*_flat_weights.*assigned during export")
             return torch.export.export(channels_last(network), (example,), dynamic_shapes=({0: Dim("batch", min=1)},))
     except Exception as error:  # torch's own errors are of many kinds
-        raise UmbelError(f"torch.export cannot write this network as a program: {_first_line(error)}") from error
+        raise UmbelError(f"torch.export cannot write this network as a program: {first_line(error)}") from error
 
 
 def write_weights(network: Answering, path: Path) -> Run:
@@ -105,7 +105,7 @@ def write_onnx(
     except OSError:  # a full disk, which is not the network's fault
         raise
     except Exception as error:  # the exporter's and the runtime's own errors are of many kinds
-        raise UmbelError(f"this network cannot be written as ONNX: {_first_line(error)}") from error
+        raise UmbelError(f"this network cannot be written as ONNX: {first_line(error)}") from error
 
     def run(case: Case) -> dict[str, Tensor]:
         given = {columns[name]: cells for name, cells in case.columns.items()} or {INPUT: case.inputs.numpy()}
@@ -135,5 +135,6 @@ def _whole_model(program: ExportedProgram, inputs: Inputs, columns: Mapping[str,
     return model
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error of torch's says first; its name where it says nothing."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -59,7 +59,7 @@ def description(
         "point": None if point is None else point.as_dict(),
         "widths": None if point is None else _widths(model, point),
         "inputs": _inputs(inputs, columns, case),
-        "tasks": {task.name: _task(task, outputs[task.name], case.expected[task.name]) for task in tasks},
+        "tasks": {task.name: task_entry(task, outputs[task.name], case.expected[task.name]) for task in tasks},
         "versions": {"umbel": umbel.__version__, "torch": torch.__version__},
     }
 
@@ -103,7 +103,8 @@ def _column(column: InputColumn, name: str) -> dict[str, Any]:
     return {**kept, "categories": list(column.categories)}
 
 
-def _task(task: Task, output: str, answer: Tensor) -> dict[str, Any]:
+def task_entry(task: Task, output: str, answer: Tensor) -> dict[str, Any]:
+    """What is said of a task whose decoded answer [batch, ...] is in the output of that name."""
     record = TaskRecord.of(task)
     answers = "raw" if record.answers == "code" else record.answers
     units = {"unit": record.unit, "centre": list(record.centre), "scale": list(record.scale)}

@@ -1,10 +1,11 @@
 """Predictions of an exported network without Umbel: export.json and model.onnx beside this file, NumPy, ONNX Runtime.
 
     python run_export.py new.csv            rows of a table that has the columns of export.json, in any order
-    python run_export.py one.png two.jpg    pictures, for a network that takes them (with Pillow)
+    python run_export.py one.png two.jpg    pictures, for a network or a detector that takes them (with Pillow)
     python run_export.py samples.npy        arrays [samples, ...], for a network that takes those
 
-Prints a line of JSON for each row: values in natural units, probabilities by name, maps as nested lists.
+Prints a line of JSON for each row: values in natural units, probabilities by name, maps as nested lists, boxes in
+pixels of the picture.
 """
 
 import csv
@@ -37,17 +38,23 @@ def table(path: str, takes: dict[str, Any]) -> dict[str, np.ndarray]:
     return columns
 
 
-def picture(path: str, takes: dict[str, Any]) -> np.ndarray:
-    """Bytes [C, H, W] of a picture, upright, at the size that the network takes."""
+def opened(path: str, takes: dict[str, Any]) -> Any:
+    """A picture of Pillow's, upright, with the channels that the network takes."""
     from PIL import Image, ImageOps
 
-    opened = ImageOps.exif_transpose(Image.open(path, formats=takes["formats"]))
-    if opened.mode[0] in "IF":
+    upright = ImageOps.exif_transpose(Image.open(path, formats=takes["formats"]))
+    if upright.mode[0] in "IF":
         raise ValueError(f"{path}: save it with 8 bits for each channel")
-    opened = opened.convert(takes["channels"])
-    if takes["resized_to"]:
-        opened = opened.resize([takes["resized_to"]] * 2, Image.Resampling.BILINEAR)
-    return np.asarray(opened).reshape(opened.height, opened.width, -1).transpose(2, 0, 1)
+    return upright.convert(takes["channels"])
+
+
+def pixels(image: Any, size: Any) -> np.ndarray:
+    """Bytes [C, H, W] of a picture, resized to a width and height where some are given."""
+    from PIL import Image
+
+    if size and tuple(size) != image.size:
+        image = image.resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(image.height, image.width, -1).transpose(2, 0, 1)
 
 
 def inputs(paths: list[str], takes: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -59,7 +66,36 @@ def inputs(paths: list[str], takes: dict[str, Any]) -> dict[str, np.ndarray]:
         return {takes["input"]: np.load(paths[0]).astype(takes["dtype"])}
     if paths[0].endswith(".csv"):
         paths = [str(Path(paths[0]).parent / cell) for cell in table(paths[0], takes)[takes["column"]]]
-    return {takes["input"]: np.stack([picture(path, takes) for path in paths])}
+    size = [takes["resized_to"]] * 2 if takes["resized_to"] else None
+    return {takes["input"]: np.stack([pixels(opened(path, takes), size) for path in paths])}
+
+
+def detections(session: Any, about: dict[str, Any], path: str) -> dict[str, Any]:
+    """What a detector finds in a picture: boxes in pixels of the picture, and the answers of further tasks."""
+    image, takes, line = opened(path, about["inputs"]), about["inputs"], {}
+    size = image.size
+    if takes["longer_side"]:
+        size = [max(1, round(side * takes["longer_side"] / max(image.size))) for side in image.size]
+    scale = np.array([image.width / size[0], image.height / size[1]] * 2)
+    for name, task in about["tasks"].items():
+        outputs = task["outputs"].values() if "outputs" in task else [task["output"]]
+        answers = session.run(list(outputs), {takes["input"]: pixels(image, size)})
+        if "outputs" in task:
+            labels, rows = task["labels"], zip(*answers, strict=True)
+            line[name] = [
+                {"class": labels[kind], "score": float(score), "box": (box * scale).tolist()}
+                for box, score, kind in rows
+            ]
+        else:
+            line[name] = named(task, answers[0])
+    return line
+
+
+def named(task: dict[str, Any], answer: np.ndarray) -> Any:
+    """An answer by the names of its labels, where it has some."""
+    labels = task["labels"] if answer.ndim == 1 else []
+    plain = answer.tolist() if answer.size > 1 or answer.ndim > 1 else answer.item()
+    return dict(zip(labels, answer.tolist(), strict=True)) if labels else plain
 
 
 def main(paths: list[str]) -> None:
@@ -67,17 +103,17 @@ def main(paths: list[str]) -> None:
     folder = Path(__file__).parent
     about = json.loads((folder / "export.json").read_text(encoding="utf-8"))
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    if about["inputs"]["kind"] == "picture":
+        for path in paths:
+            print(json.dumps({"file": path, **detections(session, about, path)}, ensure_ascii=False))
+        return
     given = inputs(paths, about["inputs"])
     for start in range(0, len(next(iter(given.values()))), 256):
         batch = {name: values[start : start + 256] for name, values in given.items()}
         answers = session.run([task["output"] for task in about["tasks"].values()], batch)
         for row in zip(*answers, strict=True):
-            line = {}
-            for (name, task), answer in zip(about["tasks"].items(), row, strict=True):
-                labels = task["labels"] if answer.ndim == 1 else []
-                plain = answer.tolist() if answer.size > 1 or answer.ndim > 1 else answer.item()
-                line[name] = dict(zip(labels, answer.tolist(), strict=True)) if labels else plain
-            print(json.dumps(line, ensure_ascii=False))
+            tasks = zip(about["tasks"].items(), row, strict=True)
+            print(json.dumps({name: named(task, answer) for (name, task), answer in tasks}, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -95,9 +95,9 @@ def export(
             file answers differently (names the task and the difference); no space.
     """
     folder = output_folder(folder).absolute()
-    chosen = _check_formats(formats)
+    chosen = check_formats(formats)
     check_place(folder)
-    extra = _as_json(dict(about or {}))
+    extra = as_json(dict(about or {}))
     tasks = _in_order(model, tasks)
     model = copy.deepcopy(model).cpu().eval()
     at = point or OperatingPoint()
@@ -113,16 +113,22 @@ def export(
         worst = {name: differences(FILES[name], run[name], tasks, cases) for name in chosen}
         checked = {"files": files_of(partial, chosen, described), "differences": worst, "tolerance": TOLERANCE}
         record = described | checked
-        (partial / RECORD).write_text(_text(record), encoding="utf-8")
+        (partial / RECORD).write_text(json_text(record), encoding="utf-8")
         put_in_place(partial, folder)
     return Exported(folder, {name: folder / FILES[name] for name in chosen}, columns, outputs, worst, record)
 
 
-def _text(record: Mapping[str, Any]) -> str:
+def json_text(record: Mapping[str, Any]) -> str:
+    """The record as `export.json` has it."""
     return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _check_formats(formats: Sequence[str]) -> tuple[str, ...]:
+def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
+    """The formats, each once, in the usual order.
+
+    Raises:
+        UmbelError: One is unknown, there is none, or a package for one is missing.
+    """
     for name in formats:
         if name not in FILES:
             raise unknown("format of export", name, FILES)
@@ -133,7 +139,12 @@ def _check_formats(formats: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in FILES if name in formats)
 
 
-def _as_json(about: dict[str, Any]) -> dict[str, Any]:
+def as_json(about: dict[str, Any]) -> dict[str, Any]:
+    """What a user says of an export, as JSON holds it.
+
+    Raises:
+        UmbelError: JSON cannot hold it.
+    """
     try:
         plain: dict[str, Any] = json.loads(json.dumps(about, allow_nan=False))
     except (TypeError, ValueError) as error:
