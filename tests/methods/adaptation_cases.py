@@ -11,6 +11,7 @@ from umbel.nn.detection import Detector, build_detector
 LABELS = ["red", "blue"]
 THRESHOLD = 0.2  # an untrained detector is no surer
 PLACES = {"local_at": "encoder.blocks.0", "global_at": "encoder"}
+ALIGNED = Alignment(**PLACES, weight=0.1)
 
 
 def small(seed: int = 0, dropout: float = 0.5) -> Detector:
@@ -19,9 +20,9 @@ def small(seed: int = 0, dropout: float = 0.5) -> Detector:
     return build_detector("small-fasterrcnn", LABELS, 64, seed=seed, dropout=dropout, **options)
 
 
-def learner(alignment: Alignment | None = Alignment(**PLACES), **settings) -> SourceFreeLearner:
+def learner(alignment: Alignment | None = ALIGNED, **settings) -> SourceFreeLearner:
     """Of that detector."""
-    teaching = settings.pop("teaching", SelfTraining(thresholds=(THRESHOLD,), decay=0.9))
+    teaching = settings.pop("teaching", SelfTraining(thresholds=(THRESHOLD,), decay=0.9, taught="similar"))
     return SourceFreeLearner(small(), [tasks.boxes("boxes", LABELS)], teaching, alignment, **settings)
 
 

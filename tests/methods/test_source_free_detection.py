@@ -65,6 +65,13 @@ def test_without_a_similar_picture_no_box_is_learnt_and_a_graph_is_there():
     losses.stack().sum().backward()
 
 
+def test_all_pictures_can_teach_boxes_while_features_are_aligned():
+    one, batch = learner(teaching=SelfTraining((THRESHOLD,), taught="all")), pictures(BOTH)
+    everything = lost(one, Batch(batch.inputs, batch.targets, torch.full((4,), SIMILAR)))
+    assert torch.equal(lost(one, batch)["boxes"], everything["boxes"])
+    assert int(one.counts(batch)["boxes"]) == 4
+
+
 def test_mosaics_teach_boxes_and_align_nothing(monkeypatch):
     one, batch = learner(), pictures([SIMULATED] * 3)
     made = []
@@ -160,7 +167,7 @@ def plainly_lost(parts: Discriminators, detector: nn.Module, batch: Batch) -> Te
 
 
 def test_each_kind_has_half_the_weight_and_the_encoder_ascends_what_discriminators_descend():
-    one = without_chance(learner(Alignment(**PLACES)))
+    one = without_chance(learner())
     assert isinstance(one.discriminators, Discriminators)
     for domain in (BOTH, [SIMILAR, SIMILAR, SIMILAR, DISSIMILAR]):
         batch = pictures(domain)
@@ -201,7 +208,7 @@ def unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def gradients(runtime: SingleProcess, batch: Batch) -> dict[str, Tensor]:
-    one = without_chance(learner(teaching=SelfTraining((THRESHOLD,), flips="none")))
+    one = without_chance(learner(teaching=SelfTraining((THRESHOLD,), flips="none", taught="similar")))
     descent = WeightedSum()
     descent.prepare(one)
     descent(one, batch, POINT, runtime)
@@ -293,7 +300,7 @@ def test_thresholds_are_for_all_classes_or_one_for_each():
         SourceFreeLearner(small(), [tasks.boxes("boxes", LABELS)], SelfTraining(thresholds=()))
 
 
-# -- the source ---------------------------------------------------------------------------------------------------------
+# -- the source -----------------------------------------------------------------------------------------------------
 
 
 def test_nothing_that_adapts_takes_the_sources_data():
