@@ -117,3 +117,7 @@ class AdaptSettings:
             raise UmbelError("--images: say which folder of pictures to adapt to")
         if self.fit.steps is None:
             raise UmbelError("an adaptation wants --steps, since its stages are parts of them")
+        if self.fit.monitor != FIT.monitor:
+            raise UmbelError(
+                f"monitor {self.fit.monitor!r} needs labels, and an adaptation has none; leave it at {FIT.monitor!r}"
+            )
