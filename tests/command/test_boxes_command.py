@@ -61,6 +61,15 @@ def test_the_detector_is_built_again_without_the_pictures(trained, tree):
     assert described.record.inputs.resolution == 64
 
 
+def test_pictures_that_are_away_are_said_to_be(capsys, monkeypatch, tree, tmp_path):
+    monkeypatch.chdir(tree.parent)
+    flags = ["train", "--data", tree.name, *QUICK, "--steps", "1", "--out", tmp_path / "run"]
+    assert umbel(capsys, *flags)[0] == 0
+    monkeypatch.chdir(tmp_path)
+    told = refused(capsys, "evaluate", tmp_path / "run")
+    assert "cells: the pictures that the run learnt from are not there; put them back" in told
+
+
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(capsys, monkeypatch, tree, trained, tmp_path):
     from umbel.engine.log import Log
 

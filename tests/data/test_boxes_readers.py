@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from box_trees import THIRDS, TRUE, coco_tree, draw, voc_tree, xml
@@ -235,6 +236,16 @@ def test_unlabelled_pictures_keep_names_sizes_and_say_what_was_skipped(tmp_path)
     boxes = torch.tensor([[[5, 5, 15, 10, 0.9, 0.0], [-1] * 6]] * 3)
     assert pictures.in_full(boxes)[0, 0].tolist() == pytest.approx([10, 10, 30, 20, 0.9, 0])
     assert (pictures.in_full(boxes)[:, 1] == -1).all()
+
+
+def test_pictures_of_other_depths_are_read_by_their_upper_bits(tmp_path):
+    Image.fromarray(np.full((20, 30), 200 * 256 + 7, np.uint16)).save(tmp_path / "a.png")
+    Image.fromarray(np.full((20, 30), 90, np.uint8)).save(tmp_path / "b.png")
+    Image.fromarray(np.full((20, 30), 0.5, np.float32)).save(tmp_path / "c.tif")
+    pictures = pictures_folder(tmp_path, resolution=None)
+    assert pictures.names == ("a.png", "b.png")
+    assert pictures.inputs["picture"][:, :, 5, 5].tolist() == [[200] * 3, [90] * 3]
+    assert "32-bit pictures have no fixed range" in pictures.skipped[0]
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):

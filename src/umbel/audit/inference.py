@@ -15,9 +15,9 @@ from umbel.audit.problem import Answer, Attacker, Problem, with_labels
 from umbel.audit.records import Inference
 from umbel.audit.settings import AttackSettings
 from umbel.core import Task, UmbelError, unknown
+from umbel.core.seeding import own_randomness, seed_default
 from umbel.data import seeded
 from umbel.engine.progress import Reporter, Silent
-from umbel.engine.runtime import seed_default
 
 Group = tuple[str, ...]
 _SHIFTS = 15  # thresholds of yes/no answers that are tried
@@ -152,8 +152,7 @@ def _all_entries(
             others = tuple(one for one in serves if one != task.name and one in by_name)
             if (others, task.name) not in floors:
                 known = [by_name[one] for one in others]
-                with torch.random.fork_rng(devices=[]):
-                    seed_default(seeded(settings.seed, 15).initial_seed(), torch.device("cpu"))
+                with own_randomness(seeded(settings.seed, 15).initial_seed(), torch.device("cpu")):
                     floors[others, task.name] = (
                         label_floor(task, known, *targets, seed=settings.seed) if known else blind[task.name]
                     )

@@ -32,7 +32,7 @@ class _Predict:
     every: int = 1
     """Of a film: 1 for all frames, k for every k-th."""
     threshold: float | None = None
-    """Of a detector: boxes with a lower score are left out; unset: 0.5."""
+    """Of a detector: boxes with a lower score are left out; unset: each class's own, or 0.5."""
     draw: bool = False
     """Of a detector: write the pictures or the film with their boxes, too."""
     out: Path | None = None
@@ -75,7 +75,6 @@ def predict(arguments: list[str]) -> int:
 
 def _boxes(parsed: _Predict, predictor: "BoxPredictor") -> int:
     from umbel.command.predict_boxes import BoxRequest, predict_boxes  # noqa: PLC0415
-    from umbel.inference.box_predictor import THRESHOLD  # noqa: PLC0415
 
     for flag in ("keep", "point", "pictures_anywhere", "overwrite"):
         if getattr(parsed, flag):
@@ -88,7 +87,7 @@ def _boxes(parsed: _Predict, predictor: "BoxPredictor") -> int:
             images=parsed.images or tuple(filter(None, [parsed.data])),
             video=parsed.video,
             every=parsed.every,
-            threshold=THRESHOLD if parsed.threshold is None else parsed.threshold,
+            threshold=parsed.threshold,
             draw=parsed.draw,
             out=parsed.out,
             batch_size=parsed.batch_size,

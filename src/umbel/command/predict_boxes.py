@@ -27,7 +27,7 @@ class BoxRequest:
         images: Folders and files of pictures; none where there is a film.
         video: A film.
         every: Which of its frames.
-        threshold: Boxes with a lower score are left out.
+        threshold: Boxes with a lower score are left out; None: each class's own.
         draw: Whether drawings are wanted.
         out: A new folder; None prints the boxes.
         batch_size: Pictures that go through the detector together; None: the usual few.
@@ -37,7 +37,7 @@ class BoxRequest:
     images: Sequence[str]
     video: Path | None
     every: int
-    threshold: float
+    threshold: float | None
     draw: bool
     out: Path | None
     batch_size: int | None
@@ -118,7 +118,11 @@ def _print(predictor: "BoxPredictor", request: BoxRequest, source: "ListedPictur
     film = isinstance(source, Film)
     if request.json:
         pictures = [_plain(predictor, *answer) for answer in _answers(predictor, request, source)]
-        record = {"checkpoint": str(predictor.path), "threshold": request.threshold, "skipped": _skipped(source)}
+        record = {
+            "checkpoint": str(predictor.path),
+            "thresholds": _thresholds(predictor, request),
+            "skipped": _skipped(source),
+        }
         print(json.dumps({**record, "frames" if film else "pictures": pictures}, indent=1, ensure_ascii=False))
         return
     table = BoxTable(sys.stdout, ["frame", "time_s"] if film else ["file"], predictor.labels)
@@ -160,13 +164,24 @@ def _write(predictor: "BoxPredictor", request: BoxRequest, source: "ListedPictur
         put_in_place(partial, out)
     what = "frames" if film else "pictures"
     if request.json:
-        told = {"threshold": request.threshold, what: files.count, "boxes": files.boxes, "skipped": _skipped(source)}
+        told = {
+            "thresholds": _thresholds(predictor, request),
+            what: files.count,
+            "boxes": files.boxes,
+            "skipped": _skipped(source),
+        }
         record = {"checkpoint": str(predictor.path), **told, "out": str(request.out), "files": written}
         print(json.dumps(record, indent=1, ensure_ascii=False))
         return
     boxes = f"{files.boxes:,} box{'' if files.boxes == 1 else 'es'}"
     of_these = f"{files.count:,} {what if files.count != 1 else what[:-1]}"
     print(f"{request.out}: {boxes} in {of_these}; {', '.join(written)}")
+
+
+def _asked(predictor: "BoxPredictor", request: BoxRequest) -> dict[str, Any]:
+    """Of which detector, and from which score on the boxes of each class are told."""
+    own = predictor.thresholds if request.threshold is None else (request.threshold,) * len(predictor.labels)
+    return {"checkpoint": str(predictor.path), "thresholds": dict(zip(predictor.labels, own, strict=True))}
 
 
 def _skipped(source: "ListedPictures | Film") -> list[str]:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from umbel.errors import UmbelError
@@ -31,6 +32,23 @@ def opened_picture(path: Path) -> Image.Image:
         raise UmbelError(f"{path}: cannot be read as a picture; save it as one of {formats}") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UmbelError(f"{path}: cannot be read as a picture ({' '.join(str(error).split())})") from None
+
+
+def eight_bits(picture: Image.Image, name: str) -> Image.Image:
+    """A picture of 16 bits with its upper 8, any other as it is.
+
+    Args:
+        picture: With its pixels.
+        name: For the message.
+
+    Raises:
+        UmbelError: It has 32 bits, which have no fixed range.
+    """
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise UmbelError(f"{name}: 32-bit pictures have no fixed range; save it with 8 or 16 bits")
+    return picture
 
 
 def check_picture_paths(table: Path, names: Iterable[str | None], anywhere: bool) -> None:

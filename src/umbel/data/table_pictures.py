@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from umbel.data.picture_files import opened_picture
+from umbel.data.picture_files import eight_bits, opened_picture
 from umbel.errors import UmbelError
 
 LARGEST_BYTES = 16 * 2**30
@@ -69,12 +69,7 @@ def _pixels(path: Path | Image.Image, resolution: int | None, mode: str) -> np.n
 
 
 def _upright(opened: Image.Image, name: str, resolution: int | None, mode: str) -> np.ndarray:
-    picture = ImageOps.exif_transpose(opened)
-    if picture.mode.startswith("I;16"):
-        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    elif picture.mode in ("I", "F"):
-        raise UmbelError(f"{name}: 32-bit pictures have no fixed range; save it with 8 or 16 bits")
-    picture = picture.convert(mode)
+    picture = eight_bits(ImageOps.exif_transpose(opened), name).convert(mode)
     if resolution is not None:
         picture = picture.resize((resolution, resolution), Image.Resampling.BILINEAR)
     pixels = np.array(picture)  # a copy: what a grey picture shows may not be written

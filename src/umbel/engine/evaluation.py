@@ -12,8 +12,9 @@ from torch import Tensor
 
 from umbel.core import Batch, Evaluation, Learner, OperatingPoint, Task, UmbelError, join_padded, missing_label, unknown
 from umbel.core.modes import modes_kept
+from umbel.core.seeding import own_randomness
 from umbel.data import Source, seeded
-from umbel.engine.runtime import FabricRuntime, seed_default
+from umbel.engine.runtime import FabricRuntime
 
 
 @contextmanager
@@ -26,10 +27,9 @@ def evaluating(learner: Learner, runtime: FabricRuntime, seed: int, rank: int = 
         seed: Of the randomness.
         rank: Of the process, which draws its own.
     """
-    cuda = runtime.device.type == "cuda"
-    with modes_kept(learner), torch.no_grad(), torch.random.fork_rng(devices=[runtime.device] if cuda else []):
+    own = own_randomness(seeded(seed, rank, 4).initial_seed(), runtime.device)
+    with modes_kept(learner), torch.no_grad(), own:
         learner.eval()
-        seed_default(seeded(seed, rank, 4).initial_seed(), runtime.device)
         yield
 
 

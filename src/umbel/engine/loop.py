@@ -24,6 +24,7 @@ from umbel.core import (
     check_loss_parameters,
     check_scales,
 )
+from umbel.core.seeding import seed_default
 from umbel.data import PoissonSource, seeded
 from umbel.engine import checkpoint as checkpoints
 from umbel.engine.evaluation import evaluate
@@ -32,7 +33,6 @@ from umbel.engine.modes import start_training
 from umbel.engine.monitor import Monitor
 from umbel.engine.optimise import learning_rate_factor, load_optimizer, make_optimizer, set_learning_rate
 from umbel.engine.plan import Plan, Progress
-from umbel.engine.runtime import seed_default
 from umbel.engine.same_run import check_same_data, check_same_settings, described
 from umbel.nn import synchronise_norms
 

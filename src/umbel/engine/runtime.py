@@ -175,13 +175,3 @@ def fastest_precision(device: torch.device, repeats: int = 7) -> tuple[str, floa
             times[bf16].append(time.perf_counter() - start)
     ratio = sorted(times[False])[repeats // 2] / sorted(times[True])[repeats // 2]
     return ("bf16" if ratio > 1.3 else "float32"), ratio
-
-
-def seed_default(seed: int, device: torch.device) -> None:
-    """Seed the generators that modules draw from by default.
-
-    `torch.manual_seed` also looks for every other device, at about a millisecond a call.
-    """
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)

@@ -7,6 +7,7 @@
     power_flow               voltages of a grid from what is injected: a linear part, a network, chord steps
     preference_conditioned   one network whose task preference is an input; what `controllable` is compared with
     private_features         each task's receiver is sent features that serve its task and little else
+    source_free_detection    a detector adapted to pictures without labels, without the source's data
 
 Gradient split is a descent: `umbel.descent.GradSplit`. Files called "..._ablations" ("..._adversaries", "..._min_max")
 hold what a method is compared with in its study. A study builds its networks by these names, so what is measured is
@@ -44,12 +45,19 @@ from umbel.methods.private_features_ablations import (
 )
 from umbel.methods.private_features_adversaries import Adversaries, ReversalLearner, gradient_reversal
 from umbel.methods.private_features_min_max import AlternatingSteps, MinMaxLearner, min_max
+from umbel.methods.source_free_alignment import Alignment, Discriminators, maps_at
+from umbel.methods.source_free_detection import SelfTraining, SourceFreeLearner, per_class
+from umbel.methods.source_free_target import TargetPictures, divide
+from umbel.methods.source_free_watch import Alarm, Signals, Watch, agreement
 
 __all__ = [
     "Adversaries",
+    "Alarm",
+    "Alignment",
     "AlternatingSteps",
     "ControllableLearner",
     "CutModel",
+    "Discriminators",
     "GreedyStage",
     "LayeredUser",
     "MeanState",
@@ -64,21 +72,30 @@ __all__ = [
     "QuadraticModel",
     "ReusedTransmitter",
     "ReversalLearner",
+    "SelfTraining",
+    "Signals",
+    "SourceFreeLearner",
     "StepsFromMean",
+    "TargetPictures",
+    "Watch",
+    "agreement",
     "attribute_first",
     "conditioned_model",
     "controllable",
+    "divide",
     "fresh_dense_model",
     "gradient_reversal",
     "is_controllable",
     "joint_again",
     "layered_users",
+    "maps_at",
     "min_max",
     "multi_receiver",
     "multi_round",
     "multires_goals",
     "multires_jscc",
     "noise_only",
+    "per_class",
     "plain_links",
     "power_flow",
     "power_flow_frame",

@@ -4,8 +4,8 @@ Source: Chu, Li, Chen, Li, Li, "Adversarial alignment for source free object det
 
     target pictures ─► detection variance ─► source-similar | source-dissimilar          (`variance_scores`, `divide`)
 
-    similar ────► weak view ──► teacher ──► boxes as labels ┐
-              └─► strong view ─► student ──► detections ────┴► the detector's own losses       stage "alignment"
+    all, or similar ─► weak view ──► teacher ──► boxes as labels ┐
+                  └──► strong view ─► student ──► detections ────┴► the detector's own losses    stage "alignment"
     similar, dissimilar ─► weak views ─► student's encoder ─► gradient reversal ─► discriminators
 
     all ────────► weak views ─► teacher ──► boxes ┐
@@ -51,6 +51,7 @@ from umbel.nn.detection import (
 from umbel.nn.ema import Buffers
 
 Answer = Literal["teacher", "student"]
+Taught = Literal["all", "similar"]
 STABILITY = "stability"
 """Name of the score that chooses the best step without labels."""
 
@@ -67,6 +68,7 @@ class SelfTraining:
         every: It moves at every so many steps.
         buffers: What becomes of its batch norms' statistics; see `ExponentialMovingAverage`.
         flips: How weak views are mirrored.
+        taught: Whether all pictures teach boxes, or, as in the paper, those that are similar to the source alone.
     """
 
     thresholds: tuple[float, ...] = (0.4,)
@@ -76,21 +78,23 @@ class SelfTraining:
     every: int = 1
     buffers: Buffers = "average"
     flips: Flips = "horizontal"
+    taught: Taught = "all"
 
 
 class SourceFreeLearner(DetectionLearner):
     """A student that learns from a slow teacher's boxes, with features that look alike for two kinds of pictures.
 
-        L = L_det(student(strong view of similar), teacher's boxes)
+        L = L_det(student(strong view), teacher's boxes)
             + weight [ 1/2 FL(D(f_s), 0) + 1/2 FL(D(f_d), 1) + 1/2 mean D_p(g_s)^2 + 1/2 mean (1 - D_p(g_d))^2 ]
 
     with features behind a gradient reversal; in the stage of simulation L = L_det of mosaics alone. Boxes are one row
     for any descent, the two losses of discriminators are auxiliary. `predict` answers with the adapted detector, which
     is the teacher unless said otherwise.
 
-    Differs from the paper: boxes that the teacher is unsure of are ignored instead of learnt as background; thresholds
-    can differ by class; the teacher moves a little at every step instead of a lot at every 2500th; mosaics are made of
-    strong views in RGB (the code casts standardised ones to bytes); classes, levels, weights and speeds are arguments.
+    Differs from the paper: all pictures teach boxes, not the similar ones alone (`SelfTraining.taught`); boxes that
+    the teacher is unsure of are ignored instead of learnt as background; thresholds can differ by class; the teacher
+    moves a little at every step instead of a lot at every 2500th; mosaics are made of strong views in RGB (the code
+    casts standardised ones to bytes); classes, levels, weights and speeds are arguments.
 
     Args:
         detector: Starts as student and as teacher.
@@ -142,7 +146,7 @@ class SourceFreeLearner(DetectionLearner):
         sizes = [tuple(size) for size in sizes_of(batch.inputs, PICTURE)[:, -2:].tolist()]
         weak = flipped(batch.inputs[PICTURE], sizes, self.teaching.flips)
         inputs = {**batch.inputs, PICTURE: weak}
-        taught = domain != DISSIMILAR
+        taught = self._teaching(domain)
         simulated = bool((domain == SIMULATED).any())
         sizes = [size for size, chosen in zip(sizes, taught.tolist(), strict=True) if chosen]
         losses = {self.boxes.name: self._taught(_only(inputs, taught), sizes, simulated)}
@@ -181,7 +185,11 @@ class SourceFreeLearner(DetectionLearner):
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """How many pictures teach boxes; see `Learner.counts`."""
-        return {self.boxes.name: (_domain(batch) != DISSIMILAR).sum()}
+        return {self.boxes.name: self._teaching(_domain(batch)).sum()}
+
+    def _teaching(self, domain: Tensor) -> Tensor:
+        """Which pictures teach boxes: bool [B]."""
+        return torch.ones_like(domain, dtype=torch.bool) if self.teaching.taught == "all" else domain != DISSIMILAR
 
     @property
     def adapted(self) -> Detector:

@@ -10,6 +10,7 @@ from torchvision.ops import box_iou
 
 from umbel.core import Inputs, UmbelError, sizes_of
 from umbel.core.modes import modes_kept
+from umbel.core.seeding import own_randomness
 from umbel.data.views import strong_view
 from umbel.nn.detection import PICTURE, Detector
 
@@ -86,8 +87,7 @@ class Watch:
         """What is seen of a detector now; its mode and torch's generator stay as they were."""
         device = next(detector.parameters()).device
         counts, scores, agreements = 0, [], []
-        with modes_kept(detector), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(self.seed)
+        with modes_kept(detector), own_randomness(self.seed, device):
             detector.eval()
             for batch in self.pictures:
                 inputs = {name: value.to(device) for name, value in batch.items()}

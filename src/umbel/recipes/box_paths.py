@@ -7,8 +7,9 @@ from umbel.data import SETS
 from umbel.engine.settings import FitSettings
 from umbel.recipes.settings import DataSettings
 
-DETECTOR_FIT = FitSettings(batch_size=4, least_steps=1000, clip_norm=5.0)
-"""How a detector learns where nothing else is said: few pictures in a step, and gradients that are clipped."""
+DETECTOR_FIT = FitSettings(batch_size=4, least_steps=1000, clip_norm=5.0, precision="float32")
+"""How a detector learns where nothing else is said: few pictures in a step, and gradients that are clipped. For small
+batches of small pictures bf16 is several times slower on CPUs; on a GPU try --precision bf16."""
 
 
 def is_boxes(settings: DataSettings) -> bool:
@@ -22,6 +23,11 @@ def is_boxes(settings: DataSettings) -> bool:
 def _means_a_folder(text: str) -> bool:
     """Whether a text is a path, even if nothing is there; sets have no such names, and tables have an ending."""
     return not Path(text).suffix and any(separator in text for separator in (os.sep, "/"))
+
+
+def is_away(settings: DataSettings) -> bool:
+    """Whether the data, which is no known set, is not where it was."""
+    return settings.data not in SETS and not Path(settings.data).expanduser().exists()
 
 
 def learns_boxes(settings: DataSettings) -> bool:

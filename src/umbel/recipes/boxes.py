@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -178,6 +178,12 @@ def keep_thresholds(out: Path, learner: DetectionLearner, data: MultiTaskData, r
     if runtime.is_main:
         write_atomically(out / _THRESHOLDS, json.dumps(plain(kept), indent=1))
     runtime.barrier()
+
+
+def write_thresholds(out: Path, thresholds: Mapping[str, float]) -> None:
+    """Keep thresholds that were taken over, by class, without what they are worth on other pictures."""
+    kept = {label: {"threshold": value} for label, value in thresholds.items()}
+    write_atomically(out / _THRESHOLDS, json.dumps(kept, indent=1))
 
 
 def kept_thresholds(checkpoint: Path) -> tuple[float, ...]:

@@ -19,7 +19,7 @@ from umbel.engine import Checkpoint, load_weights
 from umbel.methods.controllable import controllable
 from umbel.nn import build_model
 from umbel.nn.memory_bound import memory_bound
-from umbel.recipes.box_paths import is_boxes
+from umbel.recipes.box_paths import is_away, is_boxes
 from umbel.recipes.boxes import detector_learner, own_boxes
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, names, options
 from umbel.recipes.split_flags import OWN_TABLE, given, split_rule
@@ -322,6 +322,11 @@ class Described:
             raise UmbelError(
                 f"{self.settings.data}: the table that the run learnt from is not there; put it back, go to the folder "
                 "that this path starts from, or measure on rows of another file with --data"
+            )
+        if isinstance(self.record.inputs, PaddedPictures) and is_away(self.settings):
+            raise UmbelError(
+                f"{self.settings.data}: the pictures that the run learnt from are not there; put them back, go to the "
+                "folder that this path starts from, or measure on others with --data"
             )
         tasks = [output.name for output in self.record.outputs]
         data = open_with_boxes(self.settings, self.record.inputs)

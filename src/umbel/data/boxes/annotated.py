@@ -112,8 +112,12 @@ def without_repeats(pictures: Sequence[AnnotatedPicture], notes: Notes) -> tuple
         if picture.path not in first:
             first[picture.path] = picture
         else:
-            what = "pictures that are in two splits, left out of the first"
-            notes.add(what, f"{picture.name} in {picture.split or 'no split'} and {first[picture.path].split}")
+            other = first[picture.path].split
+            if picture.split == other:
+                notes.add("pictures that are named twice, taken once", picture.name)
+            else:
+                what = "pictures that are in two splits, left out of the first"
+                notes.add(what, f"{picture.name} in {picture.split or 'no split'} and {other}")
     kept = set(map(id, first.values()))
     return tuple(picture for picture in pictures if id(picture) in kept)
 

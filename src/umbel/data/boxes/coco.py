@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from umbel.data.boxes.annotated import (
@@ -108,7 +108,7 @@ def _pictures(
 ) -> list[AnnotatedPicture]:
     boxes = _boxes(content, names, path, notes)
     images = records(entry(content, "images", str(path)), f"{path}: images")
-    places = _Places(path, split)
+    places = _Places(path)
     seen: set[int] = set()
     pictures = []
     for place, one in enumerate(images):
@@ -119,7 +119,7 @@ def _pictures(
         seen.add(identity)
         if not isinstance(name, str) or not name.lower().endswith(PICTURE_ENDINGS):
             raise UmbelError(f"{where}.file_name is {shown(name)}; it names a picture")
-        file = places.find(name, where)
+        file = places.find(name)
         if file is None:
             notes.add("pictures that a label file names and that are not there, left out", f"{name} of {path.name}")
             continue
@@ -162,24 +162,25 @@ def _boxes(
 class _Places:
     """Where the pictures of one label file are; never outside the folder of the set."""
 
-    def __init__(self, path: Path, split: str) -> None:
-        beside = path.parent
-        own = [word for word, of in SPLIT_WORDS.items() if of == split and split]
+    def __init__(self, path: Path) -> None:
+        beside, split = path.parent, _split_of(path)
+        own = [word for word, of in SPLIT_WORDS.items() if of == split]
         roots = [beside, beside.parent] if beside.name in _LABEL_FOLDERS else [beside]
         folders = [root / name for root in roots for name in _PICTURE_FOLDERS]
         deeper = [folder / word for folder in folders for word in own]
         self.folders = [folder for folder in (*folders, *deeper) if folder.is_dir()]
 
-    def find(self, name: str, where: str) -> Path | None:
+    def find(self, name: str) -> Path | None:
         """The file of that name; the folder of the last one is tried first.
 
-        Raises:
-            UmbelError: It would lie outside.
+        Labelling programs write paths of their own machine. Where there is no such path below a folder of pictures,
+        and for paths that lead out of it, the name at the path's end counts.
         """
-        if Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name or "\0" in name:
-            raise UmbelError(f"{where}.file_name is {shown(name)}; give a path below the folder of the pictures")
-        for place, folder in enumerate(self.folders):
-            if (folder / name).is_file():
-                self.folders.insert(0, self.folders.pop(place))
-                return folder / name
+        path = PurePosixPath(name.replace("\\", "/").replace("\0", ""))
+        inside = not path.is_absolute() and ".." not in path.parts
+        for relative in (path, path.name) if inside else (path.name,):
+            for place, folder in enumerate(self.folders):
+                if (folder / relative).is_file():
+                    self.folders.insert(0, self.folders.pop(place))
+                    return folder / relative
         return None

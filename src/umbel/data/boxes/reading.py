@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from umbel.core.machine import machine_bytes
-from umbel.data.picture_files import opened_picture
+from umbel.data.picture_files import eight_bits, opened_picture
 from umbel.errors import UmbelError
 
 _PART_OF_MEMORY = 0.8
@@ -49,7 +49,7 @@ def read_picture(path: Path, upright: bool, size: tuple[int, int] | None = None)
         with opened_picture(path) as image:
             image.load()
             turned = ImageOps.exif_transpose(image) if upright else image
-            colour = turned.convert("RGB")
+            colour = eight_bits(turned, str(path)).convert("RGB")
             if size is None or colour.size == size[::-1]:
                 return colour
             return colour.resize(size[::-1], Image.Resampling.BILINEAR)

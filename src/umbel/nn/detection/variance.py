@@ -9,6 +9,7 @@ from torch import Tensor
 from umbel.arguments import one_of, whole_number
 from umbel.core import Inputs, UmbelError
 from umbel.core.modes import modes_kept
+from umbel.core.seeding import own_randomness
 from umbel.nn.detection.detector import BoxSamples, Detector
 
 PictureScore = Literal["sum", "mean", "per-object"]
@@ -97,9 +98,7 @@ def variance_scores(
     passes = whole_number(passes, "passes", least=2)
     scores: list[Tensor] = []
     device = next(detector.parameters()).device
-    cuda = [device] if device.type == "cuda" else []
-    with modes_kept(detector), torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)
+    with modes_kept(detector), own_randomness(seed, device):
         detector.eval()
         for batch in inputs:
             seen = detector.features(batch)

@@ -21,6 +21,7 @@ from umbel.recipes.adapting.learner import Adaptation, adaptation
 from umbel.recipes.adapting.pictures import BEFORE_AFTER, ENDS, draw_adaptation
 from umbel.recipes.adapting.settings import AdaptSettings
 from umbel.recipes.adapting.subject import Subject, subject_of
+from umbel.recipes.boxes import write_thresholds
 from umbel.report.schema import plain
 
 REPORT, WEIGHTS = "adaptation.json", "detector.safetensors"
@@ -161,6 +162,7 @@ def _write(
 ) -> None:
     """The weights alone, what was seen, and the pictures."""
     save_weights(detector, out / WEIGHTS)
+    write_thresholds(out, told.thresholds)
     own = made.variances
     split = {
         name: {"similar": bool(made.similar[number])} | ({} if own is None else {"variance": float(own[number])})

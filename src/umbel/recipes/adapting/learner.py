@@ -108,6 +108,7 @@ def adaptation(
         settings.decay,
         settings.every,
         flips=settings.flips,
+        taught=settings.taught,
     )
     alignment = None
     if settings.align:

@@ -37,8 +37,10 @@ class AdaptationSettings:
     """How a picture's number is made of its candidates' variances; sum is the paper's and grows with the objects."""
     passes: int = 20
     """Passes with dropout that the variance is taken over."""
-    align: float = 0.1
-    """Weight of the discriminators; 0 aligns nothing, and all pictures teach."""
+    taught: Literal["all", "similar"] = "all"
+    """Which pictures teach boxes while features are aligned; similar alone is the paper's."""
+    align: float = 0.01
+    """Weight of the discriminators; 0 aligns nothing."""
     local_at: str = ""
     """Module whose fine maps the local discriminator reads; unset: one that suits the backbone; none: no such one."""
     global_at: str = "encoder"
@@ -96,9 +98,10 @@ FIT = FitSettings(
     validate_every=50,
     monitor="stability",
     schedule="constant",
+    precision="float32",
     tensorboard=False,
 )
-"""How a detector is adapted."""
+"""How a detector is adapted: in float32, since bf16 is slower for few small pictures on CPUs."""
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,7 @@ class Networks:
                 decay=0.99,
                 every=moves,
                 share=0.2,
+                taught="similar",
                 variance="sum",
                 align=1.0,
             ),

@@ -51,7 +51,7 @@ class SourceFreeSettings:
     """Repetitions: source detectors of seeds 0, 1, 2, ..., each with a fold of its own."""
     source_steps: int = 800
     """Steps of every source detector."""
-    oracle_steps: int = 400
+    oracle_steps: int = 300
     """Steps of the oracle, which learns from the target's labels."""
     fast_decay: float = 0.99
     """Of the fast teacher."""
