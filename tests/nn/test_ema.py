@@ -1,4 +1,5 @@
 import copy
+import itertools
 
 import pytest
 import torch
@@ -84,8 +85,8 @@ def test_the_number_of_calls_is_resumed():
     resumed.load_state_dict(average.state_dict())
     one, other = (moved_by(a, s, 4) for a, s in ((average, student), (resumed, copy.deepcopy(student))))
     # the student of the second has moved four times more; what counts is when the teachers moved
-    assert [bool((b != a).any()) for a, b in zip(one, one[1:], strict=False)] == [False, False, True]
-    assert [bool((b != a).any()) for a, b in zip(other, other[1:], strict=False)] == [False, False, True]
+    assert [bool((b != a).any()) for a, b in itertools.pairwise(one)] == [False, False, True]
+    assert [bool((b != a).any()) for a, b in itertools.pairwise(other)] == [False, False, True]
 
 
 @pytest.mark.parametrize(("buffers", "wanted"), [("average", 1.5), ("copy", 3.0), ("keep", 0.0)])

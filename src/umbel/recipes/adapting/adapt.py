@@ -14,6 +14,7 @@ from umbel.engine import checkpoint as checkpoints
 from umbel.engine.folder import check_folder, claimed
 from umbel.engine.progress import Reporter
 from umbel.files import write_atomically
+from umbel.methods.source_free_detection import SourceFreeLearner
 from umbel.methods.source_free_target import TargetPictures
 from umbel.methods.source_free_watch import Signals
 from umbel.nn.detection import DetectionLearner, Detector, save_weights
@@ -94,8 +95,8 @@ def adapt(settings: AdaptSettings, runtime: FabricRuntime, out: Path, resume: bo
             label=f"adapting to {len(found)} pictures",
             describe={"adaptation": plain(dataclasses.asdict(settings)), "pictures": fingerprint(made.pictures)},
         )
-        after = Signals(**max(made.learner.history[1:], key=lambda seen: seen["stability"]))
-        better = after.stability > start.stability and fitted.best_step > 0
+        after = _best_seen(made.learner)
+        better = after.stability > start.stability
         detector = made.learner.adapted if better else made.start
         checkpoint = _made_ready(out, detector, subject, fitted.best_step, runtime)
         told = Adapted(
@@ -114,6 +115,14 @@ def adapt(settings: AdaptSettings, runtime: FabricRuntime, out: Path, resume: bo
             _write(out, told, subject, detector, found, made)
         runtime.barrier()
     return told
+
+
+def _best_seen(learner: SourceFreeLearner) -> Signals:
+    """What was seen of the step that was chosen; of the start where none was, since the alarm came first."""
+    start, *later = learner.history
+    if learner.alarmed:
+        later = later[:-1]  # it may look very stable: a detector that has collapsed agrees with itself
+    return Signals(**max(later or [start], key=lambda seen: seen["stability"]))
 
 
 def _skipped(found: UnlabelledPictures) -> list[str]:

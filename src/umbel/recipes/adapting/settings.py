@@ -17,7 +17,7 @@ class AdaptationSettings:
     """How a detector is adapted to pictures without labels."""
 
     norms: bool = True
-    """First take the statistics of batch norms (that are not frozen) from the new pictures."""
+    """Whether the statistics of batch norms (that are not frozen) are first taken from the new pictures."""
     threshold: str = ""
     """Score from which on a box of the teacher is a label: one number, or one for each class with / between; unset: the
     detector's own (best F1 on its validation), or 0.5."""
@@ -117,3 +117,7 @@ class AdaptSettings:
             raise UmbelError("--images: say which folder of pictures to adapt to")
         if self.fit.steps is None:
             raise UmbelError("an adaptation wants --steps, since its stages are parts of them")
+        if self.fit.monitor != FIT.monitor:
+            raise UmbelError(
+                f"monitor {self.fit.monitor!r} needs labels, and an adaptation has none; leave it at {FIT.monitor!r}"
+            )
