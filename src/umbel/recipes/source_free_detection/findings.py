@@ -67,17 +67,12 @@ def _claims(scores: Scores) -> Iterator[Claim]:
 
 def _gap(scores: Scores) -> Iterator[Claim]:
     if SOURCE in scores.arms:
-        value, text = (
-            scores.precision(SOURCE),
-            f"the source's detector leaves a gap: its mAP50 is at most {MOST_WITHOUT:g}",
-        )
-        yield _claim(scores, "gap: source only", text, value, at_most=MOST_WITHOUT, unit="points")
+        text = f"the source's detector leaves a gap: its mAP50 is at most {MOST_WITHOUT:g}"
+        yield _claim(scores, "gap: source only", text, scores.precision(SOURCE), at_most=MOST_WITHOUT, unit="points")
     if ORACLE in scores.arms:
-        value, text = (
-            scores.precision(ORACLE),
-            f"the gap can be closed: the oracle's mAP50 is at least {LEAST_WITH_LABELS:g}",
-        )
-        yield _claim(scores, "gap: oracle", text, value, at_least=LEAST_WITH_LABELS, unit="points")
+        text = f"the gap can be closed: the oracle's mAP50 is at least {LEAST_WITH_LABELS:g}"
+        oracle = scores.precision(ORACLE)
+        yield _claim(scores, "gap: oracle", text, oracle, at_least=LEAST_WITH_LABELS, unit="points")
 
 
 def _gains(scores: Scores) -> Iterator[Claim]:
@@ -122,9 +117,9 @@ def _charts(scores: Scores) -> Iterator[Chart]:
 
 
 def _over_steps(scores: Scores) -> Iterator[Chart]:
-    columns = {"mAP50": ("mAP50 on the pictures adapted to, points", 100.0), "stability": ("stability, 0 to 1", 1.0)}
+    columns = {"mAP50": ("mAP50 (adapted to), points", 100.0), "stability": ("stability, 0 to 1", 1.0)}
     notes = {
-        "mAP50": "Labels draw this chart and choose nothing. Dashed: without steps.",
+        "mAP50": "On the pictures adapted to: labels draw this chart and choose nothing. Dashed: without steps.",
         "stability": "How well boxes of two views of a picture agree; the step where it is greatest is chosen.",
     }
     for column, (y_label, times) in columns.items():
@@ -135,7 +130,7 @@ def _over_steps(scores: Scores) -> Iterator[Chart]:
             continue
         if column == "mAP50":
             lines += _without_steps(scores)
-        note = f"{notes[column]} The band is the 95 % interval over folds, which are dependent (corrected)."
+        note = f"{notes[column]} Bars: 95 %, over folds, which are dependent (corrected)."
         yield chart(f"{column} over steps", "steps of adaptation", y_label, lines, note, "Over the steps")
 
 
@@ -151,7 +146,7 @@ def _without_steps(scores: Scores) -> Iterator[Series | None]:
 
 def _of_variance(scores: Scores) -> Iterator[Chart]:
     section, y_label = "What the variance tells", "in parts of the mean over pictures"
-    note = "Means of pictures in bins of equal size; the band is the 95 % interval over folds (dependent, corrected)."
+    note = "Means of pictures in bins of equal size; bars: 95 %, over folds (dependent, corrected)."
     weathers = [scores.line(kind, binned(scores.weather(kind), "strength", SCORE)) for kind in scores.weathers]
     if any(weathers):
         x_label = "strength of the weather, percent of the pictures below"

@@ -73,9 +73,9 @@ def _rivals(scores: Scores) -> Iterator[str]:
             f"{compared(alone)}. All the rest on top of them: {compared(norms)}."
         )
     names = {SLOW: "a slow mean teacher alone", FAST: "a fast mean teacher", FIXED: "fixed labels"}
-    listed = [f"{name} {compared(one)}" for arm, name in names.items() if (one := _over(scores, arm)).known]
+    listed = [f"{name}: {compared(one)}" for arm, name in names.items() if (one := _over(scores, arm)).known]
     if listed:
-        yield f"Adapted, against {'; against '.join(listed)}."
+        yield f"The adapted detector against others. {_sentence(listed)}"
 
 
 def _parts(scores: Scores) -> Iterator[str]:
@@ -85,9 +85,14 @@ def _parts(scores: Scores) -> Iterator[str]:
         REVERSED: "the reversed split",
         PAPER: "the paper's settings",
     }
-    listed = [f"{name} {compared(one)}" for arm, name in names.items() if (one := _over(scores, arm)).known]
+    listed = [f"{name}: {compared(one)}" for arm, name in names.items() if (one := _over(scores, arm)).known]
     if listed:
-        yield f"What the parts do, adapted against {'; against '.join(listed)}."
+        yield f"The adapted detector against itself without its parts. {_sentence(listed)}"
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    told = "; ".join(parts)
+    return f"{told[0].upper()}{told[1:]}."
 
 
 def _over(scores: Scores, arm: str) -> Estimate:
@@ -99,9 +104,10 @@ def _collapse(scores: Scores) -> Iterator[str]:
     names = {OURS: "the adaptation", SLOW: "the slow teacher", FAST: "the fast teacher"}
     listed = []
     for arm, name in names.items():
-        lost = scores.estimate(scores.peak(arm) - scores.at_last(arm))
+        each = scores.peak(arm) - scores.at_last(arm)
+        lost = scores.estimate(each)
         if arm in scores.adapting and lost.known:
-            listed.append(f"{name} {lost.text('', signed=False)}")
+            listed.append(f"{name} {lost.text('', signed=False)} (at worst {max(each.values()):.1f})")
     if listed:
         yield f"Points of mAP50 below the best of their own curves, {', '.join(listed)} at the last step."
 
