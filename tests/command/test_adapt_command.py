@@ -10,6 +10,7 @@ import pytest
 import torch
 from box_trees import TRUE, draw, voc_tree
 from commands import contents, refused, umbel
+from PIL import Image
 
 from umbel.cli import main
 from umbel.engine import load_checkpoint, resolve
@@ -83,11 +84,12 @@ def test_what_it_says_is_what_it_kept(adapted):
 
 def test_the_adapted_detector_is_an_ordinary_one(capsys, adapted, images, weights):
     out, told = adapted
-    status, printed, err = umbel(capsys, "predict", out, "--images", images, "--threshold", 0.2)
+    status, printed, _err = umbel(capsys, "predict", out, "--images", images, "--threshold", 0.2)
     assert status == 0 and list(csv.DictReader(io.StringIO(printed)))
     detector = load_detector(out)
-    answer = detector.predict(images / "a.png", threshold=0.2)
-    assert len(answer) > 0 and PictureBoxes
+    picture = Image.open(images / "a.png").convert("RGB")
+    ((key, _, answer),) = detector.stream([("a", picture)], threshold=0.2)
+    assert key == "a" and isinstance(answer, PictureBoxes) and len(answer.boxes) > 0
     assert kept_thresholds(resolve(out)) == (0.2, 0.2)
     # its weights alone are those of the checkpoint, and start an adaptation again
     assert told["checkpoint"] == str(resolve(out))
@@ -107,7 +109,7 @@ def undrawn(monkeypatch):
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_run_that_was_stopped_ends_in_the_same_detector(capsys, monkeypatch, adapted, images, weights, tmp_path):
-    whole, told = adapted
+    whole, _ = adapted
     flags = ["adapt", *MODEL, "--weights", weights, "--images", images, *QUICK, "--out", tmp_path / "run"]
     write = Log.write
 
