@@ -1,7 +1,7 @@
 """Run every benchmark (or the named ones), print their tables and keep them under benchmarks/results/.
 
 python -m benchmarks [step] [data] [startup] [communications] [search] [controllable] [gradsplit] [private]
-                     [power-flow] [descents] [traffic]
+                     [power-flow] [detection] [descents] [traffic]
 
 `descents` stands for its parts: descents-conv, -resnet, -transformer, -rows, -compiled, -memory, -weighted, -sketch.
 """
@@ -23,6 +23,7 @@ from benchmarks import (
     descent_sketch,
     descent_weighted,
     descents,
+    detection,
     gradsplit,
     power_flow,
     private_features,
@@ -44,6 +45,7 @@ ALL = {
     "gradsplit": gradsplit.measure,
     "private": private_features.measure,
     "power-flow": power_flow.measure,
+    "detection": detection.measure,
     "descents-conv": descents.conv,
     "descents-resnet": descents.residual,
     "descents-transformer": descents.transformers,

@@ -125,7 +125,8 @@ OTHERS = {
     metrics.mean_relative_improvement: {
         "values": {"a": 1.0}, "references": {"a": 1.0}, "higher_is_better": {"a": True},
     },
-    metrics.confidence_interval: {"values": [1.0, 2.0]},
+    metrics.confidence_interval: {"values": [1.0, 2.0], "test_to_train": 0.25},
+    metrics.rank_correlation: {"one": [1.0, 2.0], "other": [2.0, 1.0]},
     search.ConfigurationTable: TABLE,
     search.TaskMetric: {"name": "accuracy", "higher_is_better": True},
     search.Budget: {"amount": 1.0, "kind": "macs", "percent": False},

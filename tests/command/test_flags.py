@@ -21,12 +21,14 @@ COMMANDS = {
     "run-multi_receiver": ["run", "multi_receiver"],
     "run-multi_round": ["run", "multi_round"],
     "run-power_flow": ["run", "power_flow"],
+    "run-source_free_detection": ["run", "source_free_detection"],
     "train": ["train"],
     "evaluate": ["evaluate"],
     "predict": ["predict"],
     "serve": ["serve"],
     "search": ["search"],
     "audit": ["audit"],
+    "adapt": ["adapt"],
     "export": ["export"],
 }
 

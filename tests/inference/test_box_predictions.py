@@ -10,6 +10,7 @@ from PIL import Image
 
 from umbel.command.predict_boxes import BoxRequest, predict_boxes
 from umbel.core import UmbelError
+from umbel.inference import PictureBoxes
 from umbel.inference.box_files import BOXES, COCO_PICTURES, COCO_RESULTS, PICTURES, SKIPPED
 from umbel.inference.listed_pictures import listed_pictures
 
@@ -60,7 +61,7 @@ def test_pictures_of_one_size_go_together_and_no_others_beside_them(folder):
     answers = list(predictor.stream(given, batch_size=2))
     assert predictor.learner.model.batches == [(2, 3, 24, 32), (2, 3, 24, 32), (1, 3, 24, 32), (1, 3, 32, 24)]
     assert [key for key, _, _ in answers] == [0, 1, 2, 3, 4, 5]
-    assert all(picture is pictures[key] for key, picture, _ in answers)
+    assert all(picture is pictures[key] and isinstance(answer, PictureBoxes) for key, picture, answer in answers)
     tops = [answer.boxes[0, 1] for _, _, answer in answers]
     np.testing.assert_allclose(tops, [8, 9, 10, 11, 12, 8], atol=1)  # one of the network's pixels is two of theirs
 

@@ -83,6 +83,17 @@ def test_interval_is_students(values):
     assert half == pytest.approx(wanted, rel=3e-4, abs=1e-9)
 
 
+def test_interval_of_folds_is_nadeau_and_bengios():
+    values, ratio = [1.0, 2.0, 4.0, 8.0, 10.0], 20 / 80
+    variance = sum((v - 5.0) ** 2 for v in values) / 4
+    mean, half = confidence_interval(values, ratio)
+    assert (mean, half) == (5.0, pytest.approx(2.776 * math.sqrt((1 / 5 + ratio) * variance)))
+    assert confidence_interval(values, 0.0) == confidence_interval(values)
+    assert math.isnan(confidence_interval(values, math.nan)[1])
+    with pytest.raises(UmbelError, match="samples tested by samples learnt from"):
+        confidence_interval(values, -0.1)
+
+
 def test_interval_of_one_value_is_unknown_and_of_many_is_normal():
     mean, half = confidence_interval([3.0])
     assert mean == 3.0 and math.isnan(half)

@@ -10,7 +10,7 @@ from two_processes import TwoProcesses, run_in_two_processes, share_of
 
 from umbel import tasks
 from umbel.core import UmbelError
-from umbel.metrics import AreaUnderROC, AveragePrecision
+from umbel.metrics import AreaUnderROC, AveragePrecision, rank_correlation
 
 METRICS = {"AUROC": (AreaUnderROC, oracle.roc_auc_score), "AP": (AveragePrecision, oracle.average_precision_score)}
 
@@ -165,3 +165,14 @@ def one_process() -> list[float]:
 def test_two_processes_equal_one(tmp_path):
     for found in run_in_two_processes(measure, tmp_path):
         assert found == one_process()
+
+
+def test_rank_correlation_is_spearmans_and_unknown_where_nothing_varies():
+    stats = pytest.importorskip("scipy.stats")
+    one, other = [3.0, 1.0, 1.0, -math.inf, 7.0, math.nan], [2.0, 2.0, 5.0, 0.0, 9.0, 1.0]
+    expected = stats.spearmanr([3.0, 1.0, 1.0, -1e9, 7.0], other[:5]).statistic
+    assert rank_correlation(one, other) == pytest.approx(expected)
+    assert rank_correlation([1.0, 2.0], [9.0, 4.0]) == pytest.approx(-1)
+    assert math.isnan(rank_correlation([1.0, 2.0], [3.0, 3.0])) and math.isnan(rank_correlation([1.0], [1.0]))
+    with pytest.raises(UmbelError, match="as many of both"):
+        rank_correlation([1.0, 2.0], [1.0])

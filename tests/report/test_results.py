@@ -28,8 +28,9 @@ from umbel.report import (
     Run,
     TaskInfo,
     count_states,
+    summary,
 )
-from umbel.report.grid import claims_grid
+from umbel.report.grid import claims_grid, short_grid
 
 TEXT = st.text(max_size=12)
 NUMBER = st.floats(allow_nan=False, width=64)
@@ -198,6 +199,17 @@ def test_folds_are_said_to_be_dependent():
     results = Results("s", "t", "c", DataInfo("d"), (), (MethodInfo("m", "M"),), runs, claims=(claim,), repeats="folds")
     assert results.repeats_text == "5 folds"
     assert any("dependent" in column.title for column in claims_grid(results).columns)
+    assert math.isnan(results.test_to_train) and replace(results, repeats="seeds").test_to_train == 0
+
+
+def test_intervals_of_folds_are_corrected():
+    runs = tuple(Run("m", fold, {"a": {"accuracy": 0.5 + 0.01 * fold}}) for fold in range(5))
+    tasks, method = (TaskInfo("a", "classification", "accuracy", True),), (MethodInfo("m", "M"),)
+    data = DataInfo("d", sizes={"train": 80, "test": 20})
+    folds = Results("s", "t", "c", data, tasks, method, runs, repeats="folds")
+    widths = [summary(results)[0].metrics["a"].half_width for results in (folds, replace(folds, repeats="seeds"))]
+    assert widths[0] == pytest.approx(1.5 * widths[1])  # (1/5 + 20/80) / (1/5) = 9/4
+    assert "dependent" in short_grid(folds).title
 
 
 def test_conflict_statistics_by_hand():

@@ -118,11 +118,7 @@ def _print(predictor: "BoxPredictor", request: BoxRequest, source: "ListedPictur
     film = isinstance(source, Film)
     if request.json:
         pictures = [_plain(predictor, *answer) for answer in _answers(predictor, request, source)]
-        record = {
-            "checkpoint": str(predictor.path),
-            "thresholds": _thresholds(predictor, request),
-            "skipped": _skipped(source),
-        }
+        record = {**_asked(predictor, request), "skipped": _skipped(source)}
         print(json.dumps({**record, "frames" if film else "pictures": pictures}, indent=1, ensure_ascii=False))
         return
     table = BoxTable(sys.stdout, ["frame", "time_s"] if film else ["file"], predictor.labels)
@@ -164,13 +160,8 @@ def _write(predictor: "BoxPredictor", request: BoxRequest, source: "ListedPictur
         put_in_place(partial, out)
     what = "frames" if film else "pictures"
     if request.json:
-        told = {
-            "thresholds": _thresholds(predictor, request),
-            what: files.count,
-            "boxes": files.boxes,
-            "skipped": _skipped(source),
-        }
-        record = {"checkpoint": str(predictor.path), **told, "out": str(request.out), "files": written}
+        told = {what: files.count, "boxes": files.boxes, "skipped": _skipped(source)}
+        record = {**_asked(predictor, request), **told, "out": str(request.out), "files": written}
         print(json.dumps(record, indent=1, ensure_ascii=False))
         return
     boxes = f"{files.boxes:,} box{'' if files.boxes == 1 else 'es'}"

@@ -129,6 +129,7 @@ class FilmWriter:
         self._like = like
         self._container: Any = None
         self._stream: Any = None
+        self._size: tuple[int, int] | None = None
 
     def __enter__(self) -> "FilmWriter":
         self._container = self._av.open(str(self._path), "w", format="mp4")
@@ -144,7 +145,9 @@ class FilmWriter:
             self._container.close()
 
     def add(self, moment: Moment, picture: Image.Image) -> None:
-        """Append a frame; one with an odd side is continued by a pixel, as the format wants it."""
+        """Append a frame, at the size of the first; odd sides are continued by a pixel, as the format wants it."""
+        self._size = self._size or picture.size
+        picture = picture if picture.size == self._size else picture.resize(self._size)
         width, height = picture.width + picture.width % 2, picture.height + picture.height % 2
         if self._stream is None:
             self._stream = self._begun(width, height)

@@ -15,7 +15,7 @@ from umbel.metrics.improvement import (
     relative_improvement,
 )
 from umbel.metrics.pictures import PicturePSNR, PictureSSIM, picture_psnr, picture_ssim
-from umbel.metrics.ranking import AreaUnderROC, AveragePrecision
+from umbel.metrics.ranking import AreaUnderROC, AveragePrecision, rank_correlation
 from umbel.metrics.sample_mean import SampleMean
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "mean_relative_improvement",
     "picture_psnr",
     "picture_ssim",
+    "rank_correlation",
     "recalls",
     "relative_change",
     "relative_improvement",

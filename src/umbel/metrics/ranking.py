@@ -1,13 +1,15 @@
-"""How well scores order yes before no: area under the ROC curve and average precision, label by label, exact."""
+"""How well scores order: area under the ROC curve and average precision, label by label, exact; rank correlation."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.stats import rankdata
 from torch import Tensor
 from torchmetrics import Metric
 
-from umbel.arguments import tensors, whole_number
+from umbel.arguments import any_number, instance, tensors, whole_number
 from umbel.core import UmbelError
 
 _LABEL_BIT = 33  # a code is label * 2^33 + key
@@ -151,6 +153,33 @@ class AveragePrecision(_Ranking):
     def _value(self, yes: Tensor, no: Tensor) -> Tensor:
         yes, all_of_score = yes.flip(0), (yes + no).flip(0)
         return (yes * yes.cumsum(0) / all_of_score.cumsum(0)).sum() / yes.sum()
+
+
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
+    """Spearman's rank correlation of two lists, equal values sharing their mean rank.
+
+    NaN where fewer than two pairs are left, or one list has equal values only. Pairs with a NaN are left out.
+
+    Args:
+        one: A number for each thing.
+        other: Another number for each, in the same order.
+
+    Raises:
+        UmbelError: Another number of them, or what is no number.
+    """
+    first, second = (_numbers(values) for values in (one, other))
+    if len(first) != len(second):
+        raise UmbelError(f"a rank correlation of {len(first)} and {len(second)} numbers; give as many of both")
+    known = ~(np.isnan(first) | np.isnan(second))
+    first, second = rankdata(first[known]), rankdata(second[known])
+    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def _numbers(values: Sequence[float]) -> Any:
+    instance(values, Iterable, "a side of a rank correlation", "a list of numbers")
+    return np.array([any_number(value, "a number of a rank correlation") for value in values], dtype=float)
 
 
 def _codes(scores: Tensor, labels: Tensor) -> Tensor:

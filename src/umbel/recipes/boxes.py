@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from umbel.arguments import check_options
+from umbel.arguments import check_options, one_of
 from umbel.core import Learner, Task, UmbelError, unknown
 from umbel.data import MultiTaskData, TensorSource, boxes_folder
 from umbel.data.boxes.building import Wanted, whole_batch
 from umbel.data.boxes.folder import read_boxes
 from umbel.data.data_record import DataRecord
 from umbel.data.padded_pictures import PaddedPictures
+from umbel.data.views import strong_view
 from umbel.engine import FabricRuntime, predict_split, resolve
 from umbel.files import read_json, write_atomically
 from umbel.metrics import best_f1
@@ -23,6 +24,7 @@ from umbel.report.schema import plain
 
 USUAL_DETECTOR = "small-fasterrcnn"
 """The detector where none is named: one that a CPU can train."""
+_VIEWS = {"strong": strong_view, "none": None}
 _SPLIT_FLAGS = ("split_shares", "folds", "fold", "split_seed")
 _OF_FLAGS = {
     "size": "--train-size",
@@ -101,7 +103,8 @@ def detector_learner(
     """A fresh detector for boxes and what else is learnt of the same pictures.
 
     Args:
-        settings: `encoder` names the detector; `encoder_options` are its options.
+        settings: `encoder` names the detector; `encoder_options` are its options, and which "view" of the pictures it
+            learns from: "strong" (colours, blur and sharpness changed at random, the default) or "none".
         tasks: One of boxes among them.
         inputs: How pictures are read.
         seed: Of the random start.
@@ -125,13 +128,14 @@ def detector_learner(
     name = settings.encoder or USUAL_DETECTOR
     if name not in DETECTORS:
         raise unknown("detector (--encoder)", name, DETECTORS)
+    view = _VIEWS[one_of(chosen.pop("view", "strong"), "--encoder-options view", _VIEWS)]
     further = tuple(task for task in tasks if task is not boxes[0])
     side = inputs.resolution or max(inputs.shape[1:])
     try:
         detector = build_detector(name, boxes[0].labels, side, heads=further, seed=seed, **chosen)
     except TypeError as error:
         raise UmbelError(f"--encoder-options {settings.encoder_options}: no such option ({error})") from None
-    return DetectionLearner(detector, tasks)
+    return DetectionLearner(detector, tasks, view)
 
 
 def start_detector(learner: Learner, path: str) -> str:

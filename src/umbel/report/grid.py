@@ -166,8 +166,13 @@ def _names(rows: Sequence[Row]) -> tuple[Column, list[Entry]]:
 
 
 def _title(results: Results) -> str:
-    interval = "mean ± 95 % interval" if len(results.repeat_numbers) > 1 else "no intervals"
+    interval = f"mean ± {_interval(results)}" if len(results.repeat_numbers) > 1 else "no intervals"
     return f"{results.title}: {interval} over {results.repeats_text}{_part(results)}"
+
+
+def _interval(results: Results) -> str:
+    """What intervals are called; of folds, which share data, they are wider than their spread alone says."""
+    return "95 % interval" if results.repeats == "seeds" else "95 % interval (folds share data: dependent)"
 
 
 def _part(results: Results) -> str:
@@ -298,8 +303,7 @@ _CLAIM_MARKS = {SHOWN: "good", NOT_SHOWN: "", REFUTED: "bad"}
 
 def claims_grid(results: Results) -> Grid:
     """A row for each claim: measured value, interval, bar, and whether the interval shows it."""
-    interval = "95 % interval" if results.repeats == "seeds" else "95 % interval (folds share data: dependent)"
-    columns = [Column("claim", numeric=False), Column("measured"), Column(interval), Column("bar")]
+    columns = [Column("claim", numeric=False), Column("measured"), Column(_interval(results)), Column("bar")]
     rows = []
     for claim in results.claims:
         unit = f" {claim.unit}" if claim.unit else ""

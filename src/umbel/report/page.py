@@ -30,6 +30,10 @@ from umbel.report.tables import csv_table
 
 FILE_NAME = "report.html"
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'"
+_FOLDS = (
+    "Folds share most of the data that they learn from, so that their numbers are dependent; intervals are widened for "
+    "it (Nadeau and Bengio: the variance times 1/k + test/training samples instead of 1/k)."
+)
 
 
 def write_page(results: Results, folder: Path | str) -> Path:
@@ -224,6 +228,7 @@ def _reading(results: Results) -> Markup:
         f"Each number is the mean over {results.repeats} on the test split, ± the half-width of its 95 % confidence "
         "interval (Student's t). With one repeat there is no interval, shown as ± –; a dash alone means not measured. "
         "Checkpoints are chosen on the validation split.",
+        *([_FOLDS] if results.repeats == "folds" else []),
         "↑ means higher is better, ↓ lower. Bold is the best mean of a column (at the same operating point); "
         "overlapping intervals mean that the order may be chance.",
     ]

@@ -1,6 +1,7 @@
 """What a study measured, as one file: `results.json`. Its form is described in docs/results-schema.md."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,7 +75,8 @@ class Results(Record):
         matrices: Numbers between named things.
         profiles: Numbers along something that is no operating point.
         facts: What the sentences need beside numbers: the strength chosen on validation, the most frequent class.
-        repeats: What the repetitions are: "seeds" or "folds". Folds share data, so their intervals are dependent.
+        repeats: What the repetitions are: "seeds" or "folds". Folds share data, so their numbers are dependent, and
+            the main table's intervals are corrected for it; see `test_to_train`.
         claims: What the study set out to show, and whether it did.
         charts: Figures over operating points; without any, the page draws each task over each value that varies.
         listings: Tables of the study's own.
@@ -139,6 +141,17 @@ class Results(Record):
     def repeat_numbers(self) -> tuple[int, ...]:
         """The numbers of the repetitions of all runs, in order."""
         return tuple(sorted({run.repeat for run in self.runs}))
+
+    @property
+    def test_to_train(self) -> float:
+        """What intervals over the repetitions are corrected by; see `umbel.metrics.confidence_interval`.
+
+        0 for seeds; for folds test samples by training samples, NaN (no interval) where their numbers are not known.
+        """
+        if self.repeats != "folds":
+            return 0.0
+        test, train = (self.data.sizes.get(split, 0) for split in ("test", "train"))
+        return test / train if test and train else math.nan
 
     @property
     def repeats_text(self) -> str:

@@ -28,12 +28,17 @@ class Estimate:
     count: int = 0
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> "Estimate":
-        """The estimate from one value per repetition; values that are not finite make it "not measured"."""
+    def of(cls, values: Iterable[float], test_to_train: float = 0.0) -> "Estimate":
+        """The estimate from one value per repetition; values that are not finite make it "not measured".
+
+        Args:
+            values: One for each repetition.
+            test_to_train: Of folds; see `umbel.metrics.confidence_interval`.
+        """
         values = [float(value) for value in values]
         if not values or not all(math.isfinite(v) for v in values):
             return cls(count=len(values))
-        return cls(*confidence_interval(values), len(values))
+        return cls(*confidence_interval(values, test_to_train), len(values))
 
     @property
     def known(self) -> bool:
@@ -161,27 +166,27 @@ def _row(
     references: dict[int, dict[str, Run]],
 ) -> Row:
     pairs = [(run, reference) for run in runs if (reference := _reference(references, run)) is not None]
-    has_reference = results.reference is not None
+    has_reference, ratio = results.reference is not None, results.test_to_train
     return Row(
         method=method,
         point=point,
-        metrics={t.name: _metric(runs, t.name, t.metric) for t in results.tasks},
+        metrics={t.name: _metric(runs, t.name, t.metric, ratio) for t in results.tasks},
         others={
-            t.name: {m: _metric(runs, t.name, m) for m in (t.metrics or [t.metric]) if m != t.metric}
+            t.name: {m: _metric(runs, t.name, m, ratio) for m in (t.metrics or [t.metric]) if m != t.metric}
             for t in results.tasks
         },
-        relative={t.name: Estimate.of(_relative(t, r, s) for r, s in pairs) for t in results.tasks}
+        relative={t.name: Estimate.of((_relative(t, r, s) for r, s in pairs), ratio) for t in results.tasks}
         if has_reference
         else {},
-        delta_m=Estimate.of(delta_m(results.tasks, r, s) for r, s in pairs),
+        delta_m=Estimate.of((delta_m(results.tasks, r, s) for r, s in pairs), ratio),
         milliseconds_per_step=Estimate.of(1000 * s for s in method.seconds_per_step),
         is_reference=method.key == results.reference,
     )
 
 
-def _metric(runs: Sequence[Run], task: str, metric: str) -> Estimate:
+def _metric(runs: Sequence[Run], task: str, metric: str, ratio: float) -> Estimate:
     """Over the runs that have this task; a task that a method does not serve is not measured."""
-    return Estimate.of(r.metrics[task][metric] for r in runs if metric in r.metrics.get(task, {}))
+    return Estimate.of((r.metrics[task][metric] for r in runs if metric in r.metrics.get(task, {})), ratio)
 
 
 def _reference(references: Mapping[int, Mapping[str, Run]], run: Run) -> Run | None:

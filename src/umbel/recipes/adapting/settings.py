@@ -17,7 +17,7 @@ class AdaptationSettings:
     """How a detector is adapted to pictures without labels."""
 
     norms: bool = True
-    """First take the statistics of batch norms (that are not frozen) from the new pictures."""
+    """Whether the statistics of batch norms (that are not frozen) are first taken from the new pictures."""
     threshold: str = ""
     """Score from which on a box of the teacher is a label: one number, or one for each class with / between; unset: the
     detector's own (best F1 on its validation), or 0.5."""

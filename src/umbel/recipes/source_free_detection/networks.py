@@ -93,7 +93,8 @@ class Networks:
             precision=self.bench.fit.precision,
             seed=job.repeat,
         )
-        return Training(DetectionLearner(detector, [self.task], strong_view), data=self.worlds.source, fit=fit)
+        view = strong_view if settings.source_views else None
+        return Training(DetectionLearner(detector, [self.task], view), data=self.worlds.source, fit=fit)
 
     def _oracle(self, start: Job) -> Training:
         """The source's detector, taught by the target's labels in the same way."""

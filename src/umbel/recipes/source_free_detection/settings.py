@@ -51,6 +51,8 @@ class SourceFreeSettings:
     """Repetitions: source detectors of seeds 0, 1, 2, ..., each with a fold of its own."""
     source_steps: int = 800
     """Steps of every source detector."""
+    source_views: bool = True
+    """Whether the source's detector learns from colours, blur and sharpness changed at random, as is good practice."""
     oracle_steps: int = 300
     """Steps of the oracle, which learns from the target's labels."""
     fast_decay: float = 0.99

@@ -68,6 +68,7 @@ def source_free_study(settings: SourceFreeSettings, study: Study) -> Results:
         arms(),
         samples=sheets(study),
         headline=(PLACE,),
+        repeats="folds",
     )
 
 
