@@ -20,7 +20,7 @@ def called(capsys, *arguments):
 def test_help_names_every_command(capsys, arguments):
     status, out, err = called(capsys, *arguments)
     assert (status, err) == (0, "")
-    for command in ("run", "train", "evaluate", "verify", "report", "list"):
+    for command in ("run", "train", "evaluate", "adapt", "verify", "report", "list"):
         assert f"  umbel {command}" in out
     assert max(map(len, out.splitlines())) <= 120
 
@@ -56,7 +56,15 @@ def test_only_the_main_process_complains(capsys, monkeypatch):
 
 
 HELPS = ["--help", "--version", "run", "run --help", "run compare --help", "verify compare --help", "train --help"]
-HELPS += ["evaluate --help", "report --help", "list --help", "rnu", "run comapre", "run compare --stepz 3"]
+HELPS += [
+    "evaluate --help",
+    "adapt --help",
+    "report --help",
+    "list --help",
+    "rnu",
+    "run comapre",
+    "run compare --stepz 3",
+]
 _PROGRAM = """
 import sys
 from umbel.cli import main

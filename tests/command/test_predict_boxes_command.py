@@ -65,11 +65,13 @@ def test_an_export_finds_the_same_boxes_without_umbel(capsys, run, new, tmp_path
     assert "gives  boxes: boxes of cell, dot, with scores" in out and "gives  count: values of cell, dot" in out
     about = json.loads((tmp_path / "files" / "export.json").read_text())
     assert about["about"]["data"] == "cells" and {*about["about"]["validation"]} == {"boxes", "count"}
+    own = load_detector(run)
+    assert about["about"]["thresholds"] == dict(zip(own.labels, own.thresholds, strict=True))
     session = run_export.onnxruntime.InferenceSession(tmp_path / "files" / "model.onnx")
     noise = np.random.default_rng(0).integers(0, 256, (90, 60, 3), dtype=np.uint8)  # where no two places look alike
     Image.fromarray(noise).save(new / "noise.png")
     line = run_export.detections(session, about, str(new / "noise.png"))
-    expected = load_detector(run).predict(new / "noise.png", threshold=0)
+    expected = own.predict(new / "noise.png", threshold=0)
     assert len(line["boxes"]) == len(expected) > 0
     corners = expected[["x1", "y1", "x2", "y2"]].to_numpy(float)
     np.testing.assert_allclose([one["box"] for one in line["boxes"]], corners, atol=2e-3)

@@ -180,7 +180,7 @@ def test_a_difference_stops_the_export(tmp_path, monkeypatch):
 
     monkeypatch.setattr("umbel.control.exports.write_detector.Detecting", Wrong)
     with pytest.raises(UmbelError, match=r"model.ts: .* nothing was exported"):
-        export_detector(detector, INPUTS, TASKS, tmp_path / "new")
+        export_detector(detector, INPUTS, TASKS, tmp_path / "new", formats=["torch"])
     assert not list(tmp_path.iterdir())
 
 

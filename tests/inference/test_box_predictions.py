@@ -122,7 +122,15 @@ def test_without_a_folder_boxes_are_printed(folder, capsys):
     assert [one["file"] for one in told["pictures"]] == ["deep/one.jpg", "none.png", "one.png"]
     assert told["pictures"][2]["boxes"][0] == {"class": LABELS[1], "score": 0.9, "box": [32, 24, 64, 48]}
     assert told["pictures"][1]["boxes"] == [] and told["pictures"][1]["answers"] == {"count": 12}
-    assert len(told["skipped"]) == 1
+    assert len(told["skipped"]) == 1 and told["thresholds"] == dict.fromkeys(LABELS, 0.3)
+    predictor = bright_predictor()
+    predictor.thresholds = (0.2, 0.95)  # of the classes, as a training's validation finds them
+    out = folder.parent / "out"
+    predict_boxes(predictor, request(images=(str(folder),), json=True, threshold=None, out=out))
+    told = json.loads(capsys.readouterr().out)
+    assert told["thresholds"] == dict(zip(LABELS, (0.2, 0.95), strict=True))
+    assert told["files"] == [BOXES, COCO_PICTURES, COCO_RESULTS, PICTURES, SKIPPED]
+    assert pd.read_csv(out / BOXES)["class"].tolist() == ["dim", "dim"]
 
 
 def test_what_cannot_be_answered_is_one_line_and_leaves_nothing(folder, tmp_path):

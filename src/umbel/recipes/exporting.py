@@ -13,6 +13,7 @@ from umbel.data.padded_pictures import PaddedPictures
 from umbel.engine import Checkpoint, FabricRuntime, load_checkpoint, resolve
 from umbel.engine.progress import Reporter
 from umbel.nn.slimming.statistics import check_widths
+from umbel.recipes.boxes import kept_thresholds
 from umbel.recipes.build import Described
 from umbel.recipes.operating_point import answer, parse_point
 from umbel.recipes.turnable import Turnable, turnable
@@ -87,6 +88,8 @@ def export_network(
     about["validation"] = _metrics(network, chosen)
     learner = network.learner
     if isinstance(network.data.inputs, PaddedPictures):
+        if thresholds := kept_thresholds(network.saved.path):
+            about["thresholds"] = dict(zip(learner.model.labels, thresholds, strict=True))
         of_detector = learner.model, network.data.inputs, learner.tasks, out
         return export_detector(*of_detector, formats=tuple(formats), about=about)
     return export(

@@ -35,6 +35,8 @@ class SourceFreeSettings:
     """Labelled set that the detector is trained on: one that `umbel list` shows, or a folder of boxes."""
     target: str = "blood-cells-b"
     """Set that it is adapted to; its labels only judge."""
+    classes: str = ""
+    """Of folders of boxes: only these classes, with commas between, in this order; unset: all, which must agree."""
     detector: str = "small-fasterrcnn"
     """Which detector."""
     detector_options: str = ""

@@ -12,7 +12,7 @@ from umbel.data.boxes.building import BOXES
 from umbel.data.boxes.sets import STRENGTH
 from umbel.recipes.box_paths import is_boxes
 from umbel.recipes.boxes import own_boxes
-from umbel.recipes.settings import DataSettings
+from umbel.recipes.settings import DataSettings, names
 from umbel.recipes.source_free_detection.settings import SourceFreeSettings
 
 WEATHER_SET = "blood-cells-fog"
@@ -32,7 +32,7 @@ class Worlds:
 
     def __init__(self, settings: SourceFreeSettings) -> None:
         self.settings = settings
-        self.source = _opened(settings.source, settings.source_resolution)
+        self.source = _opened(settings.source, settings.classes, settings.source_resolution)
         first = self.target(0)
         ours, theirs = (data.task(BOXES).labels for data in (self.source, first))
         if ours != theirs:
@@ -44,7 +44,8 @@ class Worlds:
     @cache  # noqa: B019 - lives as long as the study
     def target(self, fold: int) -> MultiTaskData:
         """The target, of which one fold is the test."""
-        return _opened(self.settings.target, self.settings.target_resolution, self.settings.folds, fold)
+        settings = self.settings
+        return _opened(settings.target, settings.classes, settings.target_resolution, settings.folds, fold)
 
     def pictures(self, fold: int) -> Batch:
         """The pictures of the other folds, with the labels that only judge."""
@@ -69,11 +70,16 @@ class Worlds:
             yield kind, batch, batch.targets[STRENGTH].float()
 
 
-def _opened(name: str, resolution: int | None, folds: int | None = None, fold: int | None = None) -> MultiTaskData:
+def _opened(
+    name: str, classes: str, resolution: int | None, folds: int | None = None, fold: int | None = None
+) -> MultiTaskData:
     """A set by name, or a folder of the user's own."""
     settings = DataSettings(data=name, resolution=resolution, folds=folds, fold=fold)
     if is_boxes(settings):
-        data = own_boxes(settings)
+        chosen = "classes=" + "".join(f"{one}/" for one in names(classes)) if classes else ""
+        data = own_boxes(replace(settings, options=chosen))
+    elif classes:
+        raise UmbelError(f"--classes is for folders of boxes; {name} is a set with classes of its own")
     else:
         given = {"resolution": resolution, "folds": folds, "fold": fold}
         data = load_data(name, **{key: value for key, value in given.items() if value is not None})
