@@ -81,6 +81,8 @@ OTHERS = {
     data.TimeSplit: {"column": "a", "shares": data.Shares()},
     data.ColumnSplit: {"column": "a", "seed": 0},
     losses.cross_entropy: {"logits": VECTORS, "classes": CLASSES, "weight": torch.ones(3)},
+    losses.focal_cross_entropy: {"logits": VECTORS, "classes": CLASSES, "gamma": 2.0},
+    losses.least_squares_domain: {"logits": MAPS[:, :1], "classes": torch.tensor([0, 1])},
     losses.bernoulli: {"logits": MAPS, "target": MAPS},
     losses.squared_error: {"prediction": MAPS, "target": MAPS},
     losses.mean_squared_error_of_each: {"prediction": MAPS, "target": MAPS, "scale": 1.0},
