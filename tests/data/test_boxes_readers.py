@@ -69,12 +69,15 @@ def test_coco_layouts_give_what_was_written(tmp_path, folder, splits):
     assert splits_of(read) == (LETTERS if len(splits) > 1 else {"train": [], "validation": [], "test": []})
 
 
-def test_coco_of_the_original_names_and_of_exports_beside_the_pictures(tmp_path):
+@pytest.mark.parametrize("year", [2017, 2024])
+def test_coco_of_the_original_names_and_of_exports_beside_the_pictures(tmp_path, year):
     first = tmp_path / "first"
-    for split, names in (("train2017", "abc"), ("val2017", "d")):
+    for split, names in ((f"train{year}", "abc"), (f"val{year}", "d")):
         coco_tree(first, {f"instances_{split}": names}, pictures_at=split)
-    (first / "annotations" / "captions_train2017.json").write_text('{"images": [], "annotations": []}')
-    assert said(read_boxes(first)) == {name: TRUE[name] for name in "abcd"}
+    (first / "annotations" / f"captions_train{year}.json").write_text('{"images": [], "annotations": []}')
+    read = read_boxes(first)
+    assert said(read) == {name: TRUE[name] for name in "abcd"}
+    assert splits_of(read) == LETTERS | {"test": []}
     second = tmp_path / "second"
     for split, names in (("train", "abc"), ("valid", "d"), ("test", "ef")):
         coco_tree(second / split, {"_annotations.coco": names}, folder=".", pictures_at=".")

@@ -1,5 +1,6 @@
 """What every reader of boxes gives, whatever the layout: pictures, boxes in their pixels, names of classes."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,11 +12,16 @@ from umbel.data.picture_files import PICTURE_ENDINGS
 from umbel.errors import UmbelError, unknown
 
 SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training", "train2017", "train2014"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev", "val2017", "val2014"), "validation"),
-    **dict.fromkeys(("test", "testing", "test2017"), "test"),
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
 """What publishers call their splits -> what they are here."""
+
+
+def split_named(word: str) -> str:
+    """The split that a word of a file's or folder's name tells, with or without a year: "val", "train2017"; else ""."""
+    return SPLIT_WORDS.get(re.sub(r"(?<=[a-z])(19|20)\d\d$", "", word.lower()), "")
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,11 +6,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from umbel.data.boxes.annotated import (
-    SPLIT_WORDS,
     AnnotatedPicture,
     AnnotatedSet,
     corners_of,
     number,
+    split_named,
     without_repeats,
 )
 from umbel.data.boxes.json_files import entry, read_json_file, records
@@ -30,7 +30,7 @@ def coco_files(folder: Path) -> list[Path]:
         instances = [path for path in files if path.name.startswith("instances")]
         if files := instances or files:
             return files
-    return [path for path in sorted(folder.glob("*/*.json")) if path.parent.name in SPLIT_WORDS and _looks_right(path)]
+    return [path for path in sorted(folder.glob("*/*.json")) if split_named(path.parent.name) and _looks_right(path)]
 
 
 def _looks_right(path: Path) -> bool:
@@ -79,7 +79,7 @@ def _hint(notes: Notes) -> str:
 
 def _split_of(path: Path) -> str:
     words = re.split(r"[^a-z0-9]+", f"{path.parent.name} {path.stem}".lower())
-    splits = [SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS]
+    splits = [split for split in map(split_named, words) if split]
     return splits[-1] if splits else ""
 
 
@@ -164,11 +164,12 @@ class _Places:
 
     def __init__(self, path: Path) -> None:
         beside, split = path.parent, _split_of(path)
-        own = [word for word, of in SPLIT_WORDS.items() if of == split]
         roots = [beside, beside.parent] if beside.name in _LABEL_FOLDERS else [beside]
-        folders = [root / name for root in roots for name in _PICTURE_FOLDERS]
-        deeper = [folder / word for folder in folders for word in own]
-        self.folders = [folder for folder in (*folders, *deeper) if folder.is_dir()]
+        folders = [root / name for root in roots for name in _PICTURE_FOLDERS if (root / name).is_dir()]
+        deeper = [
+            one for folder in folders for one in sorted(folder.iterdir()) if split and split_named(one.name) == split
+        ]
+        self.folders = [*folders, *(one for one in deeper if one.is_dir())]
 
     def find(self, name: str) -> Path | None:
         """The file of that name; the folder of the last one is tried first.

@@ -7,12 +7,12 @@ from xml.etree import ElementTree
 import numpy as np
 
 from umbel.data.boxes.annotated import (
-    SPLIT_WORDS,
     AnnotatedPicture,
     AnnotatedSet,
     corners_of,
     number,
     pictures_in,
+    split_named,
     without_repeats,
 )
 from umbel.data.boxes.notes import Notes
@@ -42,7 +42,7 @@ def voc_splits(folder: Path) -> dict[str, Path]:
         inside = sorted(one for one in folder.iterdir() if one.is_dir())
     except OSError:
         return {}
-    return {SPLIT_WORDS[one.name]: one for one in inside if one.name in SPLIT_WORDS and voc_folders(one)}
+    return {split: one for one in inside if (split := split_named(one.name)) and voc_folders(one)}
 
 
 def read_voc(folder: Path, layout: str = "VOC", difficult: bool = True) -> AnnotatedSet:
