@@ -10,7 +10,6 @@ import tyro
 
 from umbel.command.arguments import RunOptions, console, new_folder, parse, stdout_is_quiet
 from umbel.engine.settings import FitSettings
-from umbel.errors import UmbelError
 from umbel.recipes.adapting.settings import FIT, AdaptationSettings, AdaptSettings, SubjectSettings
 
 if TYPE_CHECKING:
@@ -37,10 +36,7 @@ class _Adapt:
 def adapt(arguments: list[str]) -> int:
     """Adapt a detector, print what was seen without labels and where the adapted one is."""
     parsed = parse(_Adapt, None, arguments, "umbel adapt", _ABOUT)
-    if parsed.run and parsed.subject.run:
-        raise UmbelError(f"two runs are given, {parsed.run} and --run {parsed.subject.run}; leave one out")
-    subject = dataclasses.replace(parsed.subject, run=parsed.run or parsed.subject.run)
-    settings = AdaptSettings(subject, parsed.adaptation, parsed.fit)
+    settings = AdaptSettings(parsed.run, parsed.subject, parsed.adaptation, parsed.fit)
     options = parsed.run_options
     from umbel.engine import TerminalReporter, open_runtime  # noqa: PLC0415 - imports torch
     from umbel.recipes.adapting.adapt import adapt as adapt_one  # noqa: PLC0415

@@ -67,7 +67,7 @@ def adapt(settings: AdaptSettings, runtime: FabricRuntime, out: Path, resume: bo
         UmbelError: No detector, no pictures, nothing found on any of them, ...; before anything is trained.
     """
     check_folder(out, "run", runtime, resume)
-    subject = subject_of(settings.subject)
+    subject = subject_of(settings.run, settings.subject)
     found = pictures_folder(settings.subject.images, subject.resolution)
     for note in (*subject.notes, *_skipped(found)):
         reporter.say(f"Note: {note}")

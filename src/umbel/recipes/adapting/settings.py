@@ -71,8 +71,6 @@ class AdaptationSettings:
 class SubjectSettings:
     """Which detector is adapted, and to what."""
 
-    run: str = ""
-    """Folder of a training of a detector, or a checkpoint."""
     images: str = ""
     """Folder of the pictures to adapt to; no labels are needed, and none are read."""
     model: str = ""
@@ -108,6 +106,8 @@ FIT = FitSettings(
 class AdaptSettings:
     """One detector and one folder of pictures."""
 
+    run: str = ""
+    """Folder of a training of a detector, or a checkpoint."""
     subject: SubjectSettings = field(default_factory=SubjectSettings)
     adaptation: AdaptationSettings = field(default_factory=AdaptationSettings)
     fit: FitSettings = FIT

@@ -41,32 +41,36 @@ class Subject:
     notes: tuple[str, ...]
 
 
-def subject_of(settings: SubjectSettings) -> Subject:
+def subject_of(run: str, settings: SubjectSettings) -> Subject:
     """The detector that is meant.
+
+    Args:
+        run: Folder of a training, or a checkpoint; empty where the settings name a model.
+        settings: The model, its weights and labels.
 
     Raises:
         UmbelError: Neither a run nor a model, or both; no detector; weights that do not fit.
     """
-    if bool(settings.run) == bool(settings.model):
+    if bool(run) == bool(settings.model):
         raise UmbelError(
             "say which detector to adapt: the folder of a training (umbel adapt runs/cells --images ...), or one of "
             f"{', '.join(DETECTORS)} with --model, --weights and --labels"
         )
-    return _of_run(settings) if settings.run else _of_model(settings)
+    return _of_run(run, settings) if run else _of_model(settings)
 
 
-def _of_run(settings: SubjectSettings) -> Subject:
+def _of_run(run: str, settings: SubjectSettings) -> Subject:
     for name in ("weights", "labels", "model_options"):
         if getattr(settings, name):
             raise UmbelError(f"--{name.replace('_', '-')} goes with --model; a run knows its own")
-    saved = load_checkpoint(resolve(Path(settings.run)))
+    saved = load_checkpoint(resolve(Path(run)))
     described = Described.read(saved.settings, str(saved.path))
     inputs = described.record.inputs
     if not isinstance(inputs, PaddedPictures):
         raise UmbelError(f"{saved.path} finds no boxes; give a detector, as `umbel train --data FOLDER` trains")
     learner = described.trained(saved)
     own = kept_thresholds(saved.path)
-    note = () if own else (_without_thresholds(settings.run),)
+    note = () if own else (_without_thresholds(run),)
     about = {name: saved.settings[name] for name in ("data", "model", "record", "seed", "maps")}
     resolution = settings.resolution or inputs.resolution
     thresholds = own or (USUAL_THRESHOLD,) * len(learner.boxes.labels)
