@@ -13,6 +13,7 @@ from commands import contents, refused, umbel
 from PIL import Image
 
 from umbel.cli import main
+from umbel.core import Batch
 from umbel.engine import load_checkpoint, resolve
 from umbel.engine.log import Log
 from umbel.inference import PictureBoxes, load_detector
@@ -20,6 +21,7 @@ from umbel.methods import Signals, Watch
 from umbel.nn.detection import build_detector, save_weights
 from umbel.recipes.adapting import AdaptationSettings
 from umbel.recipes.adapting import adapt as adapting
+from umbel.recipes.adapting.pictures import boxes_of
 from umbel.recipes.boxes import kept_thresholds
 
 OPTIONS = "widths=4/8,strides=2/2,hidden=16"
@@ -99,6 +101,25 @@ def test_the_adapted_detector_is_an_ordinary_one(capsys, adapted, images, weight
         weights=out / "detector.safetensors",
     )  # fmt: skip
     assert all(torch.equal(ours[f"model.{name}"], value) for name, value in again.state_dict().items())
+
+
+class Fixed(torch.nn.Module):
+    """A detector with one box of either class, both with a score of 0.25."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, inputs):
+        boxes = torch.tensor([[1.0, 1, 5, 5, 0.25, 0], [2.0, 2, 6, 6, 0.25, 1], [-1.0] * 6])
+        return {"boxes": boxes.expand(len(inputs["picture"]), 3, 6)}
+
+
+def test_boxes_are_shown_from_the_threshold_of_their_class_on():
+    """Else a detector that is never sure of a class is drawn as if it found nothing."""
+    batch = Batch({"picture": torch.zeros(2, 3, 8, 8)})
+    assert [boxes[:, 5].tolist() for boxes in boxes_of(Fixed(), batch, (0.2, 0.3))] == [[0.0]] * 2
+    assert [boxes[:, 5].tolist() for boxes in boxes_of(Fixed(), batch, (0.3, 0.2))] == [[1.0]] * 2
 
 
 @pytest.fixture
@@ -190,14 +211,15 @@ WRONG = {
     "--images EMPTY --weights WEIGHTS " + OF_MODEL: "no picture in it that can be read",
     "--images ONE --weights WEIGHTS " + OF_MODEL: "one picture cannot be divided.*--align 0",
     "--images WEIGHTS --weights WEIGHTS " + OF_MODEL: "one file; give the folder",
-    "--images IMAGES --weights WEIGHTS --threshold 0.99 " + OF_MODEL: "finds nothing in these pictures.*--threshold",
+    "--images IMAGES --weights WEIGHTS --threshold 0.99 "
+    + OF_MODEL: "finds nothing in these pictures.*--threshold.*--no-norms",
     "--images IMAGES": "say which detector to adapt",
     "runs/a --images IMAGES --weights WEIGHTS " + OF_MODEL: "say which detector to adapt",
     "runs/a --run runs/b --images IMAGES": "two runs are given",
     "runs/a --images IMAGES --labels a,b": "--labels goes with --model",
     "--images IMAGES " + OF_MODEL: "an untrained detector has nothing to adapt; give its --weights",
     "--images IMAGES --weights WEIGHTS --model small-fasterrcnn": "say what its classes are called",
-    "--images IMAGES --weights WEIGHTS --labels a,b --model yolo": "unknown detector 'yolo'",
+    "--images IMAGES --weights WEIGHTS --labels a,b --model yolo": "'yolo'.*derived from umbel.nn.detection.Detector",
     "--images IMAGES --weights nowhere.safetensors " + OF_MODEL: "nowhere.safetensors",
     "--images IMAGES --weights OTHERS " + OF_MODEL: "class",
     "--images IMAGES --weights PICKLE " + OF_MODEL: "pickle",

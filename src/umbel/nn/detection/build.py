@@ -87,7 +87,10 @@ def build_detector(
         UmbelError: No such detector or option, or weights that do not fit.
     """
     if name not in DETECTORS:
-        raise unknown("detector", name, DETECTORS)
+        raise UmbelError(
+            f"{unknown('detector', name, DETECTORS)}; another family is a class of yours derived from "
+            "umbel.nn.detection.Detector"
+        )
     where = f"detector {name!r}"
     listed = names(labels, f"{where}: labels")
     side = whole_number(resolution, f"{where}: resolution", least=32)

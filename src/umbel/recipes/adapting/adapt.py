@@ -147,10 +147,11 @@ def _check_finds(start: Signals, made: Adaptation, settings: AdaptSettings) -> N
     """
     if start.boxes == 0:
         limits = ", ".join(f"{value:g}" for value in made.learner.thresholds)
+        norms = ", or try --no-norms" if settings.adaptation.norms else ""
         raise UmbelError(
             f"{settings.subject.images}: the detector finds nothing in these pictures, not one box with a score of at "
             f"least {limits}, so it has nothing to learn from; lower --threshold, or check that --resolution makes "
-            "objects as large as those that it was trained on"
+            f"objects as large as those that it was trained on{norms}"
         )
 
 
