@@ -165,7 +165,7 @@ def run(tmp_path_factory):
 def test_a_training_is_adapted_without_its_pictures(capsys, run, images, tmp_path):
     status, out, err = umbel(capsys, "adapt", run, "--images", images, *QUICK, "--out", tmp_path / "run")
     assert status == 0, err
-    assert "the heads count are not adapted" in err and "1 pictures cannot be read" in err
+    assert "the heads count are not adapted" in err and "1 picture cannot be read and is left out" in err
     assert "seen on 7 pictures, without labels" in out and "agreement of two views" in out
     assert umbel(capsys, "predict", tmp_path / "run", "--images", images / "a.png", "--threshold", 0.1)[0] == 0
 
@@ -188,7 +188,8 @@ OF_MODEL = " ".join(MODEL)
 WRONG = {
     "--images nowhere --weights WEIGHTS " + OF_MODEL: "nowhere: no such folder of pictures",
     "--images EMPTY --weights WEIGHTS " + OF_MODEL: "no picture in it that can be read",
-    "--images ONE --weights WEIGHTS " + OF_MODEL: "one picture cannot be divided",
+    "--images ONE --weights WEIGHTS " + OF_MODEL: "one picture cannot be divided.*--align 0",
+    "--images WEIGHTS --weights WEIGHTS " + OF_MODEL: "one file; give the folder",
     "--images IMAGES --weights WEIGHTS --threshold 0.99 " + OF_MODEL: "finds nothing in these pictures.*--threshold",
     "--images IMAGES": "say which detector to adapt",
     "runs/a --images IMAGES --weights WEIGHTS " + OF_MODEL: "say which detector to adapt",

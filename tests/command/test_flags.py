@@ -6,6 +6,8 @@ After a change that is meant, `python tests/command/test_flags.py` writes the li
 import contextlib
 import io
 import re
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,13 @@ def test_flags_are_those_that_were_promised(name):
 def test_the_list_is_not_empty():
     """Else the test above would hold for a help that it cannot read."""
     assert {"--seeds INT", "--resume", "--optimizer {adamw,sgd}", "-h, --help"} <= set(flags(["run", "compare"]))
+
+
+def test_the_package_runs_as_a_module(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["umbel", "--version"])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_module("umbel", run_name="__main__")
+    assert not left.value.code and capsys.readouterr().out.strip()
 
 
 if __name__ == "__main__":

@@ -145,6 +145,7 @@ def test_what_cannot_be_answered_is_one_line_and_leaves_nothing(folder, tmp_path
         (request(images=(str(folder / "absent"),)), "no such picture or folder"),
         (request(images=(str(folder / "broken.png"),), out=tmp_path / "out"), "nothing could be read: 1 of 1 pictures"),
         (request(images=(str(folder),), out=folder), "not an empty folder"),
+        (request(images=(str(folder),), out=tmp_path / "boxes.csv"), "a detector writes a new folder"),
     ]
     (tmp_path / "empty").mkdir()
     (tmp_path / "film.mp4").write_bytes(b"")

@@ -76,8 +76,14 @@ def test_processes_get_consecutive_shares():
         assert torch.equal(torch.cat([first.domain, second.domain]), batch.domain)
 
 
-def test_more_are_drawn_than_there_are_and_all_come_in_order():
-    assert len(next(source().train_batches(12, 0, 0))) == 12
+def test_batches_of_one_have_either_kind_in_turn():
+    domains = [batch.domain.tolist() for batch in source().train_batches(1, 0, 0)]
+    assert domains[:6] == [[SIMILAR], [DISSIMILAR]] * 3
+
+
+def test_a_batch_is_at_most_all_pictures_and_all_come_in_order():
+    """Else a great --batch-size for few pictures would fill the memory with copies of them."""
+    assert len(next(source().train_batches(100_000, 0, 0))) == 7
     assert [n for batch in source().batches(3) for n in numbers(batch)] == list(range(7))
     dealt = [[numbers(b) for b in source().batches(2, rank=r, world_size=2)] for r in (0, 1)]
     assert dealt == [[[0, 1], [4, 5]], [[2, 3], [6]]]

@@ -59,7 +59,8 @@ def _show(adapted: "Adapted", as_json: bool) -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(title=f"seen on {adapted.pictures:,} pictures, without labels", title_justify="left")
+    shown = f"{adapted.pictures:,} picture{'' if adapted.pictures == 1 else 's'}"
+    table = Table(title=f"seen on {shown}, without labels", title_justify="left")
     for column in ("", "before", f"after {adapted.step} steps"):
         table.add_column(column, justify="left" if not column else "right")
     told = {

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from umbel.inference.video import Film, Moment
 
 _TOLD = 3
+_TABLES = (".csv", ".tsv", ".parquet", ".npz", ".json")
+"""What other networks' predictions are written as."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ def predict_boxes(predictor: "BoxPredictor", request: BoxRequest) -> int:
     if request.draw and request.out is None:
         raise UmbelError("--draw writes pictures; say into which new folder with --out")
     if request.out is not None:
+        if request.out.suffix in _TABLES:
+            raise UmbelError(
+                f"--out {request.out}: a detector writes a new folder with tables in it; give a name without "
+                f"{request.out.suffix}, or leave --out out to print the boxes"
+            )
         check_place(request.out)
     source = Film(request.video, request.every) if request.video else listed_pictures(list(request.images))
     if request.out is None:

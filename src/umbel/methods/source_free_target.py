@@ -29,7 +29,10 @@ def divide(scores: Tensor, share: float) -> Tensor:
     if not 0 < share < 1:
         raise UmbelError(f"share of similar pictures is {share:g}; give a number above 0 and below 1")
     if len(scores) < 2:
-        raise UmbelError("one picture cannot be divided into similar and dissimilar ones; give at least two")
+        raise UmbelError(
+            "one picture cannot be divided into similar and dissimilar ones; give at least two, or align nothing "
+            "(--align 0)"
+        )
     count = min(max(round(share * len(scores)), 1), len(scores) - 1)
     similar = torch.zeros(len(scores), dtype=torch.bool)
     similar[scores.argsort(descending=True, stable=True)[:count]] = True
@@ -40,7 +43,8 @@ class TargetPictures:
     """Pictures of the target, dealt out as the two stages want them: a `Source` without any label.
 
     In the first part of the steps every batch has as many similar as dissimilar pictures, in turn (so that any piece
-    of it has both); afterwards it has pictures of both kinds as they come, to be put into mosaics.
+    of it has both; batches of one have either kind in turn); afterwards it has pictures of both kinds as they come, to
+    be put into mosaics. A batch of more pictures than there are is all of them.
 
     Args:
         samples: Pictures, in the form that detectors take them; targets are not looked at.
@@ -69,7 +73,7 @@ class TargetPictures:
         self, batch_size: int, seed: int, epoch: int, start: int = 0, rank: int = 0, world_size: int = 1
     ) -> Iterator[Batch]:
         """The batches from step `start` on; see `Source`."""
-        size, share = shared_batch(max(len(self), batch_size), batch_size, rank, world_size)
+        size, share = shared_batch(len(self), batch_size, rank, world_size)
         for step in range(start, self.total):
             generator = seeded(seed, epoch, step)
             index, domain = self._drawn(size, step, generator)
@@ -81,7 +85,7 @@ class TargetPictures:
             return _some(torch.arange(len(self)), size, generator), torch.full((size,), SIMULATED)
         if not len(self.kinds[1]):
             return _some(self.kinds[0], size, generator), torch.full((size,), SIMILAR)
-        domain = torch.arange(size) % 2
+        domain = (torch.arange(size) + (step if size == 1 else 0)) % 2
         index = torch.empty(size, dtype=torch.int64)
         for kind, members in enumerate(self.kinds):
             index[domain == kind] = _some(members, int((domain == kind).sum()), generator)
@@ -95,5 +99,5 @@ class TargetPictures:
 
 def _some(members: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """So many of them, each as often as the others or once more, in a random order."""
-    rounds = -(-count // len(members))
+    rounds = max(1, -(-count // len(members)))
     return torch.cat([members[torch.randperm(len(members), generator=generator)] for _ in range(rounds)])[:count]

@@ -60,6 +60,8 @@ def pictures_folder(path: str | Path, resolution: int | None = RESOLUTION) -> Un
     if not isinstance(path, str | Path) or not str(path):
         raise UmbelError(f"the folder of pictures is {shown(path)}; give its path")
     folder = Path(path).expanduser()
+    if folder.is_file():
+        raise UmbelError(f"{folder}: one file; give the folder that the pictures are in")
     if not folder.is_dir():
         raise UmbelError(f"{folder}: no such folder of pictures")
     files, full, skipped = [], [], []

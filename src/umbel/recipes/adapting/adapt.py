@@ -74,7 +74,8 @@ def adapt(settings: AdaptSettings, runtime: FabricRuntime, out: Path, resume: bo
     samples = Batch(found.inputs)
     steps = settings.fit.steps
     assert steps is not None, "checked by the settings"
-    reporter.say(f"looking at {len(found)} pictures with dropout")
+    how = " with dropout" if settings.adaptation.align else ""
+    reporter.say(f"looking at {_pictures(len(found))}{how}")
     thresholds = settings.adaptation.thresholds or subject.thresholds
     made = adaptation(
         subject.detector, subject.task, samples, settings.adaptation, thresholds, steps, settings.fit.seed
@@ -92,7 +93,7 @@ def adapt(settings: AdaptSettings, runtime: FabricRuntime, out: Path, resume: bo
             resume=resume,
             runtime=runtime,
             reporter=reporter,
-            label=f"adapting to {len(found)} pictures",
+            label=f"adapting to {_pictures(len(found))}",
             describe={"adaptation": plain(dataclasses.asdict(settings)), "pictures": fingerprint(made.pictures)},
         )
         after = _best_seen(made.learner)
@@ -130,7 +131,12 @@ def _skipped(found: UnlabelledPictures) -> list[str]:
     if not found.skipped:
         return []
     more = f", and {len(found.skipped) - _TOLD} more" if len(found.skipped) > _TOLD else ""
-    return [f"{len(found.skipped)} pictures cannot be read and are left out: {'; '.join(found.skipped[:_TOLD])}{more}"]
+    few, verb = "; ".join(found.skipped[:_TOLD]), "is" if len(found.skipped) == 1 else "are"
+    return [f"{_pictures(len(found.skipped))} cannot be read and {verb} left out: {few}{more}"]
+
+
+def _pictures(count: int) -> str:
+    return f"{count:,} picture{'' if count == 1 else 's'}"
 
 
 def _check_finds(start: Signals, made: Adaptation, settings: AdaptSettings) -> None:
