@@ -93,3 +93,10 @@ def test_a_mosaic_fills_its_size_even_from_small_pictures():
     pictures[:, :, :10, :12] = 1.0  # all of each picture
     made, _ = mosaics(pictures, torch.full((2, 1, 5), -1.0), [(10, 12)] * 2)
     assert (made > 0.999).all()
+
+
+def test_pictures_of_a_pixel_make_a_mosaic():
+    for size in ((1, 40), (40, 1), (1, 1), (2, 3)):
+        pictures, targets = torch.rand(2, 3, *size), torch.full((2, 1, 5), -1.0)
+        made, boxes = mosaics(pictures, targets, [size] * 2)
+        assert made.shape == pictures.shape and boxes.shape == (2, 1, 5)

@@ -52,7 +52,7 @@ def test_weights_of_a_learner_and_of_torchvision_fit(tmp_path):
 
 def test_other_classes_keep_their_last_layers_if_told_so(tmp_path):
     path = save_weights(small(labels=["a", "b", "c"], seed=1), tmp_path / "detector.safetensors")
-    with pytest.raises(UmbelError, match="other classes: give these, or fresh_classes=True"):
+    with pytest.raises(UmbelError, match="other classes: give their names, or in Python fresh_classes=True"):
         small(weights=path)
     fresh, start = small(weights=path, fresh_classes=True), small()
     assert torch.equal(fresh.roi_heads.box_predictor.cls_score.weight, start.roi_heads.box_predictor.cls_score.weight)

@@ -54,14 +54,14 @@ def _show(adapted: "Adapted", as_json: bool) -> None:
     if stdout_is_quiet():
         return
     if as_json:
-        print(json.dumps(dataclasses.asdict(adapted), indent=1))
+        print(json.dumps(dataclasses.asdict(adapted), indent=1, ensure_ascii=False))
         return
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     shown = f"{adapted.pictures:,} picture{'' if adapted.pictures == 1 else 's'}"
     table = Table(title=f"seen on {shown}, without labels", title_justify="left")
-    for column in ("", "before", f"after {adapted.step} steps"):
+    for column in ("", "before", f"after {adapted.step} step{'s' * (adapted.step != 1)}"):
         table.add_column(column, justify="left" if not column else "right")
     told = {
         "boxes": "boxes in a picture",

@@ -85,12 +85,14 @@ def mosaic(pictures: Tensor, targets: Tensor, sizes: Sizes, number: int) -> tupl
     places = [(r, c) for r in rows for c in columns]
     canvas, boxes = pictures.new_zeros(pictures.shape[1:]), []
     for source, (r, c) in zip(order, places, strict=True):
+        if r[0] == r[1] or c[0] == c[1]:  # of pictures of one or two pixels
+            continue
         crop = _crop(sizes[source], r, c)
         part = pictures[source, :, crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
         place = (r[1] - r[0], c[1] - c[0])
         canvas[:, r[0] : r[1], c[0] : c[1]] = interpolate(part[None], place, mode="bilinear", antialias=True)[0]
         boxes.append(moved_boxes(targets[source], crop))
-    return canvas, torch.cat(boxes)
+    return canvas, torch.cat([targets.new_zeros(0, 5), *boxes])
 
 
 def _crop(size: tuple[int, int], rows: tuple[int, int], columns: tuple[int, int]) -> Crop:

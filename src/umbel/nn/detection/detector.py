@@ -134,6 +134,8 @@ class Detector(nn.Module, ABC):
         """
         pictures = _pictures(inputs)
         sizes = tuple((int(height), int(width)) for height, width in sizes_of(inputs, PICTURE)[:, -2:].tolist())
+        if sizes:  # not larger than the largest of these pictures: padding costs time and moves batch norms
+            pictures = pictures[..., : max(high for high, _ in sizes), : max(wide for _, wide in sizes)]
         prepared = self._prepared(pictures, sizes)
         maps = self.encoder(prepared)
         return Seen(ImageList(prepared, list(sizes)), {"0": maps} if isinstance(maps, Tensor) else dict(maps), sizes)

@@ -53,7 +53,11 @@ def load_weights(detector: nn.Module, path: str | Path, fresh_classes: bool = Fa
             other = any(last in name for last in _LAST)
             raise UmbelError(
                 f"{file}: {name} is {list(value.shape)}, the detector's is {list(own[name].shape)}; "
-                + ("it is of other classes: give these, or fresh_classes=True" if other else "build it as it was saved")
+                + (
+                    "it is of other classes: give their names, or in Python fresh_classes=True for fresh last layers"
+                    if other
+                    else "build it as it was saved"
+                )
             )
     missing = [n for n in own if n not in theirs and not _may_stay(n, fresh_classes)]
     unknown = [n for n in theirs if n not in own and not n.startswith("heads.") and not n.endswith("batches_tracked")]
