@@ -184,11 +184,16 @@ def run(tmp_path_factory):
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_training_is_adapted_without_its_pictures(capsys, run, images, tmp_path):
-    status, out, err = umbel(capsys, "adapt", run, "--images", images, *QUICK, "--out", tmp_path / "run")
+    flags = [*QUICK, "--resolution", 48, "--out", tmp_path / "run"]
+    status, out, err = umbel(capsys, "adapt", run, "--images", images, *flags)
     assert status == 0, err
     assert "the heads count are not adapted" in err and "1 picture cannot be read and is left out" in err
     assert "seen on 7 pictures, without labels" in out and "agreement of two views" in out
     assert umbel(capsys, "predict", tmp_path / "run", "--images", images / "a.png", "--threshold", 0.1)[0] == 0
+    before, after = load_detector(run), load_detector(tmp_path / "run")
+    assert (before.record.inputs.resolution, after.record.inputs.resolution) == (64, 48)
+    sizes = [detector.learner.model.anchor_generator().sizes for detector in (before, after)]
+    assert sizes[0] == sizes[1]  # it looks at smaller pictures, and is built as it was
 
 
 # -- bad input ------------------------------------------------------------------------------------------------------

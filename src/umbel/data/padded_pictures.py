@@ -8,8 +8,8 @@ class PaddedPictures:
     """Colour pictures at their own aspect ratio, each in the upper left corner of its place, zeros behind its end.
 
     Attributes:
-        shape: Of a place: (3, H, W). New pictures may need a larger one.
-        resolution: Pixels of the longer side after resizing; None: pictures keep their size.
+        shape: Of a place: (3, H, W), as the detector was built for. New pictures may need a larger one.
+        resolution: Pixels of the longer side of new pictures after resizing; None: they keep their size.
     """
 
     shape: tuple[int, ...]

@@ -130,7 +130,7 @@ def detector_learner(
         raise unknown("detector (--encoder)", name, DETECTORS)
     view = _VIEWS[one_of(chosen.pop("view", "strong"), "--encoder-options view", _VIEWS)]
     further = tuple(task for task in tasks if task is not boxes[0])
-    side = inputs.resolution or max(inputs.shape[1:])
+    side = max(inputs.shape[1:])  # of the pictures that it was built for; new ones may be read at another resolution
     try:
         detector = build_detector(name, boxes[0].labels, side, heads=further, seed=seed, **chosen)
     except TypeError as error:

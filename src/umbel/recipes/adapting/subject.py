@@ -1,7 +1,7 @@
 """The detector that is adapted: of a run, or one of torchvision's with weights of the user's."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,10 @@ def _of_run(run: str, settings: SubjectSettings) -> Subject:
     learner = described.trained(saved)
     own = kept_thresholds(saved.path)
     note = () if own else (_without_thresholds(run),)
-    about = {name: saved.settings[name] for name in ("data", "model", "record", "seed", "maps")}
     resolution = settings.resolution or inputs.resolution
+    read_at = replace(described.record, inputs=replace(inputs, resolution=resolution))
+    kept = {name: saved.settings[name] for name in ("data", "model", "seed", "maps")}
+    about = {**kept, "record": read_at.plain()}  # what it is adapted at, it will be used at
     thresholds = own or (USUAL_THRESHOLD,) * len(learner.boxes.labels)
     if learner.model.head_names:
         note += (f"the heads {', '.join(learner.model.head_names)} are not adapted, and answer from adapted features",)
