@@ -220,7 +220,6 @@ WRONG = {
     + OF_MODEL: "finds nothing in these pictures.*--threshold.*--no-norms",
     "--images IMAGES": "say which detector to adapt",
     "runs/a --images IMAGES --weights WEIGHTS " + OF_MODEL: "say which detector to adapt",
-    "runs/a --run runs/b --images IMAGES": "two runs are given",
     "runs/a --images IMAGES --labels a,b": "--labels goes with --model",
     "--images IMAGES " + OF_MODEL: "an untrained detector has nothing to adapt; give its --weights",
     "--images IMAGES --weights WEIGHTS --model small-fasterrcnn": "say what its classes are called",

@@ -104,9 +104,9 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(capsys, tmp_path, monkey
 def test_a_missing_flag_is_told_in_any_terminal(encoding):
     """Where a terminal cannot show boxes, they are drawn with plain signs, which belong in no message either."""
     environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C"}
-    command = [sys.executable, "-m", "umbel.cli", "predict", "run"]
+    command = [sys.executable, "-m", "umbel.cli", "evaluate"]
     said = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False).stderr
-    assert said.startswith("umbel: Missing from umbel predict: --data STR New rows")
+    assert said.startswith("umbel: Missing from umbel evaluate: PATH A checkpoint")
     assert "--------" not in said
     assert "helptext" not in said
 

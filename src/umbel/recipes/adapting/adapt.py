@@ -67,21 +67,7 @@ def adapt(settings: AdaptSettings, runtime: FabricRuntime, out: Path, resume: bo
         UmbelError: No detector, no pictures, nothing found on any of them, ...; before anything is trained.
     """
     check_folder(out, "run", runtime, resume)
-    subject = subject_of(settings.run, settings.subject)
-    found = pictures_folder(settings.subject.images, subject.resolution)
-    for note in (*subject.notes, *_skipped(found)):
-        reporter.say(f"Note: {note}")
-    samples = Batch(found.inputs)
-    steps = settings.fit.steps
-    assert steps is not None, "checked by the settings"
-    how = " with dropout" if settings.adaptation.align else ""
-    reporter.say(f"looking at {_pictures(len(found))}{how}")
-    thresholds = settings.adaptation.thresholds or subject.thresholds
-    made = adaptation(
-        subject.detector, subject.task, samples, settings.adaptation, thresholds, steps, settings.fit.seed
-    )
-    start = made.learner.look()
-    _check_finds(start, made, settings)
+    subject, found, made = _prepared(settings, reporter)
     with claimed(out, "run", runtime, resume):
         fitted = fit(
             made.learner,
@@ -96,7 +82,7 @@ def adapt(settings: AdaptSettings, runtime: FabricRuntime, out: Path, resume: bo
             label=f"adapting to {_pictures(len(found))}",
             describe={"adaptation": plain(dataclasses.asdict(settings)), "pictures": fingerprint(made.pictures)},
         )
-        after = _best_seen(made.learner)
+        start, after = Signals(**made.learner.history[0]), _best_seen(made.learner)
         better = after.stability > start.stability
         detector = made.learner.adapted if better else made.start
         checkpoint = _made_ready(out, detector, subject, fitted.best_step, runtime)
@@ -116,6 +102,23 @@ def adapt(settings: AdaptSettings, runtime: FabricRuntime, out: Path, resume: bo
             _write(out, told, subject, detector, found, made)
         runtime.barrier()
     return told
+
+
+def _prepared(settings: AdaptSettings, reporter: Reporter) -> tuple[Subject, UnlabelledPictures, Adaptation]:
+    """The detector, the pictures, and the learner, which has looked at them once."""
+    subject = subject_of(settings.run, settings.subject)
+    found = pictures_folder(settings.subject.images, subject.resolution)
+    for note in (*subject.notes, *_skipped(found)):
+        reporter.say(f"Note: {note}")
+    steps = settings.fit.steps
+    assert steps is not None, "checked by the settings"
+    how = " with dropout" if settings.adaptation.align else ""
+    reporter.say(f"looking at {_pictures(len(found))}{how}")
+    thresholds = settings.adaptation.thresholds or subject.thresholds
+    task, samples = subject.task, Batch(found.inputs)
+    made = adaptation(subject.detector, task, samples, settings.adaptation, thresholds, steps, settings.fit.seed)
+    _check_finds(made.learner.look(), made, settings)
+    return subject, found, made
 
 
 def _best_seen(learner: SourceFreeLearner) -> Signals:
