@@ -57,6 +57,7 @@ def test_other_classes_keep_their_last_layers_if_told_so(tmp_path):
     fresh, start = small(weights=path, fresh_classes=True), small()
     assert torch.equal(fresh.roi_heads.box_predictor.cls_score.weight, start.roi_heads.box_predictor.cls_score.weight)
     assert not torch.equal(fresh.roi_heads.box_head.fc6.weight, start.roi_heads.box_head.fc6.weight)
+    assert not torch.equal(fresh.rpn.head.bbox_pred.weight, start.rpn.head.bbox_pred.weight)  # proposals know no class
 
 
 def test_files_that_are_no_weights_are_one_line(tmp_path):

@@ -47,10 +47,10 @@ def load_weights(detector: nn.Module, path: str | Path, fresh_classes: bool = Fa
     theirs = _ours(_read(file))
     own = detector.state_dict()
     if fresh_classes:
-        theirs = {name: value for name, value in theirs.items() if not any(last in name for last in _LAST)}
+        theirs = {name: value for name, value in theirs.items() if not _of_classes(name)}
     for name, value in theirs.items():
         if name in own and own[name].shape != value.shape:
-            other = any(last in name for last in _LAST)
+            other = _of_classes(name)
             raise UmbelError(
                 f"{file}: {name} is {list(value.shape)}, the detector's is {list(own[name].shape)}; "
                 + (
@@ -70,11 +70,16 @@ def load_weights(detector: nn.Module, path: str | Path, fresh_classes: bool = Fa
                 value.copy_(theirs[name])
 
 
+def _of_classes(name: str) -> bool:
+    """Whether a tensor is of a layer whose size depends on the classes; that of the proposals does not."""
+    return not name.startswith("rpn.") and any(last in name for last in _LAST)
+
+
 def _may_stay(name: str, fresh_classes: bool) -> bool:
     """What a file need not have: further heads, the count of a batch norm's batches, perhaps the last layers."""
     if name.startswith("heads.") or name.endswith("num_batches_tracked"):
         return True
-    return fresh_classes and any(last in name for last in _LAST)
+    return fresh_classes and _of_classes(name)
 
 
 def _read(file: Path) -> dict[str, Tensor]:
