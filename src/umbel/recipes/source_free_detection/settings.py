@@ -92,10 +92,11 @@ class SourceFreeSettings:
 QUICK = SourceFreeSettings(
     arms=",".join(NEEDED),
     seeds=2,
-    source_steps=250,
-    oracle_steps=120,
+    source_steps=400,
+    source_views=False,
+    oracle_steps=150,
     weather="fog",
     weather_pictures=40,
-    fit=replace(FIT, steps=60, validate_every=20),
+    fit=replace(FIT, steps=100, validate_every=50),
 )
-"""Two folds, short trainings."""
+"""Two folds, short trainings, a source that leaves much to adapt."""
