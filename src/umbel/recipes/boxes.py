@@ -8,7 +8,7 @@ from pathlib import Path
 
 from umbel.arguments import check_options, one_of
 from umbel.core import Learner, Task, UmbelError, unknown
-from umbel.data import MultiTaskData, TensorSource, boxes_folder
+from umbel.data import MultiTaskData, Source, TensorSource, boxes_folder
 from umbel.data.boxes.building import Wanted, whole_batch
 from umbel.data.boxes.folder import read_boxes
 from umbel.data.data_record import DataRecord
@@ -16,7 +16,7 @@ from umbel.data.padded_pictures import PaddedPictures
 from umbel.data.views import strong_view
 from umbel.engine import FabricRuntime, predict_split, resolve
 from umbel.files import read_json, write_atomically
-from umbel.metrics import best_f1
+from umbel.metrics import OperatingScore, best_f1
 from umbel.nn.detection import DETECTORS, DetectionLearner, build_detector, load_weights
 from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, options
 from umbel.recipes.split_flags import OWN_TABLE, given
@@ -164,6 +164,13 @@ def start_detector(learner: Learner, path: str) -> str:
 _THRESHOLDS = "thresholds.json"
 
 
+def operating_scores(learner: DetectionLearner, source: Source, runtime: FabricRuntime) -> tuple[OperatingScore, ...]:
+    """From which scores on a detector's boxes are right, by the labels of a split: the best F1 of each class."""
+    name = learner.boxes.name
+    said = predict_split(learner, source, runtime, tasks=[name])
+    return best_f1(said.raw[name], said.targets[name], len(learner.boxes.labels))
+
+
 def keep_thresholds(out: Path, learner: DetectionLearner, data: MultiTaskData, runtime: FabricRuntime) -> None:
     """Write beside a training from which scores on the detector's boxes are right: the best F1 of each class.
 
@@ -175,9 +182,7 @@ def keep_thresholds(out: Path, learner: DetectionLearner, data: MultiTaskData, r
         data: Whose validation split decides.
         runtime: Of the training.
     """
-    name = learner.boxes.name
-    said = predict_split(learner, data.validation, runtime, tasks=[name])
-    scores = best_f1(said.raw[name], said.targets[name], len(learner.boxes.labels))
+    scores = operating_scores(learner, data.validation, runtime)
     kept = {label: asdict(score) for label, score in zip(learner.boxes.labels, scores, strict=True)}
     if runtime.is_main:
         write_atomically(out / _THRESHOLDS, json.dumps(plain(kept), indent=1))

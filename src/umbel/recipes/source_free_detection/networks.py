@@ -13,10 +13,11 @@ from umbel.data.boxes.building import BOXES
 from umbel.data.views import strong_view
 from umbel.engine import evaluate, predict_split
 from umbel.methods.source_free_target import divide
-from umbel.metrics import best_f1, recalls
+from umbel.metrics import recalls
 from umbel.nn.detection import DetectionLearner, Detector, build_detector, reestimate_norms, variance_scores
 from umbel.recipes.adapting.learner import Adaptation, adaptation, in_batches
 from umbel.recipes.adapting.settings import AdaptationSettings
+from umbel.recipes.boxes import operating_scores
 from umbel.recipes.settings import options
 from umbel.recipes.source_free_detection.settings import (
     FAST,
@@ -176,21 +177,27 @@ class Networks:
 
     # -- what the source's detector says ---------------------------------------------------------------------------
 
-    def thresholds(self, start: Job) -> tuple[float, ...]:
-        """The detector's own, from its validation on the source; kept with the study."""
+    def thresholds(self, start: Job, learner: DetectionLearner | None = None) -> tuple[float, ...]:
+        """The detector's own, from its validation on the source; kept with the study.
 
-        def measure() -> list[float]:
-            said = predict_split(self.bench.learner(start), self.worlds.source.validation, self.bench.runtime)
-            scores = best_f1(said.raw[BOXES], said.targets[BOXES], len(self.task.labels))
-            return [one.threshold for one in scores]
+        Args:
+            start: The job of the detector.
+            learner: Its network, where it was trained just now and the bench does not know it yet.
+        """
 
-        return tuple(self.bench.study.measured(start.key, "thresholds", tuple[float, ...], measure))
+        def measure() -> tuple[float, ...]:
+            detecting = learner or self.bench.learner(start)
+            scores = operating_scores(detecting, self.worlds.source.validation, self.bench.runtime)
+            return tuple(one.threshold for one in scores)
 
-    def variances(self, start: Job) -> dict[str, tuple[float, ...]]:
-        """Of the target's pictures of this repeat, by each way to make a picture's number; kept with the study."""
+        return self.bench.study.measured(start.key, "thresholds", tuple[float, ...], measure)
+
+    def variances(self, start: Job, learner: DetectionLearner | None = None) -> dict[str, tuple[float, ...]]:
+        """Of the target's pictures of this repeat, by each way to make a picture's number; as `thresholds`."""
 
         def measure() -> dict[str, tuple[float, ...]]:
-            return self._scores(self.bench.learner(start).model, self.worlds.pictures(start.repeat), start.repeat)
+            detecting = learner or self.bench.learner(start)
+            return self._scores(detecting.model, self.worlds.pictures(start.repeat), start.repeat)
 
         return self.bench.study.measured(start.key, "variances", dict[str, tuple[float, ...]], measure)
 
@@ -224,17 +231,12 @@ class Networks:
         """What the variance says of the target's pictures, and of weather of known strength."""
         job, detector = trained.job, trained.model.model
         said = predict_split(trained.model, TensorSource(self.worlds.pictures(job.repeat)), trained.runtime)
-        limits = best_f1(*self._on_source(trained), len(self.task.labels))
-        recall = recalls(said.raw[BOXES], said.targets[BOXES], [one.threshold for one in limits])
-        scores = self._scores(detector, self.worlds.pictures(job.repeat), job.repeat)
+        recall = recalls(said.raw[BOXES], said.targets[BOXES], self.thresholds(job, trained.model))
+        scores = self.variances(job, trained.model)
         yield Profile(SOURCE, SPLIT, {**scores, "recall": tuple(recall.tolist())}, job.repeat)
         for kind, batch, strength in self.worlds.weather():
             columns = self._scores(detector, batch, job.repeat)
             yield Profile(SOURCE, WEATHER + kind, {**columns, "strength": tuple(strength.tolist())}, job.repeat)
-
-    def _on_source(self, trained: Trained) -> tuple[Tensor, Tensor]:
-        said = predict_split(trained.model, self.worlds.source.validation, trained.runtime)
-        return said.raw[BOXES], said.targets[BOXES]
 
     def _scores(self, detector: Detector, batch: Batch, seed: int) -> dict[str, tuple[float, ...]]:
         passes = self.settings.adaptation.passes
