@@ -69,6 +69,12 @@ def squared_error(prediction: Float[Tensor, "*shape"], target: Float[Tensor, "*s
     return (_full(prediction) - target).square()
 
 
+def absolute_error(prediction: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """|prediction - target|, elementwise."""
+    _alike("absolute_error", prediction=prediction, target=target)
+    return (_full(prediction) - target).abs()
+
+
 def mean_squared_error_of_each(
     prediction: Float[Tensor, "B *shape"], target: Float[Tensor, "B *shape"], scale: float = 1.0
 ) -> Float[Tensor, " B"]:

@@ -19,7 +19,7 @@ _COARSEST = 20  # bits of a key that may be dropped; three bits of the mantissa 
 _CODE, _YES, _NO, _DROPPED = range(4)
 
 
-class _Ranking(Metric):
+class RankingTable(Metric):
     """Counts of yes and no for each label and score, from which what depends on their order alone is computed.
 
     The state is a table: one row for each distinct pair of label and float32 score. Tables of several batches or
@@ -29,7 +29,6 @@ class _Ranking(Metric):
     less than 2^(d - 23) of their size. Up to `distinct` rows nothing is dropped and the value is exact.
 
     Args:
-        pooled: Over all answers of all labels together, instead of the mean over labels.
         distinct: The most rows that are kept; 32 bytes each.
         **settings: Of torchmetrics.
 
@@ -38,16 +37,66 @@ class _Ranking(Metric):
     """
 
     is_differentiable = False
-    higher_is_better = True
+    higher_is_better: bool | None = True
     full_state_update = False
     ranks_outputs = True  # `Task.update` gives raw scores, with the outputs apart
 
     tables: list[Tensor]
 
-    def __init__(self, pooled: bool = False, distinct: int = 2**20, **settings: Any) -> None:
+    def __init__(self, distinct: int = 2**20, **settings: Any) -> None:
         super().__init__(**settings)
-        self.pooled, self.distinct = pooled, whole_number(distinct, "a ranking: distinct", least=1)
+        self.distinct = whole_number(distinct, "a ranking: distinct", least=1)
         self.add_state("tables", [], dist_reduce_fx="cat")
+
+    def add(self, codes: Tensor, yes: Tensor) -> None:
+        """Add samples.
+
+        Args:
+            codes: Of `codes_of`, [n].
+            yes: Whether each is a yes, [n].
+        """
+        yes = yes.long()
+        self.tables.append(torch.stack([codes, yes, 1 - yes, torch.zeros_like(codes)], 1))
+        if sum(map(len, self.tables)) > 2 * self.distinct:
+            self.tables = [self.merged()]
+
+    def sync(self, *arguments: Any, **settings: Any) -> None:
+        """Exchange the tables; a process without any label gives one without rows."""
+        self.tables = [self.merged()]
+        super().sync(*arguments, **settings)
+
+    def merged(self) -> Tensor:
+        """One table [rows, 4] of all, sorted by label and score: code, yes, no, bits dropped."""
+        tables = [self.tables] if isinstance(self.tables, Tensor) else self.tables
+        rows = torch.cat([torch.zeros(0, 4, dtype=torch.int64, device=self.device), *tables])
+        dropped = int(rows[:, _DROPPED].max()) if len(rows) else 0
+        while True:
+            codes, place = torch.unique(rows[:, _CODE] >> dropped << dropped, return_inverse=True)
+            counts = codes.new_zeros(len(codes), 2).index_add_(0, place, rows[:, _YES : _NO + 1])
+            rows = torch.cat([codes[:, None], counts, torch.full_like(codes, dropped)[:, None]], 1)
+            if len(rows) <= self.distinct or dropped == _COARSEST:
+                return rows
+            dropped += 1
+
+    def columns(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Label, key of the score, and counts of yes and no (float64), a row for each distinct pair, sorted."""
+        rows = self.merged()
+        code = rows[:, _CODE]
+        return code >> _LABEL_BIT, code & ((1 << _LABEL_BIT) - 1), rows[:, _YES].double(), rows[:, _NO].double()
+
+
+class _Ranking(RankingTable):
+    """A number of each label, and their mean.
+
+    Args:
+        pooled: Over all answers of all labels together, instead of the mean over labels.
+        distinct: Of `RankingTable`.
+        **settings: Of torchmetrics.
+    """
+
+    def __init__(self, pooled: bool = False, distinct: int = 2**20, **settings: Any) -> None:
+        super().__init__(distinct, **settings)
+        self.pooled = pooled
 
     def update(self, scores: Tensor, target: Tensor) -> None:
         """Add samples.
@@ -68,16 +117,7 @@ class _Ranking(Metric):
         scores, target = (x.reshape(len(x), -1) for x in (scores, target))
         labels = torch.arange(scores.shape[1], device=scores.device).expand_as(scores)
         known = ~torch.isnan(target)
-        codes = _codes(scores[known], labels[known] * (not self.pooled))
-        yes = (target[known] >= 0.5).long()
-        self.tables.append(torch.stack([codes, yes, 1 - yes, torch.zeros_like(codes)], 1))
-        if sum(map(len, self.tables)) > 2 * self.distinct:
-            self.tables = [self._merged()]
-
-    def sync(self, *arguments: Any, **settings: Any) -> None:
-        """Exchange the tables; a process without any label gives one without rows."""
-        self.tables = [self._merged()]
-        super().sync(*arguments, **settings)
+        self.add(codes_of(scores[known], labels[known] * (not self.pooled)), target[known] >= 0.5)
 
     def compute(self) -> Tensor:
         """The mean over the labels for which it is defined; NaN where there is none."""
@@ -85,21 +125,8 @@ class _Ranking(Metric):
         defined = [value for value in values if value is not None]
         return torch.stack(defined).mean() if defined else torch.tensor(torch.nan, dtype=torch.float64)
 
-    def _merged(self) -> Tensor:
-        """One table [rows, 4] of all, sorted by label and score."""
-        tables = [self.tables] if isinstance(self.tables, Tensor) else self.tables
-        rows = torch.cat([torch.zeros(0, 4, dtype=torch.int64, device=self.device), *tables])
-        dropped = int(rows[:, _DROPPED].max()) if len(rows) else 0
-        while True:
-            codes, place = torch.unique(rows[:, _CODE] >> dropped << dropped, return_inverse=True)
-            counts = codes.new_zeros(len(codes), 2).index_add_(0, place, rows[:, _YES : _NO + 1])
-            rows = torch.cat([codes[:, None], counts, torch.full_like(codes, dropped)[:, None]], 1)
-            if len(rows) <= self.distinct or dropped == _COARSEST:
-                return rows
-            dropped += 1
-
     def _by_label(self) -> Iterator[Tensor]:
-        rows = self._merged()
+        rows = self.merged()
         _, sizes = torch.unique_consecutive(rows[:, _CODE] >> _LABEL_BIT, return_counts=True)
         yield from rows.split(sizes.tolist())
 
@@ -108,7 +135,7 @@ class _Ranking(Metric):
         yes, no = table[:, _YES].double(), table[:, _NO].double()
         if not self._is_defined(float(yes.sum()), float(no.sum())):
             return None
-        if bool((table[:, _CODE] & _NAN).any()):
+        if nan_in(table[:, _CODE]):
             return yes.new_tensor(torch.nan)
         return self._value(yes, no)
 
@@ -134,8 +161,7 @@ class AreaUnderROC(_Ranking):
         return yes > 0 and no > 0
 
     def _value(self, yes: Tensor, no: Tensor) -> Tensor:
-        below = no.cumsum(0) - no
-        return (yes * (below + no / 2)).sum() / (yes.sum() * no.sum())
+        return area_of_counts(yes, no)
 
 
 class AveragePrecision(_Ranking):
@@ -182,9 +208,24 @@ def _numbers(values: Sequence[float]) -> Any:
     return np.array([any_number(value, "a number of a rank correlation") for value in values], dtype=float)
 
 
-def _codes(scores: Tensor, labels: Tensor) -> Tensor:
-    """Whole numbers in the order of (label, score): the bits of a float32, read as a signed magnitude."""
+def codes_of(scores: Tensor, labels: Tensor) -> Tensor:
+    """Whole numbers in the order of (label, score), int64 [n]."""
+    return (labels << _LABEL_BIT) + keys_of(scores)
+
+
+def keys_of(scores: Tensor) -> Tensor:
+    """Whole numbers in the order of scores as float32: their bits, read as a signed magnitude; NaN is above all."""
     bits = scores.float().contiguous().view(torch.int32).long()
     keys = torch.where(bits >= 0, bits, -(bits & 0x7FFFFFFF)) + _OFFSET
-    keys = torch.where(torch.isnan(scores), _NAN, keys)
-    return (labels << _LABEL_BIT) + keys
+    return torch.where(torch.isnan(scores), _NAN, keys)
+
+
+def nan_in(codes: Tensor) -> bool:
+    """Whether a score is NaN, from codes or keys."""
+    return bool((codes & _NAN).any())
+
+
+def area_of_counts(yes: Tensor, no: Tensor) -> Tensor:
+    """Area under the ROC curve, from counts at each distinct score, the lowest first."""
+    below = no.cumsum(0) - no
+    return (yes * (below + no / 2)).sum() / (yes.sum() * no.sum())
