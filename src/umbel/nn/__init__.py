@@ -2,6 +2,7 @@
 
 from umbel.nn.attention import TaskAttention, with_attention
 from umbel.nn.build import ENCODERS, EncoderChoice, build_encoder, build_model, default_encoder, seeded_start
+from umbel.nn.central_difference import CentralDifferenceConv2d, CentralDifferenceEncoder
 from umbel.nn.conditioning import PreferenceConditioned, preferences_at
 from umbel.nn.cross_attention import (
     CrossTaskExcitation,
@@ -38,12 +39,23 @@ from umbel.nn.slimming import (
     slimmable,
 )
 from umbel.nn.sync_norm import synchronise_norms
+from umbel.nn.uncertainty import (
+    AttentionKind,
+    Fused,
+    GaussianAttention,
+    GaussianWeights,
+    TaskFusion,
+    kl_to_standard_normal,
+)
 from umbel.nn.without_batch_norm import without_batch_norm
 
 __all__ = [
     "ENCODERS",
     "WIDTHS",
     "WIDTH_NAMES",
+    "AttentionKind",
+    "CentralDifferenceConv2d",
+    "CentralDifferenceEncoder",
     "ConvEncoder",
     "ConvHead",
     "Cost",
@@ -54,9 +66,12 @@ __all__ = [
     "FeatureMaps",
     "FeatureRelease",
     "FlatProjection",
+    "Fused",
     "GRUEncoder",
     "GatedEncoder",
     "GatedFeatures",
+    "GaussianAttention",
+    "GaussianWeights",
     "LinearMap",
     "MLPEncoder",
     "MapHead",
@@ -72,6 +87,7 @@ __all__ = [
     "SmoothBlock",
     "Standardise",
     "TaskAttention",
+    "TaskFusion",
     "TaskProjection",
     "VectorHead",
     "active_channels",
@@ -86,6 +102,7 @@ __all__ = [
     "dense_copy",
     "dense_model",
     "fixed_model",
+    "kl_to_standard_normal",
     "model_cost",
     "preferences_at",
     "principal_components",

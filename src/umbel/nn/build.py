@@ -15,6 +15,7 @@ from torch import nn
 
 from umbel.arguments import check_options
 from umbel.core import MultiTaskModel, Task, UmbelError, unknown
+from umbel.nn.central_difference import CentralDifferenceEncoder
 from umbel.nn.encoders import ConvEncoder, GRUEncoder, MLPEncoder, ResNetEncoder
 from umbel.nn.heads import build_head
 from umbel.nn.memory_bound import memory_bound
@@ -58,6 +59,9 @@ ENCODERS: Mapping[str, EncoderChoice] = MappingProxyType(
         "conv": EncoderChoice(ConvEncoder, "small fast convolutional net, for pictures of 8x8 to 64x64"),
         "resnet": EncoderChoice(ResNetEncoder, "ResNet-18's layout with a stem for small pictures"),
         "pixel": EncoderChoice(PixelEncoder, "keeps detail, for pictures that a decoder reconstructs"),
+        "central-difference": EncoderChoice(
+            CentralDifferenceEncoder, "conv with differences from the middle pixel, for pictures in changing light"
+        ),
         "mlp": EncoderChoice(_mlp, "fully connected layers, for tables", None),
         "gru": EncoderChoice(_gru, "gated recurrent unit, last state, for series", 2),
         "torchvision-resnet18": _torchvision("resnet18"),
