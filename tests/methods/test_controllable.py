@@ -104,6 +104,17 @@ def test_logits_of_narrow_configurations_are_drawn_to_the_full_ones():
     assert torch.allclose(found[DISTILLATION], (side + height) / 2)
 
 
+def test_a_liveness_is_drawn_to_the_full_probability_though_its_target_is_a_type():
+    about = {"encoder": "conv", "hidden": 16, "vector_head": "conv", "grid": WIDTHS, "seed": 1}
+    learner = controllable((1, 8, 8), (tasks.liveness("live"),), distillation="logits", strength=1.0, **about)
+    samples = Batch(batch().inputs, {"live": torch.arange(12) % 4})
+    configurations = (learner.point(1.0), learner.point(0.25))
+    found = learner.losses(samples, OperatingPoint({CONFIGURATIONS: configurations}))
+    full, narrow = (learner.model(samples.inputs, c)["live"] for c in configurations)
+    wanted = torch.nn.functional.binary_cross_entropy_with_logits(narrow, full.sigmoid().detach())
+    assert torch.allclose(found[DISTILLATION], wanted)
+
+
 def test_the_encoder_runs_once_for_each_width():
     learner, samples = make(), batch()
     seen = []

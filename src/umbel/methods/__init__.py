@@ -4,6 +4,7 @@
     multires_jscc            pictures and labels sent in layers, each of which refines the last
     multi_receiver           one transmission for several receivers, each with a task and a channel of its own
     multi_round              the transmitter adds channel uses until the receiver is sure
+    physical_proxies         a main task reads what tasks with a physical meaning see, weighed by how sure they are
     power_flow               voltages of a grid from what is injected: a linear part, a network, chord steps
     preference_conditioned   one network whose task preference is an input; what `controllable` is compared with
     private_features         each task's receiver is sent features that serve its task and little else
@@ -27,6 +28,18 @@ from umbel.methods.multires_jscc import (
     multires_goals,
     multires_jscc,
     semantic_first,
+)
+from umbel.methods.physical_proxies import ProxyLearner, physical_proxies
+from umbel.methods.physical_proxies_model import BranchLink, ProxyEncoder, ProxyReading
+from umbel.methods.physical_proxies_rivals import (
+    MapEncoder,
+    Mapped,
+    MappedLink,
+    MeanOfMap,
+    SingleSideLearner,
+    UnitEmbedding,
+    central_difference,
+    single_side,
 )
 from umbel.methods.power_flow import PowerFlowModel, power_flow
 from umbel.methods.power_flow_ablations import MeanState, QuadraticModel, ridge_alone
@@ -55,11 +68,16 @@ __all__ = [
     "Alarm",
     "Alignment",
     "AlternatingSteps",
+    "BranchLink",
     "ControllableLearner",
     "CutModel",
     "Discriminators",
     "GreedyStage",
     "LayeredUser",
+    "MapEncoder",
+    "Mapped",
+    "MappedLink",
+    "MeanOfMap",
     "MeanState",
     "MinMaxLearner",
     "PowerFlowFrame",
@@ -69,17 +87,23 @@ __all__ = [
     "PrefixLearner",
     "PrincipalComponents",
     "PrivateFeaturesLearner",
+    "ProxyEncoder",
+    "ProxyLearner",
+    "ProxyReading",
     "QuadraticModel",
     "ReusedTransmitter",
     "ReversalLearner",
     "SelfTraining",
     "Signals",
+    "SingleSideLearner",
     "SourceFreeLearner",
     "StepsFromMean",
     "TargetPictures",
+    "UnitEmbedding",
     "Watch",
     "agreement",
     "attribute_first",
+    "central_difference",
     "conditioned_model",
     "controllable",
     "divide",
@@ -96,6 +120,7 @@ __all__ = [
     "multires_jscc",
     "noise_only",
     "per_class",
+    "physical_proxies",
     "plain_links",
     "power_flow",
     "power_flow_frame",
@@ -106,6 +131,7 @@ __all__ = [
     "ridge_alone",
     "semantic_first",
     "single_encoders",
+    "single_side",
     "slimmable_model",
     "truncated",
     "universal",

@@ -256,6 +256,8 @@ class ControllableLearner(Learner):
             one, other = predictions[task.name], full[task.name]
             if task.outputs > 1 and not task.target_of(batch).is_floating_point():
                 each.append(distances.class_divergence(one, other).mean())
+            elif task.kind == "liveness":  # its target is a number of a type, its answer one yes/no
+                each.append(distances.bernoulli(one, task.decode(other)).mean())
             else:
                 each.append(task.loss(one, task.decode(other)).mean())
         return torch.stack(each).mean()
