@@ -27,6 +27,15 @@ def test_flip_mirrors_the_samples_below_one_half_only():
     assert torch.equal(out.targets["class"], batch.targets["class"])
 
 
+def test_classes_that_mean_a_side_change_with_the_picture():
+    flip = FlipMaps([], mirrored_classes={"side": (2, 1, 0)})
+    batch = Batch(pictures(), {"side": torch.tensor([0, 1, 2, -1])})
+    assert flip(batch, FLIPPED).target("side").tolist() == [2, 1, 0, -1]
+    assert flip(batch, KEPT).target("side").tolist() == [0, 1, 2, -1]
+    with pytest.raises(UmbelError, match="not a permutation"):
+        FlipMaps([], mirrored_classes={"side": (2, 0)})
+
+
 def test_flipping_twice_changes_nothing():
     points = torch.rand(4, 136, generator=seeded(2)) * 5
     maps = {"normals": torch.randn(4, 3, 6, 5, generator=seeded(3)), "classes": torch.arange(120).view(4, 6, 5)}

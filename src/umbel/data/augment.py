@@ -116,12 +116,20 @@ class FlipMaps:
         names: Targets with the pixels' columns along the last axis, as [B, H, W] or [B, K, H, W].
         mirrored_x: Those among `names` that hold vectors [B, K, H, W] whose first component points right: its sign
             changes (surface normals). Names that are not among `names` do not matter.
+        mirrored_classes: Targets [B] of classes that mean another one in a mirrored picture ("left"), with what each
+            class becomes: class k becomes order[k]. Missing labels stay missing.
     """
 
     draws = 1
 
-    def __init__(self, names: Sequence[str], mirrored_x: Sequence[str] = ("normals",)) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        mirrored_x: Sequence[str] = ("normals",),
+        mirrored_classes: Points | None = None,
+    ) -> None:
         self.names, self.mirrored_x = tuple(names), tuple(mirrored_x)
+        self._classes = _check_points(mirrored_classes or {})
 
     def __call__(self, batch: Batch, uniform: Tensor) -> Batch:
         """The batch with the samples whose number is below one half mirrored; see `Augmentation`."""
@@ -134,6 +142,10 @@ class FlipMaps:
             if name in self.mirrored_x:
                 mirrored[:, 0].neg_()
             targets[name] = _chosen(mask, mirrored, target)
+        for name, order in self._classes.items():
+            target = batch.target(name)
+            becomes = order.to(target.device)[target.clamp(min=0)]
+            targets[name] = torch.where(mask & (target >= 0), becomes, target)
         return replace(batch, inputs=_chosen(mask, pictures.flip(-1), pictures), targets=targets)
 
 

@@ -108,6 +108,15 @@ def utkface64(size: int | None = None, resolution: int | None = None, augment: b
     return picture_data("utkface64", "UTKFace, 64x64", tasks, parts, note, size, resolution, change)
 
 
+def read_lfw() -> dict[str, np.ndarray]:
+    """The arrays images, person, gender, expression and split of `lfw64.npz`.
+
+    Raises:
+        UmbelError: The file is not here, or cannot be read.
+    """
+    return _read("lfw64", "lfw64.npz", ("person", "gender", "expression", "split"))
+
+
 def lfw64(
     size: int | None = None, resolution: int | None = None, augment: bool = True, identity: bool = False
 ) -> MultiTaskData:
@@ -123,7 +132,7 @@ def lfw64(
         augment: Flip and shift training pictures at random.
         identity: Recognise people; see above.
     """
-    arrays = _read("lfw64", "lfw64.npz", ("person", "gender", "expression", "split"))
+    arrays = read_lfw()
     expression = np.where(np.isin(arrays["expression"], ("", "happiness")), arrays["expression"], "other")
     targets = {"gender": labels_of(arrays["gender"], GENDERS), "expression": labels_of(expression, EXPRESSIONS)}
     tasks = [classification("gender", GENDERS), classification("expression", EXPRESSIONS)]

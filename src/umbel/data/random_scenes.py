@@ -1,10 +1,9 @@
 """Random rooms and courtyards with boxes and spheres, in front of a random camera."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from umbel.data.draws import Draw
 from umbel.data.raycast import Boxes, Cameras, Planes, Spheres, Surfaces
 from umbel.data.shading import Lights, Materials, Scenes
 
@@ -14,31 +13,6 @@ _PLANE_KINDS = (1, 2, 2, 2, 2, 3)
 _GROUND_M = 10.0
 _SLACK_M = 1e-2
 _CLEARANCE_M = 1.3
-
-
-@dataclass(frozen=True)
-class _Draw:
-    """Uniform and Gaussian numbers from one generator."""
-
-    count: int
-    generator: torch.Generator
-
-    def between(self, low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(self.count, *shape, generator=self.generator)
-
-    def chance(self, probability: float, *shape: int) -> Tensor:
-        return torch.rand(self.count, *shape, generator=self.generator) < probability
-
-    def rotations(self, *shape: int) -> Tensor:
-        """Uniformly distributed rotations [N, ..., 3, 3], from random quaternions (w, x, y, z)."""
-        normal = torch.randn(self.count, *shape, 4, generator=self.generator)
-        w, x, y, z = torch.nn.functional.normalize(normal, dim=-1).unbind(-1)
-        rows = [
-            torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], -1),
-            torch.stack([2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)], -1),
-            torch.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], -1),
-        ]
-        return torch.stack(rows, -2)
 
 
 def _about_z(angle: Tensor) -> Tensor:
@@ -64,7 +38,7 @@ def look(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     return torch.stack([cos * right + sin * down, cos * down - sin * right, forward], -2)
 
 
-def _cameras(draw: _Draw, half_size: Tensor) -> tuple[Cameras, Tensor]:
+def _cameras(draw: Draw, half_size: Tensor) -> tuple[Cameras, Tensor]:
     """Cameras that look across the middle of the floor, and their yaw."""
     yaw = draw.between(0, 2 * torch.pi)
     forward = torch.stack([yaw.cos(), yaw.sin()], -1)
@@ -77,7 +51,7 @@ def _cameras(draw: _Draw, half_size: Tensor) -> tuple[Cameras, Tensor]:
     return Cameras(position, rotation, 0.5 / torch.tan(field / 2)), yaw
 
 
-def _planes(draw: _Draw, half_size: Tensor, height: Tensor, indoor: Tensor) -> Planes:
+def _planes(draw: Draw, half_size: Tensor, height: Tensor, indoor: Tensor) -> Planes:
     """Floor, four walls (some missing outdoors), ceiling (indoors only)."""
     count = draw.count
     axes = torch.tensor([[0.0, 0, 1], [1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]])
@@ -94,7 +68,7 @@ def _planes(draw: _Draw, half_size: Tensor, height: Tensor, indoor: Tensor) -> P
     return Planes(axes.repeat(count, 1, 1), torch.where(present, offset, torch.nan), lower, upper)
 
 
-def _objects(draw: _Draw, cameras: Cameras, yaw: Tensor, half_size: Tensor) -> tuple[Boxes, Spheres]:
+def _objects(draw: Draw, cameras: Cameras, yaw: Tensor, half_size: Tensor) -> tuple[Boxes, Spheres]:
     """Boxes and spheres on the floor in front of the camera, clear of it, of the walls and of each other."""
     each = BOXES + SPHERES
     half = draw.between(0.15, 0.6, BOXES, 3) * draw.between(0.6, 1.3, BOXES, 1)
@@ -123,7 +97,7 @@ def _objects(draw: _Draw, cameras: Cameras, yaw: Tensor, half_size: Tensor) -> t
     return Boxes(centre[:, :BOXES], half, turned), Spheres(centre[:, BOXES:], radius)
 
 
-def _colours(draw: _Draw, *shape: int) -> Tensor:
+def _colours(draw: Draw, *shape: int) -> Tensor:
     """Random colours [N, ..., 3]: a hue, washed out and darkened by chance."""
     hue = draw.between(0, 1, *shape, 1)
     thirds = torch.tensor([0.0, 1 / 3, 2 / 3])
@@ -131,7 +105,7 @@ def _colours(draw: _Draw, *shape: int) -> Tensor:
     return torch.lerp(torch.ones(()), pure, draw.between(0, 0.8, *shape, 1)) * draw.between(0.45, 1, *shape, 1)
 
 
-def _materials(draw: _Draw, surfaces: Surfaces) -> Materials:
+def _materials(draw: Draw, surfaces: Surfaces) -> Materials:
     count, planes, every = draw.count, surfaces.first_box, surfaces.count
     colours = _colours(draw, every, 2)
     # The two colours of a texture are related more often than not.
@@ -152,7 +126,7 @@ def _materials(draw: _Draw, surfaces: Surfaces) -> Materials:
     return Materials(pattern, colours, frame, phase)
 
 
-def _lights(draw: _Draw, half_size: Tensor, height: Tensor, indoor: Tensor) -> Lights:
+def _lights(draw: Draw, half_size: Tensor, height: Tensor, indoor: Tensor) -> Lights:
     """Indoors one or two lamps below the ceiling; outdoors a sun 60 m away."""
     lamp_ground = draw.between(-0.8, 0.8, LIGHTS, 2) * half_size[:, None]
     lamps = torch.cat([lamp_ground, (height[:, None] * draw.between(0.75, 0.95, LIGHTS))[..., None]], -1)
@@ -181,7 +155,7 @@ def random_scenes(count: int, generator: torch.Generator) -> Scenes:
         count: How many.
         generator: Source of all randomness.
     """
-    draw = _Draw(count, generator)
+    draw = Draw(count, generator)
     indoor = draw.chance(0.5)
     half_size = draw.between(2.2, 5.0, 2)
     height = torch.where(indoor, draw.between(2.3, 3.4), draw.between(0.5, 4.0))
