@@ -17,6 +17,7 @@ One shared encoder, many task heads: train several tasks together and see whethe
   umbel evaluate PATH     metrics of a checkpoint
   umbel predict PATH      predictions of a checkpoint for new rows or pictures
   umbel adapt RUN         a detector for pictures of another place, without labels
+  umbel prepare SET DIR   frames of faces from the videos of a set of presentation attacks
   umbel search PATH       the widths of a controllable network that serve preferences best within a budget
   umbel export PATH       a trained network as files that stand alone: ONNX, torch.export, safetensors
   umbel serve RUN         answer HTTP requests with predictions of a training, with a page to try it
@@ -37,6 +38,7 @@ _COMMANDS = {
     "search": "umbel.command.search:search",
     "export": "umbel.command.export:export",
     "adapt": "umbel.command.adapt:adapt",
+    "prepare": "umbel.command.prepare:prepare",
     "serve": "umbel.command.serve:serve",
     "audit": "umbel.command.audit:audit",
     "verify": "umbel.command.run:verify",

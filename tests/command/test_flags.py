@@ -22,6 +22,7 @@ COMMANDS = {
     "run-multires_jscc": ["run", "multires_jscc"],
     "run-multi_receiver": ["run", "multi_receiver"],
     "run-multi_round": ["run", "multi_round"],
+    "run-physical_proxies": ["run", "physical_proxies"],
     "run-power_flow": ["run", "power_flow"],
     "run-source_free_detection": ["run", "source_free_detection"],
     "train": ["train"],
@@ -31,6 +32,7 @@ COMMANDS = {
     "search": ["search"],
     "audit": ["audit"],
     "adapt": ["adapt"],
+    "prepare": ["prepare"],
     "export": ["export"],
 }
 

@@ -47,7 +47,7 @@ def test_the_catalogue_looks_where_the_loader_does(entry, empty):
         assert wanted in str(caught.value)
 
 
-SLOW = ("scenes", "celeba", "blood-cells-fog")  # looked at by tests of their own
+SLOW = ("scenes", "rendered-faces", "liveness-sources", "celeba", "blood-cells-fog")  # looked at by tests of their own
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in catalogue() if entry.name not in SLOW])

@@ -10,7 +10,7 @@ from inference.test_box_predictions import request
 
 from umbel.command.predict_boxes import predict_boxes
 from umbel.core import UmbelError
-from umbel.inference.video import Film, Moment
+from umbel.data.films import Film, Moment
 
 av = pytest.importorskip("av")
 
@@ -99,7 +99,7 @@ def test_what_is_no_film_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
         assert "\n" not in str(refused.value)
     with pytest.raises(UmbelError, match="--every is 0"):
         Film(tmp_path / "text.mp4", 0)
-    monkeypatch.setattr("umbel.inference.video.find_spec", lambda name: None)
+    monkeypatch.setattr("umbel.data.films.find_spec", lambda name: None)
     with pytest.raises(UmbelError, match=r'pip install "umbel\[video\]"'):
         Film(tmp_path / "text.mp4")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sound.wav", "text.mp4"]

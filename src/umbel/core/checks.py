@@ -14,7 +14,7 @@ from umbel.core.task import Task
 from umbel.errors import UmbelError
 
 _USUAL = (0.01, 3.0)  # scales that count as standard, and the largest distance of a centre from 0
-_OF_CLASSES = ("classification", "segmentation")
+_OF_CLASSES = ("classification", "segmentation", "liveness")
 
 
 def check_finite(losses: Losses) -> None:
@@ -57,6 +57,9 @@ def check_labels(tasks: tuple[Task, ...], batch: Batch, where: str) -> None:
             raise UmbelError(f"{where}: task {task.name!r} has no label at all; drop the task or add labels")
         if mask.shape == target.shape and task.kind in _OF_CLASSES:
             present = target[mask]
+            if task.kind == "liveness" and bool((present > 0).all() or (present == 0).all()):
+                only = "live samples" if int(present[0]) == 0 else "attacks"
+                raise UmbelError(f"{where}: task {task.name!r} has only {only}; a detector of attacks needs both")
             if bool((present == present[0]).all()):
                 one = int(present[0])
                 raise UmbelError(f"{where}: task {task.name!r} has only one class ({one}); drop it or add data")
@@ -79,8 +82,9 @@ def check_classes(tasks: tuple[Task, ...], batch: Batch, where: str) -> None:
                 "missing"
             )
         top = int(target.masked_fill(~task.labelled(target), 0).max())
-        if top >= task.outputs:
-            raise UmbelError(f"{where}: task {task.name!r} has label {top}; its classes are 0 to {task.outputs - 1}")
+        classes = len(task.labels) if task.kind == "liveness" else task.outputs
+        if top >= classes:
+            raise UmbelError(f"{where}: task {task.name!r} has label {top}; its classes are 0 to {classes - 1}")
 
 
 def check_scales(tasks: tuple[Task, ...], batches: Iterable[Batch]) -> None:

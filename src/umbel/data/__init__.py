@@ -11,8 +11,10 @@ from umbel.data.catalogue import SETS, DataSet, catalogue, load_data
 from umbel.data.find import cache_folder, data_folders, find, need
 
 if TYPE_CHECKING:
+    from umbel.data.antispoofing.sets import liveness_folder
     from umbel.data.augment import Augmentations, CropAndFlip, Flip, FlipMaps, Shift
     from umbel.data.boxes import FlipBoxes, UnlabelledPictures, boxes_folder, pictures_folder
+    from umbel.data.camera_changes import CameraChanges
     from umbel.data.columns import Column, describe_columns
     from umbel.data.grid_samples import GridSamples
     from umbel.data.side_by_side import SideBySide
@@ -37,6 +39,7 @@ __all__ = [
     "SETS",
     "Augmentation",
     "Augmentations",
+    "CameraChanges",
     "Column",
     "ColumnSplit",
     "CropAndFlip",
@@ -70,6 +73,7 @@ __all__ = [
     "from_dataset",
     "from_table",
     "in_memory",
+    "liveness_folder",
     "load_data",
     "need",
     "new_rows",
@@ -80,6 +84,8 @@ __all__ = [
 
 _FILES = {
     "augment": ("Augmentations", "CropAndFlip", "Flip", "FlipMaps", "Shift"),
+    "camera_changes": ("CameraChanges",),
+    "antispoofing.sets": ("liveness_folder",),
     "boxes": ("FlipBoxes", "UnlabelledPictures", "boxes_folder", "pictures_folder"),
     "columns": ("Column", "describe_columns"),
     "grid_samples": ("GridSamples",),

@@ -154,6 +154,12 @@ _PICTURES = (
         "umbel.data.cifar:cifar100_mtl",
         ("cifar-100-python",),
     ),
+    DataSet(
+        "rendered-faces",
+        "Rendered faces and presentation attacks, four domains",
+        "liveness, depth, reflection, material",
+        "umbel.data.rendered_faces:rendered_faces",
+    ),
     DataSet("utkface64", "UTKFace, 64x64", "age, gender, ethnicity", "umbel.data.faces:utkface64", ("utkface64.npz",)),
     DataSet(
         "lfw64", "Labelled Faces in the Wild, 64x64", "gender, expression", "umbel.data.faces:lfw64", ("lfw64.npz",)
@@ -169,6 +175,7 @@ _PICTURES = (
     DataSet(
         "celeba", "CelebA: portraits with attributes", "facial attributes", "umbel.data.layouts:celeba", ("celeba",)
     ),
+    DataSet("minc", "MINC-2500: patches of 23 materials", "material class", "umbel.data.minc:minc", ("minc-2500",)),
 )
 
 _MAPS = (
@@ -240,6 +247,39 @@ _BOXES = (
     _streets("bdd100k", "BDD100K: streets", "bdd100k/images|BDD100K/images"),
 )
 
+_ATTACKS = tuple(
+    DataSet(
+        name,
+        title,
+        "live or attacked",
+        "umbel.data.antispoofing.sets:antispoofing_set",
+        (f"antispoofing/{name}/frames.csv",),
+        _of(name=name),
+    )
+    for name, title in (
+        ("oulu-npu", "OULU-NPU: attacks on phones, four protocols"),
+        ("casia-fasd", "CASIA-FASD: prints and replays in three qualities"),
+        ("replay-attack", "Replay-Attack: prints and replays before a webcam"),
+        ("msu-mfsd", "MSU-MFSD: prints and replays before a laptop and a phone"),
+        ("siw", "SiW: prints and replays, three protocols"),
+    )
+)
+_OCIM = DataSet(
+    "ocim",
+    "Three of four sets of attacks, tested on the one left out",
+    "live or attacked",
+    "umbel.data.antispoofing.sets:ocim",
+    tuple(f"antispoofing/{name}/frames.csv" for name in ("oulu-npu", "casia-fasd", "replay-attack", "msu-mfsd")),
+)
+
+_SOURCES = DataSet(
+    "liveness-sources",
+    "Live faces and attacks, people and materials from three collections",
+    "those of the set of liveness, identity, material class",
+    "umbel.data.liveness_sources:liveness_sources",
+    ("lfw64.npz",),
+)
+
 _NUMBERS = (
     _table("enb", "Energy demand of buildings"),
     _table("jura", "Heavy metals in the soil of the Jura"),
@@ -261,7 +301,7 @@ _NUMBERS = (
 )
 
 SETS: Mapping[str, DataSet] = MappingProxyType(
-    {entry.name: entry for entry in (*_PICTURES, *_MAPS, *_BOXES, *_NUMBERS)}
+    {entry.name: entry for entry in (*_PICTURES, *_MAPS, *_BOXES, *_ATTACKS, _OCIM, _SOURCES, *_NUMBERS)}
 )
 """Every set by its name."""
 

@@ -41,7 +41,8 @@ def several(
     """One set that holds the samples of all, split by split; each keeps its labels and lacks those of the others.
 
     `Batch.domain` is the number of the set that a sample comes from. A task that several sets have under one name
-    is one task; for a regression, centre and scale are those of the first set that has it.
+    is one task; for a regression, centre and scale are those of the first set that has it. Targets of no task
+    (attributes) stay and are missing in sets that lack them, except those called like a task of another set.
 
     Args:
         sets: At least two, held in memory, with samples of one shape and type.
@@ -55,15 +56,16 @@ def several(
     """
     _check(sets)
     tasks = _tasks(sets)
-    splits = {}
+    splits: dict[str, TensorSource | SideBySide] = {}
     for split in ("train", "validation", "test"):
         sources = [getattr(data, split) for data in sets]
+        own = [_own(source.samples, data, tasks) for source, data in zip(sources, sets, strict=True)]
+        if split == "train" and parts is not None:
+            each = [TensorSource(samples, source.augment) for samples, source in zip(own, sources, strict=True)]
+            splits[split] = SideBySide(each, parts)
+            continue
         augment = ByDomain([source.augment for source in sources])
-        joined = join_batches([_own(source.samples, data, tasks) for source, data in zip(sources, sets, strict=True)])
-        splits[split] = TensorSource(joined, augment if augment.draws else None)
-    if parts is not None:
-        own = [TensorSource(_own(data.train.samples, data, tasks), data.train.augment) for data in sets]
-        splits["train"] = SideBySide(own, parts)
+        splits[split] = TensorSource(join_batches(own), augment if augment.draws else None)
     notes = " ".join(f"[{number} = {data.name}] {data.note}" for number, data in enumerate(sets))
     note = f"Several sets joined; labels that a set does not have are missing. {notes}"
     warnings = tuple(dict.fromkeys(warning for data in sets for warning in data.warnings))

@@ -11,12 +11,15 @@ from umbel import tasks
 from umbel.core import Task
 from umbel.errors import UmbelError
 from umbel.losses.standardising import natural_units
+from umbel.tasks.liveness import calibrated_probability
 
 _KINDS = {
     "classification": "probabilities of classes",
     "segmentation": "probabilities of classes",
     "multilabel": "probabilities",
     "boundaries": "probabilities",
+    "liveness": "probabilities",
+    "proxy map": "values from 0",
     "normals": "directions",
     "reconstruction": "pictures",
     "picture": "pictures",
@@ -35,11 +38,12 @@ class TaskRecord:
         name: Of the task.
         kind: As the task has it.
         answers: What decoded predictions are: "probabilities of classes", "probabilities", "values" (raw ones are
-            (value - centre) / scale), "directions", "pictures" or "boxes"; "code" of a task that was made by hand,
-            whose parts no file holds.
+            (value - centre) / scale), "values from 0" (raw ones below 0 are 0), "directions", "pictures" or "boxes";
+            "code" of a task that was made by hand, whose parts no file holds.
         outputs: Size of the prediction.
         output: "vector", "map", "picture" or "boxes".
-        labels: Names of the classes or outputs.
+        labels: Names of the classes or outputs. A liveness has more of them than outputs: its one output is the first,
+            "live"; the others are the types of attack.
         unit: Of the values.
         centre: Of the values, one number for all outputs or one each; empty where raw predictions have no centre.
         scale: Likewise.
@@ -62,11 +66,18 @@ class TaskRecord:
         if isinstance(decode, partial) and decode.func is natural_units:
             answers = "values"
             centre, scale = (_listed(decode.keywords[part]) for part in ("centre", "scale"))
+        elif isinstance(decode, partial) and decode.func is calibrated_probability:
+            answers = _KINDS["liveness"]
         elif task.kind in _KINDS and decode is _model(task).decode:
             answers = _KINDS[task.kind]
         return cls(
             task.name, task.kind, answers, task.outputs, task.output, tuple(task.labels), task.unit, centre, scale
         )
+
+    @property
+    def output_labels(self) -> tuple[str, ...]:
+        """The name of each output: its label, or its number where there are no labels."""
+        return self.labels[: self.outputs] or tuple(map(str, range(self.outputs)))
 
     @classmethod
     def read(cls, given: Mapping[str, Any], where: str) -> "TaskRecord":
@@ -127,6 +138,8 @@ def _model(of: Task | TaskRecord) -> Task:
         "segmentation": lambda: tasks.segmentation(name, count),
         "multilabel": lambda: tasks.multilabel(name, count),
         "boundaries": lambda: tasks.boundaries(name),
+        "liveness": lambda: tasks.liveness(name, of.labels[1:]),
+        "proxy map": lambda: tasks.proxy_map(name),
         "normals": lambda: tasks.surface_normals(name),
         "reconstruction": lambda: tasks.reconstruction(name, count),
         "picture": lambda: tasks.picture(name, count),

@@ -1,9 +1,10 @@
-"""Which data is boxes, told without reading it, and how a detector usually learns. Free of torch."""
+"""Which data is boxes or frames of faces, told without reading it, and how a detector usually learns. Free of torch."""
 
 import os
 from pathlib import Path
 
 from umbel.data import SETS
+from umbel.data.antispoofing.prepared import is_prepared
 from umbel.engine.settings import FitSettings
 from umbel.recipes.settings import DataSettings
 
@@ -15,9 +16,19 @@ batches of small pictures bf16 is several times slower on CPUs; on a GPU try --p
 def is_boxes(settings: DataSettings) -> bool:
     """Whether the data is a folder or file of boxes of the user's own."""
     path = Path(settings.data).expanduser()
-    if settings.data in SETS or not settings.data:
+    if settings.data in SETS or not settings.data or is_frames(settings):
         return False
     return path.is_dir() or path.suffix.lower() == ".json" or _means_a_folder(settings.data)
+
+
+def is_frames(settings: DataSettings) -> bool:
+    """Whether the data is a folder of live faces and attacks of the user's own, as `umbel prepare` makes them."""
+    return settings.data not in SETS and is_prepared(Path(settings.data).expanduser())
+
+
+def is_folder(settings: DataSettings) -> bool:
+    """Whether the data is a folder of the user's own, of boxes or of frames."""
+    return is_boxes(settings) or is_frames(settings)
 
 
 def _means_a_folder(text: str) -> bool:

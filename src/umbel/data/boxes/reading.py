@@ -1,6 +1,8 @@
-"""Pictures of different sizes read into one tensor of bytes, each in the upper left corner of its place."""
+"""Pictures of different sizes read into one tensor of bytes: each in the upper left corner of its place, or resized."""
 
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +89,24 @@ def padded_pictures(
             continue
         pictures[number, :, : size[0], : size[1]] = torch.from_numpy(np.array(image)).permute(2, 0, 1)
     return pictures, torch.tensor([(3, *size) for _, _, size in files], dtype=torch.int64).reshape(-1, 3)
+
+
+def read_squares(files: Sequence[Path], size: int) -> Tensor:
+    """Pictures resized to one square, whatever their shape: uint8 [N, 3, size, size].
+
+    Args:
+        files: Turned as their EXIF entries say.
+        size: Height and width.
+
+    Raises:
+        UmbelError: One cannot be read.
+    """
+
+    def read(file: Path) -> np.ndarray:
+        return np.array(read_picture(file, True, (size, size)))
+
+    out = torch.empty(len(files), size, size, 3, dtype=torch.uint8)
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for row, pixels in zip(out, pool.map(read, files, chunksize=64), strict=True):
+            row.copy_(torch.from_numpy(pixels))
+    return out.permute(0, 3, 1, 2).contiguous()
