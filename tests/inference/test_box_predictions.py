@@ -11,7 +11,8 @@ from PIL import Image
 from umbel.command.predict_boxes import BoxRequest, predict_boxes
 from umbel.core import UmbelError
 from umbel.inference import PictureBoxes
-from umbel.inference.box_files import BOXES, COCO_PICTURES, COCO_RESULTS, PICTURES, SKIPPED
+from umbel.inference.box_files import BOXES, COCO_PICTURES, COCO_RESULTS, PICTURES
+from umbel.inference.drawn_names import SKIPPED
 from umbel.inference.listed_pictures import listed_pictures
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,7 @@ def predictor_of(*made, shapes=None) -> Predictor:
     source = TensorSource(Batch(torch.zeros(2, 4), none))
     data = MultiTaskData("set", "a set", made, source, source, source, (4,))
     learner = Learner(MultiTaskModel(nn.Identity(), heads), made)
-    return Predictor(learner, DataRecord.of(data), open_runtime(), "run")
+    return Predictor(learner, DataRecord.of(data), open_runtime(), Path("run"))
 
 
 ROWS = np.array([[0.0, 1.0, -2.0, 3.0], [2.0, 0.0, 0.5, -1.0]])

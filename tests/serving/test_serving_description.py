@@ -8,6 +8,7 @@ from umbel import tasks
 from umbel.data.table_description import InputColumn
 from umbel.data.task_records import TaskRecord
 from umbel.inference.answers import answer_columns
+from umbel.recipes.liveness import KeptLiveness
 from umbel.serving.description import describe_output, example_row, prediction
 
 KINDS = {
@@ -55,3 +56,15 @@ def test_an_example_is_as_exact_as_the_values_differ(centre, scale, value):
     row = example_row(known)
     assert row["x"] == pytest.approx(value, rel=1e-12)
     assert isinstance(row["x"], int) == float(value).is_integer()
+
+
+@pytest.mark.parametrize(("probability", "decided"), [(0.7, "live"), (0.69, "attack")])
+def test_liveness_is_decided_where_its_threshold_is_known(probability, decided):
+    record = TaskRecord.of(tasks.liveness("face"))
+    columns, row = answer_columns([record]), {"face: live": probability}
+    output = describe_output(record, KeptLiveness("face", threshold=0.7, eer=0.1, scale=1.0, shift=0.0, samples=9))
+    assert output["threshold"] == 0.7
+    answer = {"probabilities": {"live": probability}}
+    assert prediction([output], columns, row) == {"face": {**answer, "decision": decided}}
+    for kept in (None, KeptLiveness("other", threshold=0.7, eer=0.1, scale=1.0, shift=0.0, samples=9)):
+        assert prediction([describe_output(record, kept)], columns, row) == {"face": answer}

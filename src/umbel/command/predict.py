@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -28,22 +28,24 @@ class _Predict:
     images: tuple[str, ...] = ()
     """Pictures: a folder, or files."""
     video: Path | None = None
-    """A film, for a detector (extra `video`)."""
+    """A film, for a detector or a network of liveness (extra `video`)."""
     every: int = 1
     """Of a film: 1 for all frames, k for every k-th."""
     threshold: float | None = None
-    """Of a detector: boxes with a lower score are left out; unset: each class's own, or 0.5."""
+    """Of a detector: boxes with a lower score are left out; unset: each class's own, or 0.5. Of liveness: what is live
+    from this probability on; unset: validation's."""
     draw: bool = False
-    """Of a detector: write the pictures or the film with their boxes, too."""
+    """Write the pictures or the film with their boxes, too; of liveness each picture beside its maps, with what is said
+    of it."""
     out: Path | None = None
-    """A new file for the predictions, .csv or .parquet, or .npz for arrays, or a new folder for those of a detector;
-    unset: CSV on standard output."""
+    """A new file for the predictions, .csv or .parquet, or .npz for arrays, or a new folder for those of a detector and
+    for pictures or a film of liveness; unset: CSV on standard output."""
     keep: str = ""
     """Columns of the table to copy in front of the predictions, with commas between; unset: the number of the row."""
     point: str = ""
     """Widths of a controllable network, as width=0.5,heads=0.25; unset: full."""
     batch_size: int | None = None
-    """Rows that go through the network at a time; unset: 256, of pictures for a detector 8."""
+    """Rows that go through the network at a time; unset: 256, of pictures for a detector 8, for liveness 16."""
     pictures_anywhere: bool = False
     """Read pictures outside the table's folder, too."""
     overwrite: bool = False
@@ -57,7 +59,9 @@ def predict(arguments: list[str]) -> int:
     about = (
         "Predictions of a trained run for new rows or pictures, which need no targets: probabilities and natural "
         "units, a line for each row; of a detector boxes in pixels of the pictures, a line for each box, and with "
-        "--out a folder of tables, COCO's JSON and drawings. The data set that it learnt from is not needed."
+        "--out a folder of tables, COCO's JSON and drawings; of liveness the calibrated probability of live and the "
+        "decision at the threshold of validation, and of a film their mean. No such number is for deciding who is let "
+        "in anywhere. The data set that it learnt from is not needed."
     )
     parsed = parse(_Predict, None, arguments, "umbel predict", about)
     if not parsed.data and not parsed.images and parsed.video is None:
@@ -70,30 +74,36 @@ def predict(arguments: list[str]) -> int:
     predictor = load_any(parsed.checkpoint)
     if isinstance(predictor, BoxPredictor):
         return _boxes(parsed, predictor)
+    if not parsed.data and any(task.kind == "liveness" for task in predictor.tasks):
+        return _liveness(parsed, predictor)
     return _rows(parsed, predictor)
 
 
 def _boxes(parsed: _Predict, predictor: "BoxPredictor") -> int:
     from umbel.command.predict_boxes import BoxRequest, predict_boxes  # noqa: PLC0415
 
+    _refuse_flags_of_rows(parsed, "and the run is a detector")
+    images = parsed.images or tuple(filter(None, [parsed.data]))
+    return predict_boxes(predictor, BoxRequest(images=images, **_of_pictures(parsed)))
+
+
+def _liveness(parsed: _Predict, predictor: "Predictor") -> int:
+    from umbel.command.predict_liveness import LivenessRequest, predict_liveness  # noqa: PLC0415
+
+    _refuse_flags_of_rows(parsed, "given with --data")
+    return predict_liveness(predictor, LivenessRequest(images=parsed.images, **_of_pictures(parsed)))
+
+
+def _refuse_flags_of_rows(parsed: _Predict, why: str) -> None:
     for flag in ("keep", "point", "pictures_anywhere", "overwrite"):
         if getattr(parsed, flag):
-            raise UmbelError(
-                f"--{flag.replace('_', '-')} is for rows of a table, and the run is a detector; leave it out"
-            )
-    return predict_boxes(
-        predictor,
-        BoxRequest(
-            images=parsed.images or tuple(filter(None, [parsed.data])),
-            video=parsed.video,
-            every=parsed.every,
-            threshold=parsed.threshold,
-            draw=parsed.draw,
-            out=parsed.out,
-            batch_size=parsed.batch_size,
-            json=parsed.json,
-        ),
-    )
+            raise UmbelError(f"--{flag.replace('_', '-')} is for rows of a table, {why}; leave it out")
+
+
+def _of_pictures(parsed: _Predict) -> dict[str, Any]:
+    """What is asked for pictures and films, whatever is seen in them."""
+    asked = ("video", "every", "threshold", "draw", "out", "batch_size", "json")
+    return {name: getattr(parsed, name) for name in asked}
 
 
 def _rows(parsed: _Predict, predictor: "Predictor") -> int:
@@ -101,7 +111,10 @@ def _rows(parsed: _Predict, predictor: "Predictor") -> int:
 
     for flag, unset in (("video", None), ("every", 1), ("threshold", None), ("draw", False)):
         if getattr(parsed, flag) != unset:
-            raise UmbelError(f"--{flag} is for detectors, and {predictor.path} finds no boxes; leave it out")
+            raise UmbelError(
+                f"--{flag} is for what detectors and networks of liveness say of --images or --video; {predictor.path} "
+                "is given rows; leave it out"
+            )
     if parsed.out is not None:
         table = parsed.data and parsed.data != "-"
         check_out(parsed.out, Path(parsed.data) if table else None, parsed.overwrite)

@@ -12,9 +12,9 @@ from umbel.errors import UmbelError
 if TYPE_CHECKING:
     from PIL import Image
 
+    from umbel.data.films import Film, Moment
     from umbel.inference import BoxPredictor, PictureBoxes
     from umbel.inference.listed_pictures import ListedPictures
-    from umbel.inference.video import Film, Moment
 
 _TOLD = 3
 _TABLES = (".csv", ".tsv", ".parquet", ".npz", ".json")
@@ -54,8 +54,8 @@ def predict_boxes(predictor: "BoxPredictor", request: BoxRequest) -> int:
             nothing that can be read.
     """
     from umbel.control.place import check_place  # noqa: PLC0415
+    from umbel.data.films import Film  # noqa: PLC0415
     from umbel.inference.listed_pictures import listed_pictures  # noqa: PLC0415
-    from umbel.inference.video import Film  # noqa: PLC0415
 
     if bool(request.images) == (request.video is not None):
         raise UmbelError("say where to look for boxes: --images FOLDER, --images FILE FILE ..., or --video FILM")
@@ -82,10 +82,10 @@ def _answers(
     predictor: "BoxPredictor", request: BoxRequest, source: "ListedPictures | Film"
 ) -> "Iterator[tuple[str | Moment, Image.Image, PictureBoxes]]":
     """Each picture or frame with its answer; a progress bar once it takes long, and notes at the end."""
+    from umbel.data.films import Film  # noqa: PLC0415
     from umbel.engine import TerminalReporter  # noqa: PLC0415
     from umbel.inference.box_predictor import PICTURES_TOGETHER  # noqa: PLC0415
     from umbel.inference.late_progress import LateProgress  # noqa: PLC0415
-    from umbel.inference.video import Film  # noqa: PLC0415
 
     size = PICTURES_TOGETHER if request.batch_size is None else request.batch_size
     pictures: Iterable[tuple[Any, Image.Image]] = source
@@ -106,7 +106,7 @@ def _answers(
 
 
 def _notes(source: "ListedPictures | Film") -> list[str]:
-    from umbel.inference.video import Film  # noqa: PLC0415
+    from umbel.data.films import Film  # noqa: PLC0415
 
     if isinstance(source, Film):
         return [source.damage] if source.damage else []
@@ -119,8 +119,8 @@ def _notes(source: "ListedPictures | Film") -> list[str]:
 
 
 def _print(predictor: "BoxPredictor", request: BoxRequest, source: "ListedPictures | Film") -> None:
+    from umbel.data.films import Film  # noqa: PLC0415
     from umbel.inference.box_files import BoxTable  # noqa: PLC0415
-    from umbel.inference.video import Film  # noqa: PLC0415
 
     film = isinstance(source, Film)
     if request.json:
@@ -152,8 +152,9 @@ def _plain(
 
 def _write(predictor: "BoxPredictor", request: BoxRequest, source: "ListedPictures | Film", out: Path) -> None:
     from umbel.control.place import place_of, put_in_place  # noqa: PLC0415
-    from umbel.inference.box_files import SKIPPED, PictureFiles  # noqa: PLC0415
-    from umbel.inference.video import Film  # noqa: PLC0415
+    from umbel.data.films import Film  # noqa: PLC0415
+    from umbel.inference.box_files import PictureFiles  # noqa: PLC0415
+    from umbel.inference.drawn_names import SKIPPED  # noqa: PLC0415
 
     out = out.absolute()
     film = source if isinstance(source, Film) else None
@@ -183,6 +184,6 @@ def _asked(predictor: "BoxPredictor", request: BoxRequest) -> dict[str, Any]:
 
 
 def _skipped(source: "ListedPictures | Film") -> list[str]:
-    from umbel.inference.video import Film  # noqa: PLC0415
+    from umbel.data.films import Film  # noqa: PLC0415
 
     return [*filter(None, [source.damage])] if isinstance(source, Film) else list(source.skipped)

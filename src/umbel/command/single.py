@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import tyro
 
 from umbel.command.arguments import RunOptions, console, new_folder, parse, stdout_is_quiet
+from umbel.data.antispoofing.prepared import is_prepared
 from umbel.errors import UmbelError
 from umbel.recipes.box_paths import DETECTOR_FIT, learns_boxes
 from umbel.recipes.train_settings import TrainSettings
@@ -34,8 +35,8 @@ class _Evaluate:
     split: _Split = "test"
     """Which part of the data."""
     data: Path | None = None
-    """New rows with labels (CSV, TSV or Parquet), for a detector a folder of pictures with boxes, to evaluate on
-    instead of a part of the run's own data."""
+    """New rows with labels (CSV, TSV or Parquet), for a detector a folder of pictures with boxes, for liveness one of
+    frames (`umbel prepare`), to evaluate on instead of a part of the run's own data."""
     point: str = ""
     """Widths of a controllable network, as width=0.5,heads=0.25; unset: full."""
     pictures_anywhere: bool = False
@@ -82,11 +83,24 @@ def evaluate(arguments: list[str]) -> int:
             raise UmbelError("--data evaluates all rows of a file in one process; leave --split and --devices out")
         from umbel.recipes.single import learnt_boxes  # noqa: PLC0415
 
+        if is_prepared(parsed.data):
+            _show(_on_new_frames(parsed), parsed.json)
+            return 0
         _show(_on_new_boxes(parsed) if learnt_boxes(parsed.checkpoint) else _on_new_rows(parsed), parsed.json)
         return 0
     runtime = open_runtime(parsed.devices)
     _show(evaluate_checkpoint(parsed.checkpoint, parsed.split, runtime, parsed.point), parsed.json)
     return 0
+
+
+def _on_new_frames(parsed: _Evaluate) -> "Trained":
+    """Errors of a run on the live faces and attacks of another folder."""
+    from umbel.engine import open_runtime  # noqa: PLC0415 - imports torch
+    from umbel.recipes.single import evaluate_on_frames  # noqa: PLC0415
+
+    if parsed.point or parsed.pictures_anywhere or parsed.data is None:
+        raise UmbelError("--point and --pictures-anywhere are not for folders of frames; leave them out")
+    return evaluate_on_frames(parsed.checkpoint, parsed.data, open_runtime(1))
 
 
 def _on_new_boxes(parsed: _Evaluate) -> "Trained":

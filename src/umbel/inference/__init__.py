@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from umbel.inference.box_predictor import BoxPredictor, PictureBoxes
 from umbel.inference.new_inputs import NewInputs
 from umbel.inference.opening import load, load_any, load_detector
+from umbel.inference.picture_stream import PictureStream
 from umbel.inference.prediction_files import array_bytes, row_names, table_bytes
 from umbel.inference.predictor import Predictor, RowsWarning
 
@@ -19,6 +20,7 @@ __all__ = [
     "MultiTaskRegressor",
     "NewInputs",
     "PictureBoxes",
+    "PictureStream",
     "Predictor",
     "RowsWarning",
     "array_bytes",

@@ -37,8 +37,7 @@ def answer_columns(records: Sequence[TaskRecord]) -> dict[str, dict[str, str]]:
         if record.answers == "probabilities of classes" or (record.outputs == 1 and record.answers != "probabilities"):
             names[VALUE] = record.name
         if record.outputs > 1 or VALUE not in names:
-            labels = record.labels or tuple(map(str, range(record.outputs)))
-            names |= {label: f"{record.name}: {label}" for label in labels}
+            names |= {label: f"{record.name}: {label}" for label in record.output_labels}
         for label, name in names.items():
             while name in taken:
                 name += "'"  # noqa: PLW2901
@@ -88,5 +87,5 @@ def column_values(record: TaskRecord, names: Mapping[str, str], answers: np.ndar
         return columns
     if record.answers != "probabilities of classes":
         return {names[VALUE]: outputs[:, 0]}
-    labels = np.array(record.labels or tuple(map(str, range(record.outputs))), dtype=object)
+    labels = np.array(record.output_labels, dtype=object)
     return {names[VALUE]: labels[outputs.argmax(1)], **columns}

@@ -4,18 +4,19 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
 import numpy as np
 from PIL import Image
 
+from umbel.data.films import Film, FilmWriter, Moment
 from umbel.data.task_records import TaskRecord
 from umbel.files import writing
 from umbel.inference.answers import answer_columns, column_values
 from umbel.inference.box_predictor import PLACES, PictureBoxes
-from umbel.inference.video import Film, FilmWriter, Moment
+from umbel.inference.drawn_names import DRAWN, DRAWN_FILM, DrawnNames
 from umbel.report import draw_boxes
 from umbel.spreadsheets import safe_cell
 
@@ -23,10 +24,6 @@ BOXES, PICTURES, FRAMES = "boxes.csv", "pictures.csv", "frames.csv"
 """The tables: a row for each box, for each picture, for each frame of a film."""
 COCO_RESULTS, COCO_PICTURES = "coco_results.json", "coco_pictures.json"
 """The boxes as COCO's tools read them, and which numbers stand for which pictures and classes."""
-DRAWN, DRAWN_FILM = "drawn", "drawn.mp4"
-"""The folder of drawn pictures, and the drawn film."""
-SKIPPED = "skipped.txt"
-"""A line for each picture that could not be read, where there were some."""
 _QUALITY = 92  # of JPEG
 
 
@@ -76,7 +73,7 @@ class PictureFiles:
         self._draw = draw
         self._film = film
         self._open = ExitStack()
-        self._drawn: set[str] = set()
+        self._drawn = DrawnNames()
         self._pictures: list[dict[str, Any]] = []
 
     def __enter__(self) -> "PictureFiles":
@@ -137,21 +134,9 @@ class PictureFiles:
         if isinstance(of, Moment):
             self._written.add(of, drawn)
             return
-        path = self._folder / DRAWN / self._drawn_name(of)
+        path = self._folder / DRAWN / self._drawn.of(of, ".jpg")
         path.parent.mkdir(parents=True, exist_ok=True)
         drawn.save(path, quality=_QUALITY, subsampling=0)
-
-    def _drawn_name(self, name: str) -> PurePosixPath:
-        """Where a drawn picture goes: under its path below its folder, or, given as a file, under its name."""
-        path = PurePosixPath(name)
-        stem = PurePosixPath(path.name) if path.is_absolute() or ".." in path.parts else path
-        chosen = stem.with_suffix(".jpg")
-        number = 1
-        while str(chosen).lower() in self._drawn:  # "a.png" beside "a.jpg"
-            number += 1
-            chosen = stem.with_name(f"{stem.name}-{number}.jpg")
-        self._drawn.add(str(chosen).lower())
-        return chosen
 
 
 def further_values(

@@ -24,6 +24,7 @@ from umbel.inference.answers import answer_columns, column_values, decoded
 from umbel.inference.late_progress import LateProgress
 from umbel.inference.new_inputs import NewInputs, new_inputs
 from umbel.methods.controllable import is_controllable
+from umbel.recipes.liveness import KeptLiveness, kept_liveness
 from umbel.recipes.operating_point import parse_point
 
 BATCH_SIZE = 256
@@ -48,6 +49,8 @@ class Predictor:
 
     Attributes:
         inputs: How rows, pictures or arrays become what the network gets.
+        liveness: Calibration and threshold of a detector of presentation attacks, whose probabilities are calibrated
+            by it; None of other networks, and where a training kept none.
     """
 
     def __init__(self, learner: Learner, record: DataRecord, runtime: FabricRuntime, path: Path) -> None:
@@ -59,11 +62,25 @@ class Predictor:
         self._tasks = {task.name: task for task in learner.tasks}
         self.record = record
         self.path = path
+        self.liveness = kept_liveness(path)
 
     @property
     def tasks(self) -> tuple[TaskRecord, ...]:
         """What is predicted: kinds, labels and units."""
         return self.record.outputs
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether it learnt from pictures."""
+        return self.inputs.image is not None if isinstance(self.inputs, TableDescription) else self.inputs.pictures
+
+    def calibration(self, point: str | Mapping[str, Any] | None = None) -> KeptLiveness | None:
+        """`liveness`, where the network has the width that it was measured at, the full one; else None.
+
+        Args:
+            point: As for `predict`.
+        """
+        return None if point else self.liveness
 
     @property
     def columns(self) -> dict[str, dict[str, str]]:
@@ -109,7 +126,8 @@ class Predictor:
         Returns:
             A row for each, with the index of a given DataFrame (file names for a folder), in natural units. Columns:
             `NAME` with the likeliest class and `NAME: CLASS` with its probability for each class of a classification;
-            `NAME` with the value of a regression; `NAME: LABEL` for each of several outputs. See also `columns`.
+            `NAME` with the value of a regression; `NAME: LABEL` for each of several outputs; `NAME: live` with the
+            probability of a liveness, calibrated where `calibration` is known. See also `columns`.
 
         Raises:
             UmbelError: The rows do not fit (names row and column), the network has no such widths, or all that it
@@ -199,11 +217,14 @@ class Predictor:
         if batch_size < 1:
             raise UmbelError(f"the batch size is {batch_size}; it must be at least 1")
         at, records = self._point(point), {record.name: record for record in self.tasks}
+        kept = self.calibration(point)
         parts: dict[str, list[np.ndarray]] = {name: [] for name in tasks}
         for some in _with_progress(len(inputs), batch_size, reporter or Silent()):
             raw = self._raw(inputs.read(some), at)
             for name in tasks:
-                parts[name].append(decoded(records[name], self._tasks[name], raw[name]).numpy())
+                own = kept if kept is not None and kept.task == name else None
+                answer = own.probability(raw[name]) if own else decoded(records[name], self._tasks[name], raw[name])
+                parts[name].append(answer.numpy())
         return {name: np.concatenate(pieces) for name, pieces in parts.items()}
 
     def _raw(self, inputs: Tensor, point: OperatingPoint) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from umbel.engine.progress import Reporter
 from umbel.nn.slimming.statistics import check_widths
 from umbel.recipes.boxes import kept_thresholds
 from umbel.recipes.build import Described
+from umbel.recipes.liveness import kept_liveness
 from umbel.recipes.operating_point import answer, parse_point
 from umbel.recipes.turnable import Turnable, turnable
+from umbel.tasks.liveness import calibrated
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def export_network(
 ) -> Exported:
     """Write a network; of one that can be turned the configuration that `point` names, or the best for a budget.
 
-    The record says what was learnt from, and the metrics on validation.
+    The record says what was learnt from, and the metrics on validation. A task of liveness answers with its calibrated
+    probability where calibration is kept, which the record then holds beside the threshold.
 
     Args:
         network: What `open_network` or `umbel.recipes.turnable.open_turnable` gave.
@@ -86,15 +89,16 @@ def export_network(
     elif point or budget or prefer:
         raise UmbelError(f"{network.saved.path} has one width only; leave --point, --budget and --prefer out")
     about["validation"] = _metrics(network, chosen)
-    learner = network.learner
+    learner, tasks = network.learner, network.learner.tasks
+    if chosen is None and (kept := kept_liveness(network.saved.path)):  # which is of the full network
+        about["liveness"] = asdict(kept)
+        tasks = [calibrated(task, kept.scale, kept.shift) if task.name == kept.task else task for task in tasks]
     if isinstance(network.data.inputs, PaddedPictures):
         if thresholds := kept_thresholds(network.saved.path):
             about["thresholds"] = dict(zip(learner.model.labels, thresholds, strict=True))
-        of_detector = learner.model, network.data.inputs, learner.tasks, out
+        of_detector = learner.model, network.data.inputs, tasks, out
         return export_detector(*of_detector, formats=tuple(formats), about=about)
-    return export(
-        learner.model, network.data.inputs, learner.tasks, out, point=chosen, formats=tuple(formats), about=about
-    )
+    return export(learner.model, network.data.inputs, tasks, out, point=chosen, formats=tuple(formats), about=about)
 
 
 def _chosen(

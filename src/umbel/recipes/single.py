@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from umbel.core import Task
+from umbel.core import Learner, OperatingPoint, Task
+from umbel.data import Source
 from umbel.data.padded_pictures import PaddedPictures
 from umbel.engine import FabricRuntime, evaluate, fit, load_checkpoint, load_weights, resolve
 from umbel.engine.checkpoint import latest
@@ -16,6 +17,15 @@ from umbel.methods.controllable import is_controllable
 from umbel.nn.detection import DetectionLearner
 from umbel.recipes.boxes import keep_thresholds, new_boxes
 from umbel.recipes.build import Described, describe, make_learner, open_with_boxes, predicts_maps
+from umbel.recipes.frame_folders import new_frames
+from umbel.recipes.liveness import (
+    check_liveness,
+    keep_liveness,
+    kept_errors,
+    kept_liveness,
+    liveness_errors,
+    liveness_task,
+)
 from umbel.recipes.operating_point import parse_point
 from umbel.recipes.settings import options
 from umbel.recipes.teaching import prepare, weighed_descent
@@ -35,7 +45,8 @@ class Trained:
         directions: Task -> whether its main metric is better when higher.
         units: Task -> unit of its main metric.
         seconds_per_step: Median time of a training step; None for an evaluation.
-        statements: What the descent says must be said of the network (how private it is); none for an evaluation.
+        statements: What must be said beside the numbers: how private the network is (after a training), and which
+            threshold a detector of presentation attacks is judged at.
     """
 
     checkpoint: str
@@ -53,6 +64,7 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
     check_folder(out, "run", runtime, resume)
     data = open_with_boxes(settings.data, say=reporter.say)
     _check_metrics(data.tasks)
+    check_liveness(data)
     learner = make_learner(settings.model, data, settings.fit.seed)
     chosen = options(settings.descent_options, "--descent-options")
     descent = weighed_descent(settings.descent, chosen, settings.task_weights, data)
@@ -83,16 +95,32 @@ def train(settings: TrainSettings, runtime: FabricRuntime, out: Path, resume: bo
         if isinstance(learner, DetectionLearner):
             reporter.say("measuring from which scores on boxes are right, on validation")
             keep_thresholds(out, learner, data, here)
+        if liveness_task(data.tasks):
+            reporter.say("measuring calibration and threshold of liveness, on validation")
+            keep_liveness(out, learner, data, here)
+        metrics, judged = _measured(learner, data.test, here, None, resolve(out))
         return Trained(
             checkpoint=str(resolve(out)),
             split="test",
             samples=len(data.test),
-            metrics=evaluate(learner, data.test, here).metrics,
+            metrics=metrics,
             directions={task.name: task.higher_is_better for task in data.tasks},
             units={task.name: task.unit for task in data.tasks},
             seconds_per_step=fitted.seconds_per_step,
-            statements=fitted.statements,
+            statements=(*fitted.statements, *judged),
         )
+
+
+def _measured(
+    learner: Learner, source: Source, runtime: FabricRuntime, point: OperatingPoint | None, checkpoint: Path
+) -> tuple[dict[str, dict[str, float]], tuple[str, ...]]:
+    """Metrics by task, with the errors of liveness at the threshold that is kept, and what is said of that."""
+    metrics = evaluate(learner, source, runtime, point).metrics
+    kept = kept_liveness(checkpoint) if liveness_task(learner.tasks) else None
+    if kept is None or point is not None:  # the threshold is the full network's
+        return metrics, ()
+    errors = liveness_errors(kept, learner, source, runtime)
+    return metrics | {kept.task: metrics[kept.task] | kept_errors(errors)}, (kept.sentence(errors),)
 
 
 def _check_metrics(tasks: Sequence[Task]) -> None:
@@ -144,6 +172,35 @@ def evaluate_on_boxes(path: Path, folder: Path, runtime: FabricRuntime) -> tuple
     )
 
 
+def evaluate_on_frames(path: Path, folder: Path, runtime: FabricRuntime) -> Trained:
+    """Errors of a run on the live faces and attacks of a prepared folder, at the threshold of the run's own validation.
+
+    Args:
+        path: A checkpoint, or the folder of a training.
+        folder: With `frames.csv`; all its frames are used, whatever part they are for.
+        runtime: Processes.
+
+    Raises:
+        UmbelError: The frames cannot be read, or the run does not judge such.
+    """
+    saved = load_checkpoint(resolve(path))
+    described = Described.read(saved.settings, str(saved.path))
+    source = new_frames(described.record, folder)
+    learner = described.trained(saved).to(runtime.device)
+    learner.tasks = tuple(task for task in learner.tasks if task.name in source.samples.targets)
+    here = runtime.with_settings(saved.settings["fit"]["precision"], 1)
+    metrics, judged = _measured(learner, source, here, None, saved.path)
+    return Trained(
+        checkpoint=str(saved.path),
+        split=f"new frames of {folder}",
+        samples=len(source),
+        metrics=metrics,
+        directions={task.name: task.higher_is_better for task in learner.tasks},
+        units={task.name: task.unit for task in learner.tasks},
+        statements=judged,
+    )
+
+
 def evaluate_checkpoint(path: Path, split: str, runtime: FabricRuntime, point: str = "") -> Trained:
     """Metrics of a checkpoint that `umbel train` or a study wrote.
 
@@ -173,11 +230,13 @@ def evaluate_checkpoint(path: Path, split: str, runtime: FabricRuntime, point: s
             raise UmbelError(f"{saved.path} has one width only; leave --point out")
         at = parse_point(point, [task.name for task in data.tasks])
     here = runtime.with_settings(saved.settings["fit"]["precision"], 1)
+    metrics, judged = _measured(learner, source, here, at, saved.path)
     return Trained(
         checkpoint=str(saved.path),
         split=split,
         samples=len(source),
-        metrics=evaluate(learner, source, here, at).metrics,
+        metrics=metrics,
         directions={task.name: task.higher_is_better for task in data.tasks},
         units={task.name: task.unit for task in data.tasks},
+        statements=judged,
     )

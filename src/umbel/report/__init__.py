@@ -1,5 +1,6 @@
 """Results of a study: one file of numbers, tables, figures, pictures and a self-contained page."""
 
+from umbel.report.answer_sheet import draw_answers
 from umbel.report.boxes import DetectionRow, draw_boxes, draw_detection_sheet
 from umbel.report.charts import Chart, Series, chart_series
 from umbel.report.claims import NOT_SHOWN, REFUTED, SHOWN, Claim, count_states
@@ -52,6 +53,7 @@ __all__ = [
     "csv_table",
     "delta_m",
     "describe_environment",
+    "draw_answers",
     "draw_boxes",
     "draw_detection_sheet",
     "draw_image_grid",

@@ -42,6 +42,8 @@ def caption(task: Task, target: numpy.ndarray | None, prediction: numpy.ndarray)
         prediction: In natural units (class probabilities for a classification), [K].
     """
     prediction = numpy.atleast_1d(prediction)
+    if task.kind == "liveness":
+        return _live(task, target, prediction)
     whole = target is not None and numpy.issubdtype(target.dtype, numpy.integer)
     if task.kind == "classification" or (whole and task.kind != "multilabel" and prediction.size > 1):
         return _class(task, target, prediction)
@@ -61,6 +63,16 @@ def _class(task: Task, target: Any, prediction: numpy.ndarray) -> Caption:
         return Caption("–", f"{told}, no label")
     wanted = int(number)
     return Caption("✓", told) if guess == wanted else Caption("✗", f"{told}, target {_label(task, wanted)}")
+
+
+def _live(task: Task, target: Any, prediction: numpy.ndarray) -> Caption:
+    live = bool(prediction[0] >= 0.5)
+    told = f"{task.name}: {'' if live else 'attack, '}{task.labels[0]} {_numbers(prediction)}"
+    if target is None or not (number := float(numpy.ravel(target)[0])) >= 0:
+        return Caption("–", f"{told}, no label")
+    wanted = int(number)
+    said = f", target {_label(task, wanted)}" if wanted or not live else ""
+    return Caption("✓" if live == (wanted == 0) else "✗", told + said)
 
 
 def _answers(task: Task, target: Any, prediction: numpy.ndarray) -> Caption:

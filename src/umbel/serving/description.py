@@ -10,6 +10,7 @@ from PIL import Image
 from umbel.data.plain_inputs import PlainInputs
 from umbel.data.table_description import InputColumn, TableDescription
 from umbel.data.task_records import TaskRecord
+from umbel.recipes.liveness import KeptLiveness, decision
 
 
 def describe_inputs(known: TableDescription | PlainInputs) -> dict[str, Any]:
@@ -66,22 +67,29 @@ def example_inputs(known: TableDescription | PlainInputs) -> Any:
     return np.zeros((1, *known.input_shape), np.float32) if isinstance(known, PlainInputs) else [example_row(known)]
 
 
-def describe_output(record: TaskRecord) -> dict[str, Any]:
+def describe_output(record: TaskRecord, liveness: KeptLiveness | None = None) -> dict[str, Any]:
     """What is answered for a task.
+
+    Args:
+        record: The task.
+        liveness: What validation said of it or another, where one is of liveness.
 
     Returns:
         `name`, `kind` ("class", "probabilities", "value", "values"; "" for maps and pictures, which are
-        not served), `labels` of the classes or of several outputs, `unit`, and for a value its `mean` and
-        `standard_deviation` in training.
+        not served), `labels` of the classes or of several outputs, `unit`, for a value its `mean` and
+        `standard_deviation` in training, and for a liveness whose probability is calibrated the `threshold` from which
+        on it is taken for live.
     """
     kind = ""
     if record.output == "vector":
         kinds = {"probabilities of classes": "class", "probabilities": "probabilities"}
         kind = kinds.get(record.answers, "value" if record.outputs == 1 else "values")
-    labels = [] if kind == "value" else list(record.labels or map(str, range(record.outputs)))
+    labels = [] if kind == "value" else list(record.output_labels)
     said: dict[str, Any] = {"name": record.name, "kind": kind, "labels": labels, "unit": record.unit}
     if kind == "value" and len(record.scale) == 1:
         said |= {"mean": record.centre[0], "standard_deviation": record.scale[0]}
+    if liveness is not None and liveness.task == record.name:
+        said["threshold"] = liveness.threshold
     return said
 
 
@@ -109,6 +117,8 @@ def prediction(
             answers[output["name"]] = {"class": itself, "probabilities": several}
         else:
             answers[output["name"]] = {output["kind"]: several if output["kind"].endswith("s") else itself}
+        if "threshold" in output:
+            answers[output["name"]]["decision"] = decision(row[next(iter(labels.values()))], output["threshold"])
     return answers
 
 

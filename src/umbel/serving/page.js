@@ -176,6 +176,7 @@ function cards(prediction) {
     card.append(made("h3", output.name));
     if (main(output, answer)) card.append(made("p", main(output, answer), "value"));
     if (answer.probabilities) card.append(bars(output, answer));
+    if (answer.decision) card.append(made("p", `${answer.decision} (live from ${percent(output.threshold)} on)`));
     if (answer.values) card.append(values(output, answer));
     grid.append(card);
   }

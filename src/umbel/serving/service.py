@@ -96,7 +96,7 @@ class Service:
         self._predictor, self._point = predictor, point or None
         self._known = predictor.inputs
         self._lock = threading.Lock()
-        self._outputs = [describe_output(record) for record in predictor.tasks]
+        self._outputs = [describe_output(record, predictor.calibration(self._point)) for record in predictor.tasks]
         if not any(output["kind"] for output in self._outputs):
             raise UmbelError(f"{name} predicts maps or pictures only; what is served are classes and values")
         self.description = {

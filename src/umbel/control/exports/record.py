@@ -28,6 +28,7 @@ _MEANS = {
     "probabilities of classes": "the probability of each class of `labels`, along axis 1; they add up to 1",
     "probabilities": "the probability of a yes for each of `labels`, along axis 1",
     "values": "in natural units (`unit`, where it is known); centre and scale are applied already",
+    "values from 0": "values, 0 or more",
     "directions": "a unit vector along axis 1",
     "pictures": "a picture with values from 0 to 1",
     "raw": "what the network gives, not decoded: the task was made by hand, its decoding is code that no file holds",
@@ -115,7 +116,7 @@ def task_entry(task: Task, output: str, answer: Tensor) -> dict[str, Any]:
         "means": _MEANS[answers],
         "shape": ["batch", *answer.shape[1:]],
         "dtype": _dtype(answer),
-        "labels": list(record.labels),
+        "labels": list(record.labels[: record.outputs]),
         **(units if answers == "values" else {}),
     }
 

@@ -87,7 +87,7 @@ def detections(session: Any, about: dict[str, Any], path: str) -> dict[str, Any]
                 for box, score, kind in rows
             ]
         else:
-            line[name] = named(task, answers[0])
+            line[name] = decided(about, name, named(task, answers[0]))
     return line
 
 
@@ -96,6 +96,17 @@ def named(task: dict[str, Any], answer: np.ndarray) -> Any:
     labels = task["labels"] if answer.ndim == 1 else []
     plain = answer.tolist() if answer.size > 1 or answer.ndim > 1 else answer.item()
     return dict(zip(labels, answer.tolist(), strict=True)) if labels else plain
+
+
+def decided(about: dict[str, Any], name: str, answer: Any) -> Any:
+    """An answer; of a task of liveness with the decision at the threshold that validation gave.
+
+    No number is for deciding who is let in anywhere.
+    """
+    kept = about["about"].get("liveness")
+    if not kept or kept["task"] != name:
+        return answer
+    return {**answer, "decision": "live" if answer["live"] >= kept["threshold"] else "attack"}
 
 
 def main(paths: list[str]) -> None:
@@ -113,7 +124,8 @@ def main(paths: list[str]) -> None:
         answers = session.run([task["output"] for task in about["tasks"].values()], batch)
         for row in zip(*answers, strict=True):
             tasks = zip(about["tasks"].items(), row, strict=True)
-            print(json.dumps({name: named(task, answer) for (name, task), answer in tasks}, ensure_ascii=False))
+            line = {name: decided(about, name, named(task, answer)) for (name, task), answer in tasks}
+            print(json.dumps(line, ensure_ascii=False))
 
 
 if __name__ == "__main__":
