@@ -18,7 +18,7 @@ from umbel.engine import FabricRuntime, predict_split, resolve
 from umbel.files import read_json, write_atomically
 from umbel.metrics import OperatingScore, best_f1
 from umbel.nn.detection import DETECTORS, DetectionLearner, build_detector, load_weights
-from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, options
+from umbel.recipes.settings import DataSettings, ModelSettings, options
 from umbel.recipes.split_flags import OWN_TABLE, given
 from umbel.report.schema import plain
 
@@ -115,8 +115,9 @@ def detector_learner(
     boxes = [task for task in tasks if task.output == "boxes"]
     if not boxes:
         raise UmbelError("a detector learns boxes, beside other tasks or alone; leave boxes among the --tasks")
-    if isinstance(settings, ControllableModelSettings) and settings.widths:
-        raise UmbelError("--widths is for networks that find no boxes; leave it out")
+    for name in ("widths", "proxies"):
+        if getattr(settings, name, ""):
+            raise UmbelError(f"--{name} is for networks that find no boxes; leave it out")
     plain = ModelSettings()
     for name in ("hidden", "vector_head"):
         if getattr(settings, name) != getattr(plain, name):

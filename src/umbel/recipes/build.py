@@ -17,11 +17,22 @@ from umbel.data.plain_inputs import PlainInputs
 from umbel.data.table_description import TableDescription
 from umbel.engine import Checkpoint, load_weights
 from umbel.methods.controllable import controllable
+from umbel.methods.physical_proxies import physical_proxies
 from umbel.nn import build_model
 from umbel.nn.memory_bound import memory_bound
-from umbel.recipes.box_paths import is_away, is_boxes
-from umbel.recipes.boxes import detector_learner, own_boxes
-from umbel.recipes.settings import ControllableModelSettings, DataSettings, ModelSettings, names, options
+from umbel.recipes.box_paths import is_away, is_folder
+from umbel.recipes.boxes import detector_learner
+from umbel.recipes.frame_folders import own_folder
+from umbel.recipes.proxies import proxy_arguments
+from umbel.recipes.settings import (
+    ControllableModelSettings,
+    DataSettings,
+    ModelSettings,
+    TrainedModelSettings,
+    kind_of_settings,
+    names,
+    options,
+)
 from umbel.recipes.split_flags import OWN_TABLE, given, split_rule
 from umbel.recipes.teaching import with_weighed_classes
 from umbel.report.schema import build
@@ -29,8 +40,10 @@ from umbel.report.schema import build
 Built = TypeVar("Built")
 _TRAINED_COPIES = 3  # weights, gradients, and at least one moment of the optimizer
 _OWN_FLAG = "it has a flag of its own"
+_OF_ALL = ("encoder", "seed", "hidden", "vector_head")
+_OF_KINDS = ("distillation", "strength", "main", "proxies", "attention", "mining", "attributes")
 _NO_OPTIONS = {
-    **dict.fromkeys(("encoder", "seed", "hidden", "vector_head", "distillation", "strength"), _OWN_FLAG),
+    **dict.fromkeys((*_OF_ALL, *_OF_KINDS), _OWN_FLAG),
     **dict.fromkeys(("tasks", "input_shape", "keep_maps", "data", "grid"), "it follows from the data and the settings"),
 }
 """What builds a network takes besides the encoder's options -> what to do instead."""
@@ -84,7 +97,7 @@ def open_with_boxes(
     if is_table(settings):
         data = _own_table(settings, table)
     else:
-        data = own_boxes(settings) if is_boxes(settings) else _known_set(settings)
+        data = own_folder(settings) if is_folder(settings) else _known_set(settings)
     if settings.tasks:
         data = data.only(names(settings.tasks))
     data = with_weighed_classes(data, settings.class_weights)
@@ -201,7 +214,8 @@ def make_learner(
 ) -> Learner:
     """A fresh network for all tasks of the data; the same seed gives the same encoder whatever the tasks are.
 
-    With `widths` in the settings it is a controllable one; for a set of boxes it is a detector.
+    With `widths` in the settings it is a controllable one, with `proxies` one whose main task reads them; for a set of
+    boxes it is a detector.
 
     Args:
         settings: Encoder and heads.
@@ -211,13 +225,16 @@ def make_learner(
             single-task reference is given what the joint network has.
 
     Raises:
-        UmbelError: No such network, or one that cannot be controllable.
+        UmbelError: No such network, one that cannot be controllable, or no main task for the proxies.
     """
     if isinstance(data.inputs, PaddedPictures):
         return detector_learner(settings, data.tasks, data.inputs, seed)
     network = data.input_shape, data.tasks, settings.encoder or None
     about = {"seed": seed, "hidden": settings.hidden, "vector_head": settings.vector_head}
     about["keep_maps"] = predicts_maps(data) if maps is None else maps
+    if isinstance(settings, TrainedModelSettings) and settings.proxies:
+        about |= proxy_arguments(settings, data.tasks)
+        return with_options(settings.encoder_options, partial(physical_proxies, *network, **about))
     if not (isinstance(settings, ControllableModelSettings) and settings.widths):
         return Learner(with_options(settings.encoder_options, partial(build_model, *network, **about)), data.tasks)
     about |= {"grid": settings.grid, "distillation": settings.distillation, "strength": settings.strength}
@@ -275,8 +292,7 @@ class Described:
                 f"{where} does not say how its network was built ({missing[0]} is missing); load its weights in Python "
                 "with umbel.engine.load_weights"
             )
-        widths = isinstance(kept["model"], dict) and "widths" in kept["model"]
-        kind = ControllableModelSettings if widths else ModelSettings
+        kind = kind_of_settings(kept["model"])
         hints = (("data", DataSettings), ("model", kind), ("seed", int), ("maps", bool))
         for part, fields in (("data", DataSettings), ("model", kind)):
             told = kept[part] if isinstance(kept[part], dict) else {}
@@ -323,7 +339,7 @@ class Described:
                 f"{self.settings.data}: the table that the run learnt from is not there; put it back, go to the folder "
                 "that this path starts from, or measure on rows of another file with --data"
             )
-        if isinstance(self.record.inputs, PaddedPictures) and is_away(self.settings):
+        if not isinstance(self.record.inputs, TableDescription) and is_away(self.settings):
             raise UmbelError(
                 f"{self.settings.data}: the pictures that the run learnt from are not there; put them back, go to the "
                 "folder that this path starts from, or measure on others with --data"

@@ -19,7 +19,8 @@ class DataSettings:
     """What is learnt from."""
 
     data: str = "overlay-digits"
-    """A set that `umbel list` shows, a CSV or Parquet file, or a folder of pictures with boxes (VOC, COCO)."""
+    """A set that `umbel list` shows, a CSV or Parquet file, a folder of pictures with boxes (VOC, COCO), or
+    one of faces with frames.csv (`umbel prepare`)."""
     targets: str = ""
     """Columns of an own table to predict, with commas between."""
     image_column: str = ""
@@ -113,6 +114,49 @@ class ControllableModelSettings(ModelSettings):
             return [float(part) for part in self.widths.split("/")] if self.widths else []
         except ValueError:
             raise UmbelError(f"--widths {self.widths}: write numbers with / between, as in 0.25/0.5/0.75/1") from None
+
+
+@dataclass(frozen=True)
+class TrainedModelSettings(ControllableModelSettings):
+    """The network of `umbel train`: an ordinary one, a controllable one, or one whose main task reads its proxies."""
+
+    proxies: str = ""
+    """Tasks that serve the main one, as depth,reflection,material: it decides by what they are taught to see."""
+    main: str = ""
+    """Proxies: the task that they serve; unset: the only other one that predicts a vector, or liveness."""
+    attention: Literal["gaussian", "sigmoid", "softmax", "none"] = "gaussian"
+    """Proxies: how what they see is weighed; gaussian: each by itself, and it knows how sure it is."""
+    mining: float = 0.5
+    """Proxies: weight of the loss over pairs of samples that are hard to tell apart; 0: none."""
+    attributes: str = ""
+    """Proxies: targets of whole numbers by which those pairs are chosen, as identity,camera."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.proxies and self.widths:
+            raise UmbelError("--proxies and --widths are two kinds of networks; give one of the two")
+        usual = TrainedModelSettings.__dataclass_fields__
+        for name in ("main", "attention", "mining", "attributes"):
+            if not self.proxies and getattr(self, name) != usual[name].default:
+                raise UmbelError(f"--{name} is for a network with proxies; name the tasks that are, with --proxies")
+        for name in ("proxies", "attributes"):
+            if getattr(self, name) and not names(getattr(self, name)):
+                raise UmbelError(f"--{name} {getattr(self, name)!r} names nothing; write names with commas between")
+        if self.main and self.main in names(self.proxies):
+            raise UmbelError(f"--main {self.main} is among the --proxies that serve it; take it out of them")
+        if self.attributes and not self.mining:
+            raise UmbelError("--attributes choose the pairs of --mining, whose weight is 0; leave one of the two out")
+
+
+def kind_of_settings(kept: object) -> type[ModelSettings]:
+    """Which settings of a network a checkpoint kept; older ones have fewer names.
+
+    Args:
+        kept: What `dataclasses.asdict` made of them.
+    """
+    told = kept if isinstance(kept, dict) else {}
+    kinds = (("proxies", TrainedModelSettings), ("widths", ControllableModelSettings))
+    return next((kind for name, kind in kinds if name in told), ModelSettings)
 
 
 def check_seeds(seeds: int, fit_seed: int) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from umbel.engine.settings import FitSettings
-from umbel.recipes.settings import ControllableModelSettings, DataSettings
+from umbel.recipes.settings import DataSettings, TrainedModelSettings
 from umbel.recipes.teaching_settings import TeachingSettings
 
 
@@ -12,7 +12,7 @@ class TrainSettings:
     """One network for all tasks."""
 
     data: DataSettings = field(default_factory=DataSettings)
-    model: ControllableModelSettings = field(default_factory=ControllableModelSettings)
+    model: TrainedModelSettings = field(default_factory=TrainedModelSettings)
     descent: str = "equal"
     """How conflicts are settled; `umbel list` shows the choices."""
     descent_options: str = ""
