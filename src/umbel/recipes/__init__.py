@@ -9,6 +9,7 @@ from umbel.recipes.gradsplit import GRADSPLIT
 from umbel.recipes.multi_receiver import MULTI_RECEIVER
 from umbel.recipes.multi_round import MULTI_ROUND
 from umbel.recipes.multires_jscc import MULTIRES_JSCC
+from umbel.recipes.physical_proxies import PHYSICAL_PROXIES
 from umbel.recipes.power_flow import POWER_FLOW
 from umbel.recipes.private_features import PRIVATE_FEATURES
 from umbel.recipes.recipe import Recipe
@@ -27,6 +28,7 @@ RECIPES: dict[str, Recipe] = {
         PRIVATE_FEATURES,
         POWER_FLOW,
         SOURCE_FREE_DETECTION,
+        PHYSICAL_PROXIES,
     )
 }
 """Every recipe by the name that `umbel run` takes."""

@@ -50,6 +50,7 @@ ELEVEN = (
         "physical_proxies",
         "Face anti-spoofing by uncertainty-aware physical proxy tasks",
         "Wu et al. 2020, arXiv 2011.14054",
+        implemented=True,
     ),
     Method(
         "intermediate_concepts",
