@@ -1,7 +1,7 @@
 """Run every benchmark (or the named ones), print their tables and keep them under benchmarks/results/.
 
 python -m benchmarks [step] [data] [startup] [communications] [search] [controllable] [gradsplit] [private]
-                     [power-flow] [detection] [descents] [traffic]
+                     [power-flow] [detection] [proxies] [descents] [traffic]
 
 `descents` stands for its parts: descents-conv, -resnet, -transformer, -rows, -compiled, -memory, -weighted, -sketch.
 """
@@ -27,6 +27,7 @@ from benchmarks import (
     gradsplit,
     power_flow,
     private_features,
+    proxies,
     search_time,
     startup,
     traffic,
@@ -46,6 +47,7 @@ ALL = {
     "private": private_features.measure,
     "power-flow": power_flow.measure,
     "detection": detection.measure,
+    "proxies": proxies.measure,
     "descents-conv": descents.conv,
     "descents-resnet": descents.residual,
     "descents-transformer": descents.transformers,
