@@ -13,6 +13,7 @@ from umbel.core import UmbelError
 WRONG = (None, -1, "", "no such thing", [], {}, object(), torch.zeros(2, 3), [None], True)
 
 MAPS, VECTORS, CLASSES = torch.rand(2, 3, 4, 4), torch.rand(4, 3), torch.tensor([0, 1, 2, 1])
+SCORES = torch.rand(4)
 MANY = torch.rand(4, 5)
 LABELS = ["a", "b", "c"]
 METRICS = {"a": search.TaskMetric("accuracy"), "b": search.TaskMetric("error", False)}
@@ -38,6 +39,8 @@ TASKS = {
     tasks.dense_regression: {"name": "n", "centre": 0.0, "scale": 1.0, "unit": "m", "kind": "depth"},
     tasks.boundaries: {"name": "n"},
     tasks.boxes: {"name": "n", "labels": LABELS},
+    tasks.liveness: {"name": "n", "attacks": LABELS},
+    tasks.proxy_map: {"name": "n", "contrast": 0.0, "error": "squared"},
     tasks.surface_normals: {"name": "n"},
     tasks.reconstruction: {"name": "n", "channels": 3},
     tasks.picture: {"name": "n", "channels": 3, "scale": 1.0},
@@ -82,9 +85,16 @@ OTHERS = {
     data.ColumnSplit: {"column": "a", "seed": 0},
     losses.cross_entropy: {"logits": VECTORS, "classes": CLASSES, "weight": torch.ones(3)},
     losses.focal_cross_entropy: {"logits": VECTORS, "classes": CLASSES, "gamma": 2.0},
+    losses.attribute_mining: {
+        "embeddings": VECTORS, "classes": CLASSES, "attributes": CLASSES[:, None], "margin": 0.3,
+    },
+    losses.mined_pairs: {"embeddings": VECTORS, "classes": CLASSES, "attributes": CLASSES[:, None]},
+    losses.group_triplets: {"embeddings": VECTORS, "groups": CLASSES, "margin": 0.1},
     losses.least_squares_domain: {"logits": MAPS[:, :1], "classes": torch.tensor([0, 1])},
     losses.bernoulli: {"logits": MAPS, "target": MAPS},
     losses.squared_error: {"prediction": MAPS, "target": MAPS},
+    losses.absolute_error: {"prediction": MAPS, "target": MAPS},
+    losses.contrastive_depth: {"prediction": MAPS, "target": MAPS},
     losses.mean_squared_error_of_each: {"prediction": MAPS, "target": MAPS, "scale": 1.0},
     losses.standardised_squared_error: {
         "prediction": VECTORS, "target": VECTORS, "centre": torch.zeros(3), "scale": torch.ones(3),
@@ -123,6 +133,12 @@ OTHERS = {
     metrics.expected_calibration_error: {"probabilities": VECTORS.softmax(1), "labels": CLASSES, "bins": 4},
     metrics.reliability: {"probabilities": VECTORS.softmax(1), "labels": CLASSES, "bins": 4},
     metrics.fit_temperature: {"logits": VECTORS, "labels": CLASSES},
+    metrics.PresentationAttackErrors: {"value": "AUC", "threshold": 0.0, "distinct": 8},
+    metrics.eer_threshold: {"scores": SCORES, "kinds": CLASSES},
+    metrics.det_curve: {"scores": SCORES, "kinds": CLASSES},
+    metrics.attack_errors: {"scores": SCORES, "kinds": CLASSES, "threshold": 0.5, "labels": LABELS},
+    metrics.by_video: {"scores": SCORES, "kinds": CLASSES, "videos": CLASSES},
+    metrics.fit_platt: {"logits": SCORES, "kinds": CLASSES},
     metrics.relative_improvement: {"value": 1.0, "reference": 2.0, "higher_is_better": True},
     metrics.mean_relative_improvement: {
         "values": {"a": 1.0}, "references": {"a": 1.0}, "higher_is_better": {"a": True},
