@@ -93,7 +93,7 @@ def physical_proxies_study(settings: PhysicalProxiesSettings, study: Study) -> R
         "Physical proxy tasks for liveness in unseen places: rendered faces",
         arms(),
         samples=sheets(study, settings.places),
-        counted=lambda job: job.place["held_out"] == settings.places[0],
+        counted=lambda job: job.place["held_out"] == settings.places_of(job.arm)[0],
         tasks=[_shown(task) for task in first.tasks],
         headline=({"held_out": EACH, "pictures": UNSEEN},),
     )
@@ -112,11 +112,17 @@ def jobs(settings: PhysicalProxiesSettings) -> Iterator[Job]:
 
 
 def means(runs: Iterable[Run]) -> Iterator[Run]:
-    """Of each arm, seed and kind of pictures, a run that is the mean over the places held out: the main table's."""
+    """Of each arm, seed and kind of pictures, a run that is the mean over the places held out: the main table's.
+
+    An arm without some of the places has none: its mean would be over others.
+    """
     together: dict[tuple[str, int, str], list[Run]] = {}
     for run in runs:
         together.setdefault((run.method, run.repeat, str(run.point["pictures"])), []).append(run)
+    most = max(map(len, together.values()), default=0)
     for (arm, repeat, pictures), places in together.items():
+        if len(places) < most:
+            continue
         metrics, validation = (_mean([getattr(run, split) for run in places]) for split in ("metrics", "validation"))
         yield Run(arm, repeat, metrics, {"held_out": EACH, "pictures": pictures}, validation)
 
