@@ -70,7 +70,9 @@ def test_what_does_not_apply_to_a_folder_of_frames(mine, more, line):
 
 
 def test_flags_reach_the_folder(mine):
-    data = own_frames(DataSettings(data=str(mine), resolution=20, train_size=4, options="frames=1,augment=false"))
+    data = own_frames(
+        DataSettings(data=str(mine), resolution=20, train_size=4, options="frames=1,augment=false,camera_changes=0")
+    )
     assert len(data.train) == 4 and len(data.test) == 3 and data.input_shape == (3, 20, 20)
     assert data.train.augment is None
 

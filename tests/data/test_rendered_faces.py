@@ -244,7 +244,8 @@ def test_mean_colours_do_not_give_attacks_away():
 
 
 def test_the_set_can_be_loaded_and_mirrored():
-    data = load_data("rendered-faces", size=16, evaluation_size=8, resolution=16, domains="A/C", attacks="mask")
+    options = {"size": 16, "evaluation_size": 8, "resolution": 16, "domains": "A/C", "attacks": "mask"}
+    data = load_data("rendered-faces", **options, camera_changes=0.0)
     assert [task.name for task in data.tasks] == ["liveness", "depth", "reflection", "material"]
     assert data.task("liveness").labels == KINDS
     assert data.input_shape == (3, 16, 16)
@@ -259,7 +260,11 @@ def test_the_set_can_be_loaded_and_mirrored():
     pose, turned = batch.target("pose"), mirrored.target("pose")
     assert torch.equal(turned // 3, pose // 3), "up stays up"
     assert torch.equal(turned % 3, 2 - pose % 3), "left becomes right"
-    assert rendered_faces(4, 16, evaluation_size=1, names="depth", augment=False).train.augment is None
+    assert (
+        rendered_faces(4, 16, evaluation_size=1, names="depth", augment=False, camera_changes=0).train.augment is None
+    )
+    changed = load_data("rendered-faces", **options).train.augment(batch, torch.rand(16, 10))
+    assert not torch.equal(changed.inputs, batch.inputs)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,9 @@ def check_same_data(saved: Checkpoint, now: Mapping[str, Any]) -> None:
     Raises:
         UmbelError: Names the splits that differ, and how.
     """
+    for of, inside in ((saved.settings, _OF_DATA), (saved.settings.get("record", {}), ("splits",))):
+        if strange := [name for name in inside if not isinstance(of.get(name, {}), Mapping)]:
+            raise UmbelError(f"{saved.path} is damaged: {strange[0]} of its data is {of[strange[0]]!r}; train again")
     then, here = _splits(saved.settings), _splits(now)
     said = [text for split in here if split in then and (text := changed_split(split, then, here))]
     if not said and (table := changed_table(saved.settings.get("record", {}), now.get("record", {}))):
