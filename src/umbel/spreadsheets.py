@@ -18,6 +18,11 @@ def safe_cell(text: str) -> str:
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
+def safe_value(value: object) -> object:
+    """A value as the cell of a CSV file: texts as `safe_cell` has them, all else as it is."""
+    return safe_cell(value) if isinstance(value, str) else value
+
+
 def plain_cell(cell: str) -> str:
     """The text of which `safe_cell` made this cell.
 

@@ -8,12 +8,13 @@ import pytest
 from inference.bright_detector import LABELS, bright_picture, bright_predictor
 from PIL import Image
 
-from umbel.command.predict_boxes import BoxRequest, predict_boxes
+from umbel.command.picture_request import PictureRequest
+from umbel.command.predict_boxes import predict_boxes
 from umbel.core import UmbelError
 from umbel.inference import PictureBoxes
 from umbel.inference.box_files import BOXES, COCO_PICTURES, COCO_RESULTS, PICTURES
-from umbel.inference.drawn_names import SKIPPED
 from umbel.inference.listed_pictures import listed_pictures
+from umbel.inference.picture_folders import SKIPPED
 
 
 @pytest.fixture
@@ -28,9 +29,9 @@ def folder(tmp_path):
     return tmp_path / "new"
 
 
-def request(**given) -> BoxRequest:
+def request(**given) -> PictureRequest:
     usual = {"images": (), "video": None, "every": 1, "threshold": 0.3, "draw": False, "out": None}
-    return BoxRequest(**{**usual, "batch_size": None, "json": False, **given})
+    return PictureRequest(**{**usual, "batch_size": None, "json": False, **given})
 
 
 def test_boxes_are_in_pixels_of_the_pictures_themselves(folder):

@@ -11,16 +11,17 @@ import pytest
 from inference.bright_faces import KEPT, bright_faces, calibrated, plain_picture
 from PIL import Image
 
-from umbel.command.predict_liveness import WARNING, LivenessRequest, predict_liveness
+from umbel.command.picture_request import PictureRequest
+from umbel.command.predict_liveness import WARNING, predict_liveness
 from umbel.core import UmbelError
 from umbel.data.boxes.reading import read_picture
 from umbel.inference import PictureStream
 from umbel.report.tiles import value_map
 
 
-def request(**given) -> LivenessRequest:
+def request(**given) -> PictureRequest:
     usual = {"images": (), "video": None, "every": 1, "threshold": None, "draw": False, "out": None}
-    return LivenessRequest(**{**usual, "batch_size": None, "json": False, **given})
+    return PictureRequest(**{**usual, "batch_size": None, "json": False, **given})
 
 
 @pytest.fixture

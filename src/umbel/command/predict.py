@@ -6,11 +6,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from umbel.command.arguments import parse
+from umbel.command.picture_request import PictureRequest
 from umbel.errors import UmbelError
 
 if TYPE_CHECKING:
@@ -80,18 +81,18 @@ def predict(arguments: list[str]) -> int:
 
 
 def _boxes(parsed: _Predict, predictor: "BoxPredictor") -> int:
-    from umbel.command.predict_boxes import BoxRequest, predict_boxes  # noqa: PLC0415
+    from umbel.command.predict_boxes import predict_boxes  # noqa: PLC0415
 
     _refuse_flags_of_rows(parsed, "and the run is a detector")
     images = parsed.images or tuple(filter(None, [parsed.data]))
-    return predict_boxes(predictor, BoxRequest(images=images, **_of_pictures(parsed)))
+    return predict_boxes(predictor, _of_pictures(parsed, images))
 
 
 def _liveness(parsed: _Predict, predictor: "Predictor") -> int:
-    from umbel.command.predict_liveness import LivenessRequest, predict_liveness  # noqa: PLC0415
+    from umbel.command.predict_liveness import predict_liveness  # noqa: PLC0415
 
     _refuse_flags_of_rows(parsed, "given with --data")
-    return predict_liveness(predictor, LivenessRequest(images=parsed.images, **_of_pictures(parsed)))
+    return predict_liveness(predictor, _of_pictures(parsed, parsed.images))
 
 
 def _refuse_flags_of_rows(parsed: _Predict, why: str) -> None:
@@ -100,10 +101,9 @@ def _refuse_flags_of_rows(parsed: _Predict, why: str) -> None:
             raise UmbelError(f"--{flag.replace('_', '-')} is for rows of a table, {why}; leave it out")
 
 
-def _of_pictures(parsed: _Predict) -> dict[str, Any]:
-    """What is asked for pictures and films, whatever is seen in them."""
+def _of_pictures(parsed: _Predict, images: Sequence[str]) -> PictureRequest:
     asked = ("video", "every", "threshold", "draw", "out", "batch_size", "json")
-    return {name: getattr(parsed, name) for name in asked}
+    return PictureRequest(images=tuple(images), **{name: getattr(parsed, name) for name in asked})
 
 
 def _rows(parsed: _Predict, predictor: "Predictor") -> int:

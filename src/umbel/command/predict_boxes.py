@@ -2,11 +2,18 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from umbel.command.picture_request import (
+    PictureRequest,
+    counted,
+    finish_folder,
+    named,
+    skipped_notes,
+    skipped_of,
+)
 from umbel.errors import UmbelError
 
 if TYPE_CHECKING:
@@ -16,61 +23,16 @@ if TYPE_CHECKING:
     from umbel.inference import BoxPredictor, PictureBoxes
     from umbel.inference.listed_pictures import ListedPictures
 
-_TOLD = 3
-_TABLES = (".csv", ".tsv", ".parquet", ".npz", ".json")
-"""What other networks' predictions are written as."""
 
-
-@dataclass(frozen=True)
-class BoxRequest:
-    """What is asked of a detector.
-
-    Attributes:
-        images: Folders and files of pictures; none where there is a film.
-        video: A film.
-        every: Which of its frames.
-        threshold: Boxes with a lower score are left out; None: each class's own.
-        draw: Whether drawings are wanted.
-        out: A new folder; None prints the boxes.
-        batch_size: Pictures that go through the detector together; None: the usual few.
-        json: Whether JSON is printed.
-    """
-
-    images: Sequence[str]
-    video: Path | None
-    every: int
-    threshold: float | None
-    draw: bool
-    out: Path | None
-    batch_size: int | None
-    json: bool
-
-
-def predict_boxes(predictor: "BoxPredictor", request: BoxRequest) -> int:
+def predict_boxes(predictor: "BoxPredictor", request: PictureRequest) -> int:
     """Find boxes and write or print them.
 
     Raises:
         UmbelError: Neither pictures nor a film or both, drawings without a folder, a folder that is there already, or
             nothing that can be read.
     """
-    from umbel.control.place import check_place  # noqa: PLC0415
-    from umbel.data.films import Film  # noqa: PLC0415
-    from umbel.inference.listed_pictures import listed_pictures  # noqa: PLC0415
-
-    if bool(request.images) == (request.video is not None):
-        raise UmbelError("say where to look for boxes: --images FOLDER, --images FILE FILE ..., or --video FILM")
-    if request.video is None and request.every != 1:
-        raise UmbelError("--every is for the frames of a film; leave it out with pictures")
-    if request.draw and request.out is None:
-        raise UmbelError("--draw writes pictures; say into which new folder with --out")
-    if request.out is not None:
-        if request.out.suffix in _TABLES:
-            raise UmbelError(
-                f"--out {request.out}: a detector writes a new folder with tables in it; give a name without "
-                f"{request.out.suffix}, or leave --out out to print the boxes"
-            )
-        check_place(request.out)
-    source = Film(request.video, request.every) if request.video else listed_pictures(list(request.images))
+    request.check("say where to look for boxes", "a detector writes", "the boxes")
+    source = request.source()
     if request.out is None:
         _print(predictor, request, source)
     else:
@@ -79,7 +41,7 @@ def predict_boxes(predictor: "BoxPredictor", request: BoxRequest) -> int:
 
 
 def _answers(
-    predictor: "BoxPredictor", request: BoxRequest, source: "ListedPictures | Film"
+    predictor: "BoxPredictor", request: PictureRequest, source: "ListedPictures | Film"
 ) -> "Iterator[tuple[str | Moment, Image.Image, PictureBoxes]]":
     """Each picture or frame with its answer; a progress bar once it takes long, and notes at the end."""
     from umbel.data.films import Film  # noqa: PLC0415
@@ -96,7 +58,7 @@ def _answers(
             yield of, picture, answer
             progress.at(done)
         progress.end()
-    notes = _notes(source)
+    notes = skipped_notes(source)
     if not done:
         raise UmbelError(
             f"nothing could be read: {notes[-1]}" if notes else f"{request.video}: there is no frame in it"
@@ -105,32 +67,19 @@ def _answers(
         print(f"umbel: {note}", file=sys.stderr)
 
 
-def _notes(source: "ListedPictures | Film") -> list[str]:
-    from umbel.data.films import Film  # noqa: PLC0415
-
-    if isinstance(source, Film):
-        return [source.damage] if source.damage else []
-    count = len(source.skipped)
-    if not count:
-        return []
-    few = source.skipped[:_TOLD]
-    more = f"; {count - len(few)} more" if count > len(few) else ""
-    return [f"{count} of {len(source)} pictures skipped: {'; '.join(few)}{more}"]
-
-
-def _print(predictor: "BoxPredictor", request: BoxRequest, source: "ListedPictures | Film") -> None:
-    from umbel.data.films import Film  # noqa: PLC0415
+def _print(predictor: "BoxPredictor", request: PictureRequest, source: "ListedPictures | Film") -> None:
     from umbel.inference.box_files import BoxTable  # noqa: PLC0415
+    from umbel.inference.picture_folders import first_cells, first_columns  # noqa: PLC0415
 
-    film = isinstance(source, Film)
+    film = _film(source)
     if request.json:
         pictures = [_plain(predictor, *answer) for answer in _answers(predictor, request, source)]
-        record = {**_asked(predictor, request), "skipped": _skipped(source)}
+        record = {**_asked(predictor, request), "skipped": skipped_of(source)}
         print(json.dumps({**record, "frames" if film else "pictures": pictures}, indent=1, ensure_ascii=False))
         return
-    table = BoxTable(sys.stdout, ["frame", "time_s"] if film else ["file"], predictor.labels)
+    table = BoxTable(sys.stdout, first_columns(film), predictor.labels)
     for of, _, answer in _answers(predictor, request, source):
-        table.add([of] if isinstance(of, str) else [of.number, f"{of.seconds:.3f}"], answer)
+        table.add(first_cells(of), answer)
     sys.stdout.flush()
 
 
@@ -140,50 +89,41 @@ def _plain(
     from umbel.inference.answers import answer_columns  # noqa: PLC0415
     from umbel.inference.box_files import further_values  # noqa: PLC0415
 
-    named = {"file": of} if isinstance(of, str) else {"frame": of.number, "time_s": round(of.seconds, 3)}
     boxes = [
         {"class": predictor.labels[int(kind)], "score": round(score, 5), "box": [round(v, 3) for v in corners]}
         for *corners, score, kind in answer.boxes.tolist()
     ]
     further = further_values(predictor.further, answer_columns(predictor.further), answer)
     size = {"width": picture.width, "height": picture.height}
-    return {**named, **size, "boxes": boxes, **({"answers": further} if further else {})}
+    return {**named(of), **size, "boxes": boxes, **({"answers": further} if further else {})}
 
 
-def _write(predictor: "BoxPredictor", request: BoxRequest, source: "ListedPictures | Film", out: Path) -> None:
-    from umbel.control.place import place_of, put_in_place  # noqa: PLC0415
-    from umbel.data.films import Film  # noqa: PLC0415
+def _write(predictor: "BoxPredictor", request: PictureRequest, source: "ListedPictures | Film", out: Path) -> None:
+    from umbel.control.place import place_of  # noqa: PLC0415
     from umbel.inference.box_files import PictureFiles  # noqa: PLC0415
-    from umbel.inference.drawn_names import SKIPPED  # noqa: PLC0415
 
-    out = out.absolute()
-    film = source if isinstance(source, Film) else None
+    out, film = out.absolute(), _film(source)
     with place_of(out) as partial:
         with PictureFiles(partial, predictor.labels, predictor.further, request.draw, film) as files:
             for of, picture, answer in _answers(predictor, request, source):
                 files.add(of, picture, answer)
-        if skipped := _skipped(source):
-            (partial / SKIPPED).write_text("".join(f"{line}\n" for line in skipped), encoding="utf-8")
-        written = sorted(path.name + ("/" if path.is_dir() else "") for path in partial.iterdir())
-        put_in_place(partial, out)
-    what = "frames" if film else "pictures"
+        written = finish_folder(partial, out, skipped_of(source))
     if request.json:
-        told = {what: files.count, "boxes": files.boxes, "skipped": _skipped(source)}
+        told = {"frames" if film else "pictures": files.count, "boxes": files.boxes, "skipped": skipped_of(source)}
         record = {**_asked(predictor, request), **told, "out": str(request.out), "files": written}
         print(json.dumps(record, indent=1, ensure_ascii=False))
         return
     boxes = f"{files.boxes:,} box{'' if files.boxes == 1 else 'es'}"
-    of_these = f"{files.count:,} {what if files.count != 1 else what[:-1]}"
-    print(f"{request.out}: {boxes} in {of_these}; {', '.join(written)}")
+    print(f"{request.out}: {boxes} in {counted(files.count, film is not None)}; {', '.join(written)}")
 
 
-def _asked(predictor: "BoxPredictor", request: BoxRequest) -> dict[str, Any]:
+def _asked(predictor: "BoxPredictor", request: PictureRequest) -> dict[str, Any]:
     """Of which detector, and from which score on the boxes of each class are told."""
     own = predictor.thresholds if request.threshold is None else (request.threshold,) * len(predictor.labels)
     return {"checkpoint": str(predictor.path), "thresholds": dict(zip(predictor.labels, own, strict=True))}
 
 
-def _skipped(source: "ListedPictures | Film") -> list[str]:
+def _film(source: "ListedPictures | Film") -> "Film | None":
     from umbel.data.films import Film  # noqa: PLC0415
 
-    return [*filter(None, [source.damage])] if isinstance(source, Film) else list(source.skipped)
+    return source if isinstance(source, Film) else None

@@ -89,3 +89,17 @@ def column_values(record: TaskRecord, names: Mapping[str, str], answers: np.ndar
         return {names[VALUE]: outputs[:, 0]}
     labels = np.array(record.output_labels, dtype=object)
     return {names[VALUE]: labels[outputs.argmax(1)], **columns}
+
+
+def row_values(record: TaskRecord, names: Mapping[str, str], answer: np.ndarray) -> dict[str, object]:
+    """The columns of a task for one row, as plain values.
+
+    Args:
+        record: The task.
+        names: Label -> column, as `answer_columns` has it.
+        answer: Decoded, [outputs].
+    """
+    columns = column_values(record, names, answer.reshape(1, -1))
+    return {
+        name: value.item() if isinstance(value := column[0], np.generic) else value for name, column in columns.items()
+    }

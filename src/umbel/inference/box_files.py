@@ -8,17 +8,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
-import numpy as np
 from PIL import Image
 
 from umbel.data.films import Film, FilmWriter, Moment
 from umbel.data.task_records import TaskRecord
 from umbel.files import writing
-from umbel.inference.answers import answer_columns, column_values
+from umbel.inference.answers import answer_columns, row_values
 from umbel.inference.box_predictor import PLACES, PictureBoxes
-from umbel.inference.drawn_names import DRAWN, DRAWN_FILM, DrawnNames
+from umbel.inference.picture_folders import DRAWN, DRAWN_FILM, DrawnNames, first_cells, first_columns
 from umbel.report import draw_boxes
-from umbel.spreadsheets import safe_cell
+from umbel.spreadsheets import safe_value
 
 BOXES, PICTURES, FRAMES = "boxes.csv", "pictures.csv", "frames.csv"
 """The tables: a row for each box, for each picture, for each frame of a film."""
@@ -45,7 +44,9 @@ class BoxTable:
         """The boxes of a picture."""
         for row in answer.boxes:
             places = [f"{value:.3f}" for value in row[:4]]
-            self._writer.writerow([*map(_cell, first), _cell(self._labels[int(row[5])]), f"{row[4]:.5f}", *places])
+            self._writer.writerow(
+                [*map(safe_value, first), safe_value(self._labels[int(row[5])]), f"{row[4]:.5f}", *places]
+            )
 
 
 class PictureFiles:
@@ -78,14 +79,14 @@ class PictureFiles:
 
     def __enter__(self) -> "PictureFiles":
         with writing(self._folder), ExitStack() as opening:
-            first = ["file"] if self._film is None else ["frame", "time_s"]
+            first = first_columns(self._film)
             self._table = BoxTable(opening.enter_context(self._text(BOXES)), first, self._labels)
             self._rows = csv.writer(
                 opening.enter_context(self._text(PICTURES if self._film is None else FRAMES)), lineterminator="\n"
             )
             columns = answer_columns(self._further)
             self._columns = {one.name: columns[one.name] for one in self._further if one.name in columns}
-            named = [_cell(column) for of_task in self._columns.values() for column in of_task.values()]
+            named = [safe_value(column) for of_task in self._columns.values() for column in of_task.values()]
             self._rows.writerow([*first, "width", "height", "boxes", *named])
             if self._film is None:
                 self._results = opening.enter_context(self._text(COCO_RESULTS))
@@ -110,12 +111,12 @@ class PictureFiles:
 
     def add(self, of: str | Moment, picture: Image.Image, answer: PictureBoxes) -> None:
         """A picture, or a frame of the film, and what was found in it."""
-        first = [of] if isinstance(of, str) else [of.number, f"{of.seconds:.3f}"]
+        first = first_cells(of)
         with writing(self._folder):
             self._table.add(first, answer)
             further = further_values(self._further, self._columns, answer)
-            values = [_cell(value) for value in further.values()]
-            self._rows.writerow([*map(_cell, first), picture.width, picture.height, len(answer), *values])
+            values = [safe_value(value) for value in further.values()]
+            self._rows.writerow([*map(safe_value, first), picture.width, picture.height, len(answer), *values])
             self.count, self.boxes = self.count + 1, self.boxes + len(answer)
             if isinstance(of, str):
                 self._add_coco(of, picture, answer)
@@ -152,14 +153,5 @@ def further_values(
     values: dict[str, object] = {}
     for record in further:
         if record.name in columns:
-            of_task = column_values(record, columns[record.name], answer.answers[record.name][None])
-            values |= {column: _plain(value[0]) for column, value in of_task.items()}
+            values |= row_values(record, columns[record.name], answer.answers[record.name])
     return values
-
-
-def _plain(value: object) -> object:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _cell(value: object) -> object:
-    return safe_cell(value) if isinstance(value, str) else value

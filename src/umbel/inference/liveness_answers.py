@@ -10,7 +10,7 @@ import numpy as np
 
 from umbel.core import UmbelError
 from umbel.files import reading
-from umbel.inference.answers import answer_columns, column_values
+from umbel.inference.answers import answer_columns, row_values
 from umbel.inference.predictor import Predictor
 from umbel.recipes.liveness import decision
 
@@ -71,8 +71,7 @@ class Judge:
         """
         values: dict[str, Any] = {}
         for record in self._records:
-            of_task = column_values(record, self._names[record.name], answers[record.name].reshape(1, -1))
-            values |= {name: _plain(column[0]) for name, column in of_task.items()}
+            values |= row_values(record, self._names[record.name], answers[record.name])
         for name in self._decision:
             values[name] = self.decision(values[self._probability])
         return {name: values[name] for name in self.columns}
@@ -183,7 +182,3 @@ def _videos(table: Path) -> dict[str, str]:
             return {PurePosixPath(row["file"] or "").as_posix(): row["video"] or "" for row in rows}
         except csv.Error as error:
             raise UmbelError(f"{table}: cannot be read as CSV ({error}); remove it") from None
-
-
-def _plain(value: object) -> object:
-    return value.item() if isinstance(value, np.generic) else value

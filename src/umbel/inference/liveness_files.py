@@ -13,10 +13,10 @@ from PIL import Image
 from umbel.core import Task
 from umbel.data.films import Film, FilmWriter, Moment
 from umbel.files import writing
-from umbel.inference.drawn_names import DRAWN, DRAWN_FILM, DrawnNames
 from umbel.inference.liveness_answers import Judge, Mean
+from umbel.inference.picture_folders import DRAWN, DRAWN_FILM, DrawnNames, first_cells, first_columns
 from umbel.report import draw_answers
-from umbel.spreadsheets import safe_cell
+from umbel.spreadsheets import safe_value
 
 PICTURES, FRAMES, FILMS = "pictures.csv", "frames.csv", "films.csv"
 """The tables: a row for each picture, for each frame of a film, for each film."""
@@ -34,11 +34,11 @@ class AnswerTable:
     def __init__(self, stream: TextIO, first: Sequence[str], columns: Sequence[str]) -> None:
         self._writer = csv.writer(stream, lineterminator="\n")
         self._columns = columns
-        self._writer.writerow([*first, *map(_cell, columns)])
+        self._writer.writerow([*first, *map(safe_value, columns)])
 
     def add(self, of: str | Moment, row: Mapping[str, object]) -> None:
         """A picture or a frame, with its answers by column."""
-        self._writer.writerow([*map(_cell, first_cells(of)), *(_cell(row[name]) for name in self._columns)])
+        self._writer.writerow([*map(safe_value, first_cells(of)), *(safe_value(row[name]) for name in self._columns)])
 
 
 class LivenessFiles:
@@ -65,9 +65,9 @@ class LivenessFiles:
 
     def __enter__(self) -> "LivenessFiles":
         with writing(self._folder), ExitStack() as opening:
-            name, first = (PICTURES, ["file"]) if self._film is None else (FRAMES, ["frame", "time_s"])
+            name = PICTURES if self._film is None else FRAMES
             stream = opening.enter_context((self._folder / name).open("w", encoding="utf-8", newline=""))
-            self._table = AnswerTable(stream, first, self._judge.columns)
+            self._table = AnswerTable(stream, first_columns(self._film), self._judge.columns)
             if self._film is not None and self._tasks is not None:
                 self._written = opening.enter_context(FilmWriter(self._folder / DRAWN_FILM, self._film))
             self._open = opening.pop_all()
@@ -101,13 +101,4 @@ class LivenessFiles:
             decided = any(one.decision for one in means)
             writer.writerow(["film", "frames", "mean probability of live", *(["decision"] if decided else [])])
             for one in means:
-                writer.writerow([_cell(one.of), one.frames, one.probability, *([one.decision] if decided else [])])
-
-
-def first_cells(of: str | Moment) -> list[str | int]:
-    """What tells a picture or a frame from the others: its name, or its number and time in seconds."""
-    return [of] if isinstance(of, str) else [of.number, f"{of.seconds:.3f}"]
-
-
-def _cell(value: object) -> object:
-    return safe_cell(value) if isinstance(value, str) else value
+                writer.writerow([safe_value(one.of), one.frames, one.probability, *([one.decision] if decided else [])])

@@ -24,7 +24,7 @@ from umbel.report.grid import (
 from umbel.report.listing_grid import listing_grid
 from umbel.report.results import Results
 from umbel.report.summary import Estimate, point_text, summary
-from umbel.spreadsheets import safe_cell
+from umbel.spreadsheets import safe_value
 
 _STYLES = {"good": "green", "bad": "red", "": ""}
 _WHOLE = 20  # names of methods up to this length are not broken into lines
@@ -165,7 +165,7 @@ def csv_table(results: Results) -> str:
     writer = csv.writer(text, lineterminator="\n")
 
     def write(cells: list[Any]) -> None:
-        writer.writerow([safe_cell(cell) if isinstance(cell, str) else cell for cell in cells])
+        writer.writerow(map(safe_value, cells))
 
     write(list(_CSV_COLUMNS))
     for row in summary(results):

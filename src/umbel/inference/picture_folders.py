@@ -1,6 +1,8 @@
-"""How files in a folder of predictions for pictures are called."""
+"""Folders of predictions for pictures or a film: how files are called, and what tells pictures apart in tables."""
 
 from pathlib import PurePosixPath
+
+from umbel.data.films import Film, Moment
 
 DRAWN, DRAWN_FILM = "drawn", "drawn.mp4"
 """The folder of drawn pictures, and the drawn film."""
@@ -30,3 +32,13 @@ class DrawnNames:
             chosen = stem.with_name(f"{stem.name}-{number}{ending}")
         self._taken.add(str(chosen).lower())
         return chosen
+
+
+def first_columns(film: Film | None) -> list[str]:
+    """Names of the columns that tell pictures, or the frames of a film, from each other."""
+    return ["file"] if film is None else ["frame", "time_s"]
+
+
+def first_cells(of: str | Moment) -> list[str | int]:
+    """What is in them: the name of a picture; number and time in seconds of a frame."""
+    return [of] if isinstance(of, str) else [of.number, f"{of.seconds:.3f}"]
