@@ -1,9 +1,13 @@
 """Networks of the study of physical proxies: alike where they must be, and such that `umbel predict` can open them."""
 
+from types import SimpleNamespace
+
 import torch
 
 from umbel.data import TensorSource
+from umbel.engine import open_runtime
 from umbel.recipes.build import Described
+from umbel.recipes.physical_proxies.measuring import Judge
 from umbel.recipes.physical_proxies.networks import Networks
 from umbel.recipes.physical_proxies.places import UNSEEN, Places
 from umbel.recipes.physical_proxies.settings import (
@@ -17,7 +21,7 @@ from umbel.recipes.physical_proxies.settings import (
     PhysicalProxiesSettings,
 )
 from umbel.recipes.physical_proxies.study import jobs
-from umbel.study import Job
+from umbel.study import Job, Trained
 
 SETTINGS = PhysicalProxiesSettings(size=24, evaluation_size=24, resolution=16, ablation_places="C")
 
@@ -71,3 +75,17 @@ def test_ablations_have_their_places_alone_and_come_last():
     assert all(job.arm in REPEATED for job in order[:first])
     assert {(job.place["held_out"], job.repeat) for job in order[first:]} == {("C", 0)}
     assert {job.place["held_out"] for job in order if job.arm == AUXILIARY} == {"A", "B", "C", "D"}
+
+
+def test_what_has_no_training_loop_is_judged_by_its_own_places():
+    """The bench knows the data of the first place alone, in whose validation another place's pictures are."""
+    made, job = networks(), Job.at(TEXTURE, 0, held_out="C")
+    first = made.places.seen("A", 0)
+    judge = Judge(Trained(job, made.make(job)(), None, first, open_runtime()), made.data(job), made.places)
+    seen = []
+    judge._predicted = lambda source: seen.append(source) or Judge._predicted(judge, source)
+    _ = judge.threshold
+    assert [sorted(set(source.samples.domain.tolist())) for source in seen] == [[0, 1, 3]]
+    made.bench = SimpleNamespace(study=None)
+    numbers = {one.point["pictures"]: one.test for one in made.measure(judge.trained)}
+    assert numbers == {one.point["pictures"]: one.test for one in judge.measurements()}

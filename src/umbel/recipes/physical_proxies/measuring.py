@@ -7,18 +7,19 @@ import torch
 from torch import Tensor
 
 from umbel.core import Batch
-from umbel.data import Source
+from umbel.data import MultiTaskData, Source
+from umbel.data.source import first_samples
 from umbel.engine import metrics_of, predict_split
 from umbel.engine.evaluation import evaluating
 from umbel.methods.physical_proxies import ProxyLearner
-from umbel.metrics import attack_errors, det_curve, eer_threshold
+from umbel.metrics import AreaUnderROC, attack_errors, det_curve, eer_threshold
 from umbel.metrics.presentation_attacks import Threshold
 from umbel.recipes.physical_proxies.places import Places
+from umbel.recipes.physical_proxies.settings import LIVENESS
 from umbel.recipes.physical_proxies.texture import TextureClassifier
 from umbel.report import Profile
 from umbel.study import Measurement, Trained
 
-LIVENESS = "liveness"
 AREA, HTER, HTER_THERE = "AUC", "HTER", "HTER, threshold of the test itself"
 LIVE_DEPTH, CONSTANT, MEAN_MAP = "MAE of live", "constant", "mean map"
 """Metrics of the depth: of a network, of the best single number, of the mean depth of live training pictures."""
@@ -34,12 +35,13 @@ class Judge:
 
     Args:
         trained: The network.
+        data: What it learnt from; `trained.data` is that of the first place, for what has no training loop.
         places: The study's pictures.
     """
 
-    def __init__(self, trained: Trained, places: Places) -> None:
-        self.trained, self.places, self.job = trained, places, trained.job
-        self.labels = trained.data.task(LIVENESS).labels
+    def __init__(self, trained: Trained, data: MultiTaskData, places: Places) -> None:
+        self.trained, self.data, self.places, self.job = trained, data, places, trained.job
+        self.labels = data.task(LIVENESS).labels
 
     @cached_property
     def tests(self) -> dict[str, Source]:
@@ -47,16 +49,21 @@ class Judge:
         return dict(self.places.tests(self.job.place["held_out"], self.job.repeat))
 
     @cached_property
+    def predicted(self) -> dict[str, tuple[dict[str, Tensor], dict[str, Tensor]]]:
+        """Raw predictions and targets of each kind of test pictures, by task."""
+        return {pictures: self._predicted(source) for pictures, source in self.tests.items()}
+
+    @cached_property
     def threshold(self) -> Threshold:
         """Of the score, from the validation pictures: other people in the places that were learnt from."""
-        raw, targets = self._predicted(self.trained.data.validation)
+        raw, targets = self._predicted(self.data.validation)
         return eer_threshold(raw[LIVENESS], targets[LIVENESS])
 
     def measurements(self) -> Iterator[Measurement]:
         """A measurement for each kind of test pictures."""
         seen_sigmas: dict[str, Tensor] = {}
         for pictures, source in self.tests.items():
-            raw, targets = self._predicted(source)
+            raw, targets = self.predicted[pictures]
             metrics = {LIVENESS: self._errors(raw[LIVENESS], targets[LIVENESS])}
             metrics |= self._maps(raw, targets, targets[LIVENESS] == 0)
             sigmas = self._sigmas(source)
@@ -68,9 +75,8 @@ class Judge:
 
     def curves(self) -> Iterator[Profile]:
         """False acceptances and rejections at every threshold, thinned out."""
-        for pictures, source in self.tests.items():
-            raw, targets = self._predicted(source)
-            curve = det_curve(raw[LIVENESS].flatten(), targets[LIVENESS])
+        for pictures, (raw, targets) in self.predicted.items():
+            curve = det_curve(raw[LIVENESS], targets[LIVENESS])
             some = torch.linspace(0, len(curve.far) - 1, min(_DET_POINTS, len(curve.far))).round().long()
             columns = {"far": tuple(curve.far[some].tolist()), "frr": tuple(curve.frr[some].tolist())}
             where = {"held_out": self.job.place["held_out"], "pictures": pictures}
@@ -82,7 +88,7 @@ class Judge:
         """Raw predictions, and targets, by task; the scores of liveness are [n]."""
         model = self.trained.model
         if isinstance(model, TextureClassifier):
-            samples = next(iter(source.batches(len(source))))
+            samples = first_samples(source, len(source))
             return {LIVENESS: model.scores(samples.inputs)}, {LIVENESS: samples.targets[LIVENESS]}
         predicted = predict_split(model, source, self.trained.runtime)
         raw = {**predicted.raw, LIVENESS: predicted.raw[LIVENESS].flatten()}
@@ -106,7 +112,7 @@ class Judge:
     def _maps(self, raw: dict[str, Tensor], targets: dict[str, Tensor], live: Tensor) -> dict[str, dict[str, float]]:
         """The proxies' own metrics, and for the depth what is told of live faces alone."""
         metrics = {}
-        for task in self.trained.data.tasks:
+        for task in self.data.tasks:
             if task.name == LIVENESS or task.name not in raw:
                 continue
             metrics[task.name] = metrics_of(task, raw[task.name], targets[task.name])
@@ -120,7 +126,8 @@ class Judge:
     @cached_property
     def _floors(self) -> tuple[Tensor, Tensor]:
         """The best single depth for live training faces (their median), and their mean map."""
-        samples = next(iter(self.trained.data.train.batches(len(self.trained.data.train))))
+        train = self.data.train
+        samples = first_samples(train, len(train))
         depth = samples.targets["depth"][samples.targets[LIVENESS] == 0]
         return depth.flatten().sort().values[depth.numel() // 2], depth.mean(0, keepdim=True)
 
@@ -150,11 +157,9 @@ def _unsure(sigmas: dict[str, Tensor], seen: dict[str, Tensor]) -> dict[str, flo
 
 def _area(scores: Tensor, positive: Tensor) -> float:
     """Area under the ROC curve, ties counted half."""
-    yes, no = scores[positive].double().sort().values, scores[~positive].double().sort().values
-    if not (len(yes) and len(no)):
-        return float("nan")
-    below, upto = (torch.searchsorted(no, yes, right=right) for right in (False, True))
-    return float((below + upto).double().mean() / (2 * len(no)))
+    area = AreaUnderROC()
+    area.update(scores.float(), positive.float())
+    return float(area.compute())
 
 
 def _error(prediction: Tensor, truth: Tensor) -> float:

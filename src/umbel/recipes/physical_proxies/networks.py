@@ -24,12 +24,14 @@ from umbel.recipes.physical_proxies.settings import (
     DEPTH,
     DOMAINS,
     LEARNT,
+    LIVENESS,
     MATERIAL,
     MINED,
     NO_ATTENTION,
     NO_MINING,
     NO_REGULARISER,
     OURS,
+    PROXIES,
     REFLECTION,
     SIGMOID,
     SINGLE_SIDE,
@@ -42,8 +44,7 @@ from umbel.recipes.settings import TrainedModelSettings
 from umbel.report import Profile
 from umbel.study import Bench, Job, Measurement, Trained, Training
 
-LIVENESS = "liveness"
-PROXIES = {
+_PROXIES = {
     DEPTH: ("depth",),
     REFLECTION: ("reflection",),
     MATERIAL: ("material",),
@@ -52,7 +53,6 @@ PROXIES = {
     BINARY_CHANGED: (),
 }
 """Arm -> its proxies, where it has not all three."""
-ALL = ("depth", "reflection", "material")
 
 
 class Networks:
@@ -96,7 +96,7 @@ class Networks:
             encoder=settings.encoder,
             encoder_options=f"{settings.encoder_options},{more}" if settings.encoder_options else more,
             hidden=settings.hidden,
-            proxies=",".join(ALL),
+            proxies=",".join(PROXIES),
             mining=settings.mining,
             attributes=",".join(ATTRIBUTES) if settings.mining else "",
         )
@@ -147,7 +147,7 @@ class Networks:
 
     def measure(self, trained: Trained) -> Iterator[Measurement | Profile]:
         """Errors on all kinds of test pictures, with the threshold of validation."""
-        judge = Judge(trained, self.places)
+        judge = Judge(trained, self.data(trained.job), self.places)
         yield from judge.measurements()
         if trained.job.arm in (OURS, BINARY):
             yield from judge.curves()
@@ -168,7 +168,4 @@ _ATTENTIONS = {
 def _proxies(arm: str) -> tuple[str, ...]:
     if arm == CENTRAL:
         return ("depth",)
-    return () if arm in (SINGLE_SIDE, TEXTURE) else PROXIES.get(arm, ALL)
-
-
-__all__ = ["ALL", "LIVENESS", "PROXIES", "Networks"]
+    return () if arm in (SINGLE_SIDE, TEXTURE) else _PROXIES.get(arm, PROXIES)

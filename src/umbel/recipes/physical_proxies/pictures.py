@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from umbel.core import Batch, join_batches
+from umbel.data.source import first_samples
 from umbel.engine import decoded_predictions
 from umbel.recipes.physical_proxies.networks import Networks
 from umbel.recipes.physical_proxies.places import ATTACK, UNSEEN
-from umbel.recipes.physical_proxies.settings import OURS
+from umbel.recipes.physical_proxies.settings import LIVENESS, OURS, PROXIES
 from umbel.report import SampleSheet, draw_samples
 from umbel.study import Job, Study
 
@@ -29,9 +30,9 @@ def _faces(networks: Networks, place: str) -> Batch:
     chosen = []
     for kind in range(_KINDS):
         source = tests[UNSEEN if kind < _KINDS - 1 else ATTACK]
-        samples = next(iter(source.batches(len(source))))
-        chosen.append(samples[(samples.targets["liveness"] == kind).nonzero()[:_EACH, 0]])
-    tasks = ("liveness", "depth", "reflection", "material")
+        samples = first_samples(source, len(source))
+        chosen.append(samples[(samples.targets[LIVENESS] == kind).nonzero()[:_EACH, 0]])
+    tasks = (LIVENESS, *PROXIES)
     return join_batches([Batch(one.inputs, {name: one.targets[name] for name in tasks}) for one in chosen])
 
 

@@ -7,6 +7,8 @@ from umbel.engine.settings import FitSettings
 from umbel.errors import UmbelError, unknown
 from umbel.recipes.settings import check_seeds, chosen_arms, names
 
+LIVENESS, PROXIES = "liveness", ("depth", "reflection", "material")
+"""The main task, and what serves it."""
 OURS, BINARY, AUXILIARY, SINGLE_SIDE = "proxies", "binary", "auxiliary", "single-side"
 DEPTH, REFLECTION, MATERIAL = "depth-only", "reflection-only", "material-only"
 NO_ATTENTION, SIGMOID, SOFTMAX, LEARNT = "no-attention", "sigmoid", "softmax", "learnt-weights"

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from umbel.core import Batch
-from umbel.data import MultiTaskData, Source
+from umbel.data import MultiTaskData
+from umbel.data.source import first_samples
 from umbel.metrics import eer_threshold
+from umbel.recipes.physical_proxies.settings import LIVENESS
 
-LIVENESS = "liveness"
 _NEIGHBOURS = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
 
 
@@ -36,7 +36,7 @@ class TextureClassifier:
     @classmethod
     def fitted(cls, data: MultiTaskData) -> "TextureClassifier":
         """Trained on the training split, as it is and mirrored; chosen among three by the EER on validation."""
-        train, validation = _whole(data.train), _whole(data.validation)
+        train, validation = (first_samples(split, len(split)) for split in (data.train, data.validation))
         pictures = torch.cat([train.inputs, train.inputs.flip(-1)])
         features = texture_features(pictures)
         live = (train.targets[LIVENESS] == 0).repeat(2).numpy()
@@ -108,10 +108,6 @@ def _classifiers() -> dict[str, Callable[[], Any]]:
         "support vectors": lambda: make_pipeline(StandardScaler(), SVC(C=10.0)),
         "boosted trees": lambda: HistGradientBoostingClassifier(random_state=0),
     }
-
-
-def _whole(source: Source) -> Batch:
-    return next(iter(source.batches(len(source))))
 
 
 def hsv(rgb: Tensor) -> Tensor:
