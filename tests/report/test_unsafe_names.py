@@ -18,7 +18,7 @@ from umbel.engine.log import append_row, read
 from umbel.errors import UmbelError
 from umbel.report import csv_table, print_report
 from umbel.report.figures import figures
-from umbel.spreadsheets import plain_cell, safe_cell
+from umbel.spreadsheets import plain_cell, safe_cell, safe_value
 from umbel.study.job import safe_name
 
 SAFE = [
@@ -151,3 +151,7 @@ def test_the_log_of_a_run_is_safe_and_read_back(tmp_path):
 def test_folders_of_long_names_differ_and_fit():
     names = [safe_name("😀" * 150 + end) for end in "ab"]
     assert len({*names}) == 2 and max(map(len, names)) <= 200
+
+
+def test_only_texts_are_made_safe():
+    assert list(map(safe_value, ["=1+1", "north", -1.5, 3, None])) == ["'=1+1", "north", -1.5, 3, None]
